@@ -1,0 +1,222 @@
+"""A job: what is asked, where it stands, and what one worker holds of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, Final, NamedTuple
+
+from workhorse.domain.errors import InvalidJob
+from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+"""What a kind, queue or tag may be called: also safe in a file name, a URL and a log."""
+
+
+class State(StrEnum):
+    """Where a job stands. The last three are final."""
+
+    SCHEDULED = "scheduled"
+    BLOCKED = "blocked"
+    AVAILABLE = "available"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+UNFINISHED: Final = (State.SCHEDULED, State.BLOCKED, State.AVAILABLE, State.RUNNING)
+FINAL: Final = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    OK = "ok"
+    ERROR = "error"
+    REJECTED = "rejected"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    RELEASED = "released"
+    SNOOZED = "snoozed"
+
+
+class Priority(IntEnum):
+    """The named priorities; any other integer of 32 bits is as good. Higher starts first."""
+
+    LOW = -10
+    NORMAL = 0
+    HIGH = 10
+    CRITICAL = 20
+
+
+def priority_number(priority: str | int) -> int:
+    """Return the number of a priority given by name or number.
+
+    Raises `InvalidJob` for a name that is none of low, normal, high, critical, and for a
+    number that does not fit 32 bits.
+    """
+    if isinstance(priority, str):
+        try:
+            return Priority[priority.upper()].value
+        except KeyError:
+            names = ", ".join(p.name.lower() for p in Priority)
+            raise InvalidJob(
+                f"{priority!r} is not a priority.", hint=f"Use one of {names}, or an integer."
+            ) from None
+    if not -(2**31) <= priority < 2**31:
+        raise InvalidJob(f"Priority {priority} does not fit 32 bits.")
+    return int(priority)
+
+
+def check_name(what: str, name: str) -> str:
+    """Return `name` when it may name a `what` (kind, queue); raise `InvalidJob` otherwise."""
+    if not NAME.fullmatch(name):
+        raise InvalidJob(
+            f"{name!r} cannot name a {what}.",
+            hint="Use 1 to 128 letters, digits, '.', '_', ':' or '-', the first a letter or digit.",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a client asks for. `args` is JSON text that was checked against the kind.
+
+    `delay` is in seconds from the store's clock at enqueue; `run_at` is an instant in
+    milliseconds since 1970 UTC. At most one of them is given. `timeout` is in seconds per
+    attempt, None for no limit. `after` names jobs that must succeed first. `unique` may be
+    held by one unfinished job at a time: a second enqueue returns the first one's id.
+    """
+
+    kind: str
+    args: str = "{}"
+    queue: str = "default"
+    priority: int = 0
+    delay: float = 0.0
+    run_at: int | None = None
+    timeout: float | None = None
+    max_attempts: int = 5
+    backoff: Backoff = DEFAULT_BACKOFF
+    unique: str | None = None
+    after: Sequence[int] = ()
+
+
+class Enqueued(NamedTuple):
+    """The store's answer to one `NewJob`: durable when it is returned."""
+
+    id: int
+    state: State
+    existing: bool
+    """True when `unique` was already held and this is the id of its holder."""
+
+
+class Claimed(NamedTuple):
+    """One attempt as a worker holds it: (id, attempt, worker) is its fence."""
+
+    id: int
+    attempt: int
+    kind: str
+    args: str
+    queue: str
+    priority: int
+    timeout: float | None
+    max_attempts: int
+    backoff: Backoff
+    failures: int
+    crashes: int
+    lost: int
+    solo: bool
+    cancel_requested: bool
+    enqueued_at: int
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the store knows it, finished or not. Instants are ms since 1970 UTC, UTC.
+
+    `attempt` only ever grows; the retry budget is counted by `failures`. `result` is JSON
+    text; `error` is that of the last attempt that had one. `outcome` is the last attempt's.
+    """
+
+    id: int
+    kind: str
+    queue: str
+    state: State
+    priority: int
+    args: str
+    attempt: int
+    failures: int
+    crashes: int
+    lost: int
+    max_attempts: int
+    timeout: float | None
+    backoff: Backoff
+    enqueued_at: int
+    run_at: int
+    started_at: int | None = None
+    finished_at: int | None = None
+    worker: int | None = None
+    unique: str | None = None
+    solo: bool = False
+    cancel_requested: bool = False
+    progress: int | None = None
+    message: str | None = None
+    outcome: Outcome | None = None
+    result: str | None = None
+    error: Mapping[str, Any] | None = None
+    waits_for: Sequence[int] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the job is in one of its final states."""
+        return self.state in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One ended attempt of a job."""
+
+    job_id: int
+    attempt: int
+    worker: int
+    started_at: int
+    finished_at: int
+    outcome: Outcome
+    error: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """One queue at a glance. Ages are in milliseconds."""
+
+    name: str
+    paused: bool = False
+    counts: Mapping[State, int] = field(default_factory=dict)
+    oldest_available_age: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """One worker: a supervised group of processes, with a new id per start."""
+
+    id: int
+    host: str
+    pid: int
+    started_at: int
+    lease_until: int
+    state: str
+    """``alive``, ``draining``, ``gone`` (it said goodbye) or ``lost`` (it was found dead)."""
+    queues: Sequence[str]
+    kinds: Sequence[str]
+    processes: int
+    concurrency: int
+    running: int
+    restarts: int = 0

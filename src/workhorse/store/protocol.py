@@ -1,0 +1,303 @@
+"""What every store promises, cut at the queue's verbs: one Protocol per user of it.
+
+All methods are synchronous and thread-safe, and each is one atomic transaction that writes
+its events beside the change. When a method returns, what it did is on stable storage (as far
+as the store's `durability` says); when it raises, nothing was changed. A store that cannot be
+reached or is full raises `Unavailable` / `StoreFull`; a caller never sees a driver's error.
+
+Instants are milliseconds since 1970 UTC, from the store's own clock; durations are seconds.
+Each write of a worker carries the fence (job id, attempt, worker id): a row that is no longer
+the caller's is left alone and reported back as stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from workhorse.domain.events import Event, OutputLine
+from workhorse.domain.job import (
+    Attempt,
+    Claimed,
+    Enqueued,
+    Job,
+    NewJob,
+    QueueStats,
+    State,
+    WorkerInfo,
+)
+from workhorse.domain.transitions import Change
+
+
+class Settled(NamedTuple):
+    """One ended attempt and what it does to its job."""
+
+    id: int
+    attempt: int
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """What one child of a worker is ready to run.
+
+    Queues are in strict order: a job of a later queue is claimed only when the earlier ones
+    have none left; within a queue the highest priority first, then the lowest id. Only kinds
+    named in `kinds` are claimed; paused queues are passed over. With `solo`, only jobs that
+    must run alone are claimed, else only those that need not. `limit` is for the whole claim.
+    """
+
+    child: int
+    queues: tuple[str, ...]
+    kinds: tuple[str, ...]
+    limit: int
+    solo: bool = False
+
+
+class Turn(NamedTuple):
+    """The answer to one `turn`."""
+
+    stale: Sequence[tuple[int, int]]
+    """The (id, attempt) that were no longer this worker's: LeaseLost, nothing was written."""
+    claimed: Sequence[Claimed]
+    lease_valid: bool
+    """False when the worker's lease has run out or it was retired: nothing was claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorker:
+    """What a starting supervisor says of itself."""
+
+    host: str
+    pid: int
+    queues: Sequence[str]
+    kinds: Sequence[str]
+    processes: int
+    concurrency: int
+    lease: float
+
+
+class Rescued(NamedTuple):
+    """What one rescue pass did."""
+
+    workers: Sequence[int]
+    jobs: int
+
+
+class Promoted(NamedTuple):
+    """What one promote pass did, and when the next scheduled job is due (ms), if any."""
+
+    jobs: int
+    next_due: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list or act on. Empty fields do not filter."""
+
+    states: Sequence[State] = ()
+    queues: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    ids: Sequence[int] = ()
+    worker: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long finished jobs are kept: by age per state (seconds), then by count and bytes.
+
+    None means no limit. A job's attempts and events go with it; so do worker rows and events
+    that are older than the longest age. Unfinished jobs are never pruned.
+    """
+
+    succeeded: float | None = 7 * 86400.0
+    cancelled: float | None = 30 * 86400.0
+    failed: float | None = 90 * 86400.0
+    max_jobs: int | None = 1_000_000
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """Facts for `doctor` and `health`. `findings` are (level, sentence), level ``error`` or ``warn``."""
+
+    url: str
+    """Without credentials."""
+    version: str
+    schema: int
+    size: int
+    counts: Mapping[State, int] = field(default_factory=dict)
+    findings: Sequence[tuple[str, str]] = ()
+
+
+class ClientStore(Protocol):
+    """What the Python API and the command line need."""
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """enqueue: → available, scheduled (delay or run_at in the future) or blocked (after).
+
+        All or none of `jobs`, answers in their order. A `unique` that is held by an unfinished
+        job (or twice in `jobs`) gives the holder's id with ``existing=True`` and stores nothing
+        for it. An id in `after` that does not exist raises `NotFound`; one that has failed or
+        been cancelled raises `Conflict`; one that has succeeded is already satisfied.
+        """
+
+    def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Enqueue inside the caller's open transaction on `connection` (a `sqlite3.Connection`).
+
+        The caller's commit makes the jobs exist; its rollback means they never did. Nothing
+        is committed, rolled back or begun here.
+        """
+
+    def get(self, job_id: int) -> Job | None:
+        """Return the job, unfinished or in the history; None when there is no such id."""
+
+    def list_jobs(
+        self, where: JobFilter, *, limit: int = 50, before: int | None = None
+    ) -> list[Job]:
+        """Return jobs newest first (by id); `before` is the last id of the page before."""
+
+    def attempts(self, job_id: int) -> list[Attempt]:
+        """Return the ended attempts of a job, oldest first."""
+
+    def events(
+        self,
+        *,
+        job_id: int | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        output: bool = True,
+    ) -> list[Event]:
+        """Return events with ``seq > after``, oldest first; without `output`, audit events only."""
+
+    def cancel(self, job_id: int, *, reason: str = "cancelled on request") -> State:
+        """cancel: scheduled, blocked, available → cancelled at once. Returns the state after.
+
+        A running job stays running with `cancel_requested` set: its worker is told, ends it,
+        then settles it. Asking again changes nothing. `NotFound`; `Conflict` when finished.
+        Jobs blocked on a job that ends cancelled or failed are cancelled with it.
+        """
+
+    def requeue(self, job_id: int) -> None:
+        """requeue: failed, cancelled → available, with a fresh budget and the same id.
+
+        The attempt number goes on growing. `NotFound`; `Conflict` from any other state, or
+        when its `unique` is held by another unfinished job.
+        """
+
+    def requeue_many(self, where: JobFilter, *, limit: int = 1000) -> list[int]:
+        """Requeue every failed or cancelled job that matches; return their ids."""
+
+    def delete(self, job_id: int) -> None:
+        """Remove a finished job with its attempts and output. `NotFound`; `Conflict`."""
+
+    def queues(self) -> list[QueueStats]:
+        """Return every queue that has jobs, a pause, or a worker, by name."""
+
+    def pause(self, queue: str) -> None:
+        """Stop claims from `queue`; what runs goes on. Twice is once."""
+
+    def resume(self, queue: str) -> None:
+        """Let `queue` be claimed again. Twice is once."""
+
+    def workers(self, *, gone: bool = False) -> list[WorkerInfo]:
+        """Return workers that are alive or draining, newest first; with `gone`, all kept."""
+
+    def kinds_waiting(self) -> Mapping[str, int]:
+        """Return how many available jobs there are of each kind: to find kinds nobody runs."""
+
+    def health(self) -> StoreHealth:
+        """Look the store over. Cheap enough for a health probe each few seconds."""
+
+
+class WorkerStore(Protocol):
+    """What a worker's children need: the hot path."""
+
+    def turn(
+        self,
+        worker: int,
+        settled: Sequence[Settled],
+        output: Sequence[OutputLine],
+        claim: ClaimRequest | None,
+    ) -> Turn:
+        """Settle ended attempts, keep output lines and claim new jobs, in one transaction.
+
+        complete, retry, snooze, release, fail, cancel: running → …; claim: available →
+        running, attempt + 1. Settling is fenced by the row alone (a lease that ran out but was
+        not rescued yet still counts); claiming needs a living lease. Output of an attempt that
+        is no longer the worker's is dropped. A settle that was already recorded by the very
+        same attempt (a lost reply) is not stale. With several jobs the order of `settled` is
+        kept. Finishing a job unblocks (or, when it did not succeed, cancels) those after it.
+        """
+
+    def claim_job(self, worker: int, job_id: int) -> Claimed | None:
+        """Claim one job by id, for inline mode: scheduled, available → running; None otherwise."""
+
+    def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
+        """Return (id, attempt, age of the request in ms) of this worker's running jobs told to end."""
+
+
+class SupervisorStore(Protocol):
+    """What a supervisor needs: leases, and the maintenance passes."""
+
+    def register(self, worker: NewWorker) -> int:
+        """Write the worker's row with a lease from now, and return its new id."""
+
+    def renew(self, worker: int, lease: float, *, restarts: int = 0) -> bool:
+        """Move the lease's end to now + `lease` s; False when the worker was found lost."""
+
+    def draining(self, worker: int) -> None:
+        """Say that the worker claims no more."""
+
+    def retire(self, worker: int) -> None:
+        """The worker is done and nothing of it runs. Whatever it still held is released."""
+
+    def note(self, name: str, *, worker: int | None = None, data: Mapping[str, Any]) -> None:
+        """Write one event of a worker's life."""
+
+    def held(self, worker: int, child: int | None = None) -> list[Claimed]:
+        """Return the running jobs of a worker, or of one of its children."""
+
+    def promote(self, *, limit: int = 1000) -> Promoted:
+        """promote: scheduled → available, for those that are due."""
+
+    def sweep(self) -> int:
+        """unblock (or cancel) blocked jobs whose last dependency ended unseen; returns how many."""
+
+    def expired_workers(self) -> list[int]:
+        """Return workers not gone whose lease has run out."""
+
+    def living_workers(self, host: str) -> list[int]:
+        """Return workers of `host` that are neither gone nor lost: their lock files tell more."""
+
+    def rescue(self, worker: int, *, reason: str, expired_only: bool = True) -> int:
+        """rescue: running → available, scheduled, failed or cancelled, for all jobs of `worker`.
+
+        With `expired_only`, does nothing when the lease is alive at the moment of writing.
+        Marks the worker lost. Returns how many jobs were given back.
+        """
+
+    def prune(self, retention: Retention, *, batch: int = 1000) -> int:
+        """Delete finished jobs beyond the retention, at most `batch` a call; return how many."""
+
+    def tidy(self) -> None:
+        """House-keeping between jobs: checkpoint the log, refresh planner statistics."""
+
+
+class Store(ClientStore, WorkerStore, SupervisorStore, Protocol):
+    """A whole store."""
+
+    url: str
+    """Where it is, without credentials."""
+
+    def migrate(self) -> Sequence[str]:
+        """Bring the schema up to date; return the names of the migrations applied. Idempotent."""
+
+    def close(self) -> None:
+        """Let go of files and connections. Idempotent."""
+
+
+def wanted_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
+    """Return kinds in the one order every claim uses."""
+    return tuple(sorted(kinds))
