@@ -1,0 +1,178 @@
+"""Where settings are found, without pydantic, so that a health probe starts fast.
+
+Highest first: command-line flags, the environment (``WORKHORSE_*``), ``.env``,
+``workhorse.toml``, ``[tool.workhorse]`` in ``pyproject.toml``; files are looked for in the
+current folder only. Each value keeps its origin, and each thing that cannot be used becomes a
+`Problem`: nothing here raises, so that every problem can be told at once.
+
+`workhorse.settings` checks the values. This module knows no field but the secret ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+PREFIX: Final = "WORKHORSE_"
+SECRETS: Final = ("database_url",)
+"""Settings that are never printed whole and may be given as a file: ``WORKHORSE_…_FILE``."""
+
+DEFAULT_DATABASE_URL: Final = "sqlite:///.workhorse/jobs.db"
+
+_INTERNAL: Final = ("WORKHORSE_WORKER_TREE", "WORKHORSE_DEBUG")
+_FOREIGN: Final = re.compile(r"WORKHORSE_(TEST|SERVICE|PORT)(_|$)")
+"""Test switches, and the variables Kubernetes injects for a service called workhorse."""
+
+
+class Given(NamedTuple):
+    """One value and where it was found: a variable, ``file:key`` or a flag."""
+
+    value: Any
+    origin: str
+
+
+class Problem(NamedTuple):
+    """One thing wrong with the settings, in the words shown to the user."""
+
+    origin: str
+    given: str | None
+    expected: str
+
+    def __str__(self) -> str:
+        """Say where, what was given, and what was expected."""
+        given = "" if self.given is None else f" is {self.given};"
+        return f"{self.origin}:{given} {self.expected}"
+
+
+@dataclass
+class Found:
+    """Every value found, by the name of its setting, and what could not be used."""
+
+    values: dict[str, Given] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    """The variable each value from the environment came from, by setting."""
+    problems: list[Problem] = field(default_factory=list)
+
+    def get(self, name: str) -> Any:
+        """Return the value of a setting, or None when it was found nowhere."""
+        given = self.values.get(name)
+        return None if given is None else given.value
+
+
+def find(flags: Mapping[str, Any] | None = None) -> Found:
+    """Look in every place. A flag that is None or an empty tuple was not given."""
+    found = Found()
+    _read_table(found, Path("pyproject.toml"), ("tool", "workhorse"))
+    _read_table(found, Path("workhorse.toml"), ())
+    _read_variables(found, _dotenv(found), where=".env:")
+    _read_variables(found, os.environ, where="")
+    for name, value in (flags or {}).items():
+        if value is not None and value != ():
+            found.values[name] = Given(value, "--" + name.replace("_", "-"))
+    return found
+
+
+def unknown_variables(found: Found, known: Iterable[str]) -> list[Problem]:
+    """Return the ``WORKHORSE_*`` variables that set nothing: most often a slip of the pen.
+
+    They are a warning, not an error: a platform may inject names of its own. They leave
+    `found`, so that they are not taken for settings.
+    """
+    names = sorted(known)
+    strangers = [name for name in found.variables if name not in names]
+    problems = []
+    for name in strangers:
+        variables = [PREFIX + other.upper() for other in names]
+        hint = nearest(PREFIX + name.upper(), variables)
+        problems.append(Problem(found.variables[name], None, f"sets nothing.{hint}"))
+        if found.values[name].origin == found.variables[name]:
+            del found.values[name]
+    return problems
+
+
+def database_url(found: Found) -> str | None:
+    """Return the database URL that was configured, if one was."""
+    url = found.get("database_url")
+    return url if isinstance(url, str) and url else None
+
+
+def mask_url(url: str) -> str:
+    """Return `url` without its password, fit to be printed."""
+    url = re.sub(r"(://[^/?#@]*?):[^/?#]*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", r"\1***", url)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return `` Did you mean …?`` for the closest of `names`, or an empty text."""
+    close = get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _read_table(found: Found, path: Path, keys: tuple[str, ...]) -> None:
+    """Read one TOML file that may be missing; `keys` lead to our table in it."""
+    try:
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        found.problems.append(Problem(str(path), None, f"cannot be read as TOML: {error}"))
+        return
+    for key in keys:
+        table = table.get(key, {})
+        if not isinstance(table, dict):
+            found.problems.append(Problem(f"{path}:{'.'.join(keys)}", None, "expected a table"))
+            return
+    for name, value in table.items():
+        found.values[name] = Given(value, ":".join([str(path), ".".join((*keys, name))]))
+
+
+def _dotenv(found: Found) -> Mapping[str, str]:
+    """Return what ``.env`` holds, or nothing when there is no such file."""
+    path = Path(".env")
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415 - only where there is such a file
+
+    try:
+        values = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        found.problems.append(Problem(".env", None, f"cannot be read: {error}"))
+        return {}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _read_variables(found: Found, variables: Mapping[str, str], *, where: str) -> None:
+    """Take the ``WORKHORSE_*`` variables, and the files that the secret ones name."""
+    for variable, value in variables.items():
+        if not variable.startswith(PREFIX) or variable in _INTERNAL or _FOREIGN.match(variable):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name.removesuffix("_file") in SECRETS and name.endswith("_file"):
+            _read_secret(found, variables, variable, where)
+        else:
+            found.values[name] = Given(value, where + variable)
+            found.variables[name] = where + variable
+
+
+def _read_secret(found: Found, variables: Mapping[str, str], variable: str, where: str) -> None:
+    """Read the secret that `variable` says is in a file."""
+    origin, plain = where + variable, variable.removesuffix("_FILE")
+    if plain in variables:
+        found.problems.append(Problem(origin, None, f"{plain} is set as well; keep one of them"))
+        return
+    try:
+        value = Path(variables[variable]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        expected = f"expected a file that can be read ({reason})"
+        found.problems.append(Problem(origin, repr(variables[variable]), expected))
+        return
+    name = plain.removeprefix(PREFIX).lower()
+    found.values[name] = Given(value, origin)
+    found.variables[name] = origin
