@@ -1,0 +1,371 @@
+"""Strict JSON at the edge: what a payload, a result and an error may be before they are stored.
+
+Arguments that JSON cannot hold faithfully are refused, with the place and the reason; results and
+error texts are cleaned instead, so that nothing a handler returns or raises can wedge its job.
+
+Encoding and decoding are pydantic-core's; a plain value costs about a microsecond. The text is then
+scanned for signs of trouble in C, and only a suspicious value is walked in Python.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import Any, Final, NoReturn
+
+from pydantic_core import from_json, to_json, to_jsonable_python
+
+from workhorse.domain.errors import InvalidJob, TooLarge
+from workhorse.domain.outcome import Failure
+
+ARGS_LIMIT: Final = 1024 * 1024
+"""Longest payload of a job, in bytes of JSON."""
+RESULT_LIMIT: Final = 1024 * 1024
+"""Longest result of a job, in bytes of JSON."""
+MESSAGE_LIMIT: Final = 8 * 1024
+"""Longest error message kept, in bytes."""
+TRACEBACK_LIMIT: Final = 16 * 1024
+"""Longest traceback kept, in bytes: cut in the middle."""
+MAX_DEPTH: Final = 64
+"""Deepest nesting of lists and objects."""
+MAX_DIGITS: Final = 1000
+"""Longest integer, in decimal digits."""
+
+_MANY_DIGITS: Final = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MAX_DIGITS + 1))
+_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_TOO_BIG: Final = 10**MAX_DIGITS
+_BAD_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def dump_json(value: Any, *, what: str, limit: int) -> str:
+    """Return plain JSON data (`what`, in words) as JSON text of at most `limit` bytes.
+
+    Raises `InvalidJob` naming the place of what JSON cannot hold: NaN and infinities, NUL and lone
+    surrogates, keys that are not text, integers over 1,000 digits, depth over 64, cycles, and
+    values of other types; `TooLarge` with both sizes when the text is over `limit`.
+    """
+    try:
+        raw = to_json(value, inf_nan_mode="constants")
+    except (ValueError, RecursionError, TypeError) as error:
+        refuse(value, what, error)
+    if not is_faithful(value, raw) or is_suspicious(raw):
+        check_value(value, what)
+    return sized(raw, what=what, limit=limit)
+
+
+def sized(raw: bytes, *, what: str, limit: int) -> str:
+    """Return JSON as text; raise `TooLarge`, with both sizes, when it is over `limit` bytes."""
+    if len(raw) > limit:
+        raise TooLarge(
+            f"{what} is {len(raw):,} bytes as JSON; the limit is {limit:,}.",
+            hint="Store the bytes elsewhere and pass a reference to them.",
+        )
+    return raw.decode()
+
+
+def is_faithful(value: Any, raw: bytes) -> bool:
+    """Whether decoding gives the value back as it was."""
+    if type(value) in _PLAIN:
+        return True
+    try:
+        return bool(from_json(raw) == value)
+    except (ValueError, RecursionError):
+        return False
+
+
+def is_suspicious(raw: bytes) -> bool:
+    """Whether JSON text may hold what the store must not: a scan in C, sure when it says no."""
+    return (
+        b"\\u0000" in raw
+        or b"NaN" in raw
+        or b"Infinity" in raw
+        or (len(raw) > MAX_DIGITS and _MANY_DIGITS.search(raw) is not None)
+        or (len(raw) > 2 * MAX_DEPTH and depth(raw) > MAX_DEPTH)
+    )
+
+
+def depth(raw: bytes) -> int:
+    """Return how deep the lists and objects of JSON text are nested."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return 0
+    brackets = _STRINGS.sub(b"", raw).translate(None, _NOT_BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+
+
+def refuse(value: Any, what: str, error: Exception) -> NoReturn:
+    """Raise `InvalidJob` for a value that could not be encoded: with the place, when found."""
+    check_value(value, what)
+    refuse_typed(value, what, error)
+
+
+def refuse_typed(value: Any, what: str, error: Exception) -> NoReturn:
+    """Raise `InvalidJob` for typed data (models, dataclasses, …) that could not be encoded."""
+    try:
+        plain = to_jsonable_python(value, fallback=safe_text, bytes_mode="base64")
+    except Exception:  # noqa: BLE001 - the first error tells it
+        plain = None
+    check_value(plain, what)
+    reason = safe_text(error).removeprefix("Error serializing to JSON: ")
+    raise InvalidJob(f"{what} cannot be JSON: {reason}") from error
+
+
+def check_raw(raw: bytes, what: str) -> None:
+    """Raise `InvalidJob`, naming the place, for JSON text that holds what the store must not."""
+    if not is_suspicious(raw):
+        return
+    try:
+        value = from_json(raw)
+    except ValueError as error:
+        raise InvalidJob(f"{what} cannot be JSON: {safe_text(error)}") from None
+    check_value(value, what)
+
+
+def check_value(value: Any, path: str, *, level: int = 0) -> None:
+    """Walk plain data and raise `InvalidJob` at the first thing JSON cannot hold, with its path."""
+    if level > MAX_DEPTH:
+        raise InvalidJob(
+            f"{shortened(path)} is nested deeper than {MAX_DEPTH} levels, or holds itself."
+        )
+    if isinstance(value, str):
+        _check_text(value, path)
+    elif isinstance(value, int):
+        if not -_TOO_BIG < value < _TOO_BIG:
+            raise InvalidJob(f"{path} is an integer of over {MAX_DIGITS:,} digits.")
+    elif isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
+            raise InvalidJob(f"{path} is {value}, which is not JSON.")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidJob(f"{path} has a key that is not text: {safe_text(key, 80)}.")
+            _check_text(key, f"a key of {path}")
+            check_value(item, f"{path}.{key}", level=level + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            check_value(item, f"{path}[{index}]", level=level + 1)
+    elif value is not None:
+        _refuse_type(value, path)
+
+
+def _check_text(text: str, path: str) -> None:
+    if bad := _BAD_TEXT.search(text):
+        name = "a NUL character" if bad[0] == "\0" else "a lone surrogate"
+        raise InvalidJob(f"{path} has {name} at position {bad.start()}.")
+
+
+def _refuse_type(value: Any, path: str) -> NoReturn:
+    name = type(value).__qualname__
+    raise InvalidJob(
+        f"{path} is of type {name}, which is not plain JSON.",
+        hint="Annotate the handler's parameter with its type, so that it can be decoded again.",
+    )
+
+
+def shortened(path: str) -> str:
+    """Return a path that fits a line of an error message."""
+    return path if len(path) <= 80 else f"{path[:60]}…{path[-16:]}"  # noqa: PLR2004
+
+
+def load_json(text: str | bytes, *, what: str = "the text", limit: int = ARGS_LIMIT) -> Any:
+    """Return the value of JSON text from outside, as strict as `dump_json`.
+
+    Raises `InvalidJob` for text that is not JSON or would not be accepted again, and for an
+    object that names a key twice; `TooLarge` over `limit` bytes. Never `RecursionError`.
+    """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+    if len(raw) > limit:
+        raise TooLarge(f"{what} is {len(raw):,} bytes; the limit is {limit:,}.")
+    if depth(raw) > MAX_DEPTH:
+        raise InvalidJob(f"{what} is nested deeper than {MAX_DEPTH} levels.")
+    if len(raw) > MAX_DIGITS and _MANY_DIGITS.search(_STRINGS.sub(b"", raw)):
+        raise InvalidJob(f"{what} has an integer of over {MAX_DIGITS:,} digits.")
+    try:
+        from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidJob(f"{what} is not JSON: {error}.") from None
+    value = json.loads(raw, object_pairs_hook=_once)
+    if is_suspicious(raw) or is_suspicious(to_json(value, inf_nan_mode="constants")):
+        check_value(value, what)
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object whose keys are all different."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise InvalidJob(f"The key {clean_text(key, 80)!r} is given twice.")
+        found[key] = value
+    return found
+
+
+def dump_result(value: Any, *, limit: int = RESULT_LIMIT) -> str | None:
+    """Return what a handler returned as JSON text, None for None.
+
+    Dataclasses, models, datetimes, enums, UUIDs, paths, decimals, sets and bytes (as base64)
+    become JSON; NUL and lone surrogates become U+FFFD. Raises `InvalidJob` for what JSON cannot
+    hold and `TooLarge` over `limit` bytes, and nothing else.
+    """
+    if value is None:
+        return None
+    try:
+        raw = to_json(value, inf_nan_mode="constants", bytes_mode="base64", by_alias=True)
+        if is_suspicious(raw):
+            raw = _cleaned(from_json(raw))
+    except InvalidJob:
+        raise
+    except Exception as error:  # noqa: BLE001 - a handler's value may do anything when looked at
+        raw = _second_try(value, error)
+    return sized(raw, what="The result", limit=limit)
+
+
+def _second_try(value: Any, first: Exception) -> bytes:
+    """Encode a result whose text could not be encoded, cleaned; or say why it cannot be."""
+    try:
+        plain = to_jsonable_python(
+            value, inf_nan_mode="constants", bytes_mode="base64", by_alias=True
+        )
+        return _cleaned(plain)
+    except InvalidJob:
+        raise
+    except Exception:  # noqa: BLE001 - the same value, looked at once more
+        reason = safe_text(first).removeprefix("Error serializing to JSON: ")
+        raise InvalidJob(f"The result cannot be JSON: {reason}") from None
+
+
+def _cleaned(value: Any) -> bytes:
+    """Return plain data as JSON with its text cleaned; refuse the rest of what JSON cannot hold."""
+    cleaned = clean_value(value)
+    check_value(cleaned, "result")
+    return to_json(cleaned)
+
+
+def clean_value(value: Any, level: int = 0) -> Any:
+    """Return plain data with NUL and lone surrogates in its text replaced by U+FFFD."""
+    if level > MAX_DEPTH:
+        raise InvalidJob(f"The result is nested deeper than {MAX_DEPTH} levels.")
+    if isinstance(value, str):
+        return _BAD_TEXT.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {
+            _BAD_TEXT.sub("\ufffd", str(key)): clean_value(item, level + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [clean_value(item, level + 1) for item in value]
+    return value
+
+
+def clean_text(text: str, limit: int | None = None) -> str:
+    """Return text that every store takes: no NUL, no lone surrogate, at most `limit` bytes.
+
+    What is cut off ends in ``…``.
+    """
+    text = _BAD_TEXT.sub("\ufffd", text)
+    if limit is None or len(text) * 4 <= limit:
+        return text
+    raw = text.encode()
+    if len(raw) <= limit:
+        return text
+    return raw[: max(0, limit - 3)].decode(errors="ignore") + "…"
+
+
+def cut_middle(text: str, limit: int) -> str:
+    """Return at most `limit` bytes of text, its beginning and its end."""
+    raw = text.encode()
+    if len(raw) <= limit:
+        return text
+    mark = f"\n… {len(raw) - limit:,} bytes left out …\n"
+    half = (limit - len(mark.encode())) // 2
+    return raw[:half].decode(errors="ignore") + mark + raw[-half:].decode(errors="ignore")
+
+
+def safe_text(value: object, limit: int = MESSAGE_LIMIT) -> str:
+    """Return ``str(value)``, clean and cut; a value that cannot say it is named by its type."""
+    try:
+        return clean_text(str(value), limit)
+    except Exception:  # noqa: BLE001 - a value's own __str__ may raise anything
+        return f"<{type(value).__qualname__} without a readable text>"
+
+
+def failure_from(error: BaseException) -> Failure:
+    """Return what is kept of an exception: its type, message and traceback, clean and cut.
+
+    Local variables are not kept. Whatever the exception's own methods do, this returns.
+    """
+    return Failure(
+        type=clean_text(type_name(type(error)), 256),
+        message=safe_text(error),
+        traceback=_traceback(error),
+    )
+
+
+def type_name(kind: type) -> str:
+    """Return the qualified name of a type, without the module for a builtin."""
+    module = getattr(kind, "__module__", None)
+    name = str(getattr(kind, "__qualname__", kind))
+    return name if module in (None, "builtins") else f"{module}.{name}"
+
+
+def _traceback(error: BaseException) -> str | None:
+    if error.__traceback__ is None and error.__cause__ is None:
+        return None
+    try:
+        told = traceback.TracebackException.from_exception(error, compact=True)
+        for part in _chain(told):
+            part.stack = traceback.StackSummary.from_list(list(_user_frames(part.stack)))
+        return cut_middle(clean_text("".join(told.format()).rstrip()), TRACEBACK_LIMIT)
+    except Exception:  # noqa: BLE001 - hostile notes, sources or names must not hurt the settle
+        return None
+
+
+def _chain(
+    told: traceback.TracebackException,
+) -> Iterator[traceback.TracebackException]:
+    """Yield an exception and those it came from, as far as they are worth reading."""
+    current: traceback.TracebackException | None = told
+    for _ in range(64):
+        if current is None:
+            return
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _user_frames(frames: traceback.StackSummary) -> Iterator[traceback.FrameSummary]:
+    """Yield the frames from the first one that is not this package's machinery."""
+    inside = True
+    for frame in frames:
+        inside = inside and _is_machinery(frame.filename)
+        if not inside:
+            yield frame
+
+
+def _is_machinery(filename: str) -> bool:
+    name = filename.replace("\\", "/")
+    return (
+        "/workhorse/engine/" in name
+        or name.endswith(("/workhorse/inline.py", "/workhorse/context.py", "/workhorse/codec.py"))
+        or "/concurrent/futures/" in name
+        or "/asyncio/" in name
+    )
+
+
+__all__ = [
+    "ARGS_LIMIT",
+    "MAX_DEPTH",
+    "MAX_DIGITS",
+    "MESSAGE_LIMIT",
+    "RESULT_LIMIT",
+    "TRACEBACK_LIMIT",
+    "clean_text",
+    "dump_json",
+    "dump_result",
+    "failure_from",
+    "load_json",
+]
