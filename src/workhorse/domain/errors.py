@@ -3,7 +3,7 @@
 ::
 
     WorkhorseError            code             exit   what the caller does
-    ├─ InvalidJob             invalid          2      fix the arguments or options; nothing was stored
+    ├─ InvalidJob             invalid          2      fix the arguments; nothing was stored
     │  └─ TooLarge            too_large        2      pass a reference instead of the bytes
     ├─ ConfigurationError     configuration    3      fix the setting or the app module named
     ├─ Unavailable            unavailable      4      the store is out of reach: try again later

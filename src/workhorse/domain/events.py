@@ -34,7 +34,11 @@ class Life(StrEnum):
     JOB_DELETED = "job_deleted"
 
 
-EVENT_NAMES: Final = (*(v.value for v in Verb), *(o.value for o in Output), *(x.value for x in Life))
+EVENT_NAMES: Final = (
+    *(v.value for v in Verb),
+    *(o.value for o in Output),
+    *(x.value for x in Life),
+)
 """Every event there is, by the name the store keeps."""
 
 

@@ -100,13 +100,5 @@ class Lost:
 
 
 AttemptOutcome: TypeAlias = (
-    Completed
-    | Failed
-    | Rejected
-    | Snoozed
-    | TimedOut
-    | Cancelled
-    | Released
-    | Crashed
-    | Lost
+    Completed | Failed | Rejected | Snoozed | TimedOut | Cancelled | Released | Crashed | Lost
 )

@@ -112,14 +112,13 @@ def settle(job: Claimed, outcome: AttemptOutcome, *, chance: float = 0.5) -> Cha
             return _DONE
         case Completed(result):
             return Change(Verb.COMPLETE, State.SUCCEEDED, Outcome.OK, result)
-        case Failed(error, permanent=permanent, out_of_memory=out_of_memory):
-            kind = Outcome.OUT_OF_MEMORY if out_of_memory else Outcome.ERROR
-            return _spend(job, kind, error.as_row(), chance, final=permanent)
+        case Failed(failure, permanent=permanent, out_of_memory=out_of_memory):
+            name = Outcome.OUT_OF_MEMORY if out_of_memory else Outcome.ERROR
+            return _spend(job, name, failure.as_row(), chance, final=permanent)
         case Rejected(reason):
-            error = Failure("Reject", reason).as_row()
-            return _spend(job, Outcome.REJECTED, error, chance, final=True)
+            return _spend(job, Outcome.REJECTED, _row("Reject", reason), chance, final=True)
         case TimedOut(limit):
-            error = Failure("TimedOut", f"The attempt was over its limit of {limit:g} s.").as_row()
+            error = _row("TimedOut", f"The attempt was over its limit of {limit:g} s.")
             return _spend(job, Outcome.TIMED_OUT, error, chance)
         case Crashed() as crash:
             error = crash.failure.as_row(exit_code=crash.exit_code, exit_signal=crash.exit_signal)
@@ -127,15 +126,15 @@ def settle(job: Claimed, outcome: AttemptOutcome, *, chance: float = 0.5) -> Cha
             final = job.crashes + 1 >= CRASH_LIMIT
             return _spend(job, name, error, chance, final=final)._replace(crashes=1, solo=True)
         case Snoozed(delay, reason):
-            error = Failure("Snooze", reason).as_row() if reason else None
+            why = _row("Snooze", reason) if reason else None
             return Change(
-                Verb.SNOOZE, State.SCHEDULED, Outcome.SNOOZED, error=error, delay=max(0.0, delay)
+                Verb.SNOOZE, State.SCHEDULED, Outcome.SNOOZED, error=why, delay=max(0.0, delay)
             )
         case Cancelled(reason):
-            error = Failure("Cancelled", reason).as_row()
+            error = _row("Cancelled", reason)
             return Change(Verb.CANCEL, State.CANCELLED, Outcome.CANCELLED, error=error)
         case Released(reason, solo):
-            error = Failure("Released", reason).as_row()
+            error = _row("Released", reason)
             return Change(
                 Verb.RELEASE, State.AVAILABLE, Outcome.RELEASED, error=error, solo=solo or job.solo
             )
@@ -143,6 +142,10 @@ def settle(job: Claimed, outcome: AttemptOutcome, *, chance: float = 0.5) -> Cha
             return _rescue(job, reason, chance)
         case _:
             assert_never(outcome)
+
+
+def _row(name: str, message: str) -> dict[str, Any]:
+    return Failure(name, message).as_row()
 
 
 def _spend(
@@ -162,7 +165,7 @@ def _rescue(job: Claimed, reason: str, spread: float) -> Change:
     `spread` (0 to 1) is how far back in the queue of the rescued this one stands: a mass
     rescue does not start everything in the same instant.
     """
-    error = Failure("Lost", reason).as_row()
+    error = _row("Lost", reason)
     if job.cancel_requested:
         return Change(Verb.RESCUE, State.CANCELLED, Outcome.LOST, error=error, lost=1)
     lost = job.lost + 1

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from workhorse.domain.events import Event, OutputLine
@@ -120,7 +121,7 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class StoreHealth:
-    """Facts for `doctor` and `health`. `findings` are (level, sentence), level ``error`` or ``warn``."""
+    """Facts for `doctor` and `health`. A finding is (``error`` or ``warn``, a sentence)."""
 
     url: str
     """Without credentials."""
@@ -169,7 +170,7 @@ class ClientStore(Protocol):
         limit: int = 1000,
         output: bool = True,
     ) -> list[Event]:
-        """Return events with ``seq > after``, oldest first; without `output`, audit events only."""
+        """Return events with ``seq > after``, oldest first; without `output`, only the audit."""
 
     def cancel(self, job_id: int, *, reason: str = "cancelled on request") -> State:
         """cancel: scheduled, blocked, available → cancelled at once. Returns the state after.
@@ -235,7 +236,7 @@ class WorkerStore(Protocol):
         """Claim one job by id, for inline mode: scheduled, available → running; None otherwise."""
 
     def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
-        """Return (id, attempt, age of the request in ms) of this worker's running jobs told to end."""
+        """Return (id, attempt, ms since asked) of this worker's running jobs told to end."""
 
 
 class SupervisorStore(Protocol):
@@ -258,6 +259,9 @@ class SupervisorStore(Protocol):
 
     def held(self, worker: int, child: int | None = None) -> list[Claimed]:
         """Return the running jobs of a worker, or of one of its children."""
+
+    def solo_waiting(self) -> int:
+        """Return how many available jobs must run alone."""
 
     def promote(self, *, limit: int = 1000) -> Promoted:
         """promote: scheduled → available, for those that are due."""
@@ -288,8 +292,13 @@ class SupervisorStore(Protocol):
 class Store(ClientStore, WorkerStore, SupervisorStore, Protocol):
     """A whole store."""
 
-    url: str
-    """Where it is, without credentials."""
+    @property
+    def url(self) -> str:
+        """Where it is, without credentials."""
+
+    @property
+    def run_dir(self) -> Path | None:
+        """The folder shared by processes of one host beside this store; None without one."""
 
     def migrate(self) -> Sequence[str]:
         """Bring the schema up to date; return the names of the migrations applied. Idempotent."""

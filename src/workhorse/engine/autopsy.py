@@ -1,0 +1,57 @@
+"""What becomes of the jobs of a child that is dead: pure, from what is known of its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from workhorse.domain.job import Claimed
+from workhorse.domain.outcome import AttemptOutcome, Cancelled, Crashed, Released, TimedOut
+from workhorse.engine.board import Mark, Slot
+
+
+class Death(NamedTuple):
+    """How a child ended. `planned` is the reason when its end was wanted, by it or by us."""
+
+    exit_code: int | None = None
+    exit_signal: str | None = None
+    planned: str | None = None
+
+
+def autopsy(
+    held: Sequence[Claimed], slots: Sequence[Slot], death: Death, at: float
+) -> list[tuple[Claimed, AttemptOutcome]]:
+    """Return how each job the dead child still held has ended its attempt.
+
+    A job that was over its time or told to end has ended so. After a planned end the rest is
+    released. After a crash, the one job that ran in the process is guilty; when there were
+    several each is a suspect, not blamed, and will run alone. `at` is the local clock.
+    """
+    running = {(slot.job_id, slot.attempt): slot for slot in slots}
+    suspects = sum(1 for slot in slots if _could_have_killed(slot, at))
+    return [
+        (job, _outcome(job, running.get((job.id, job.attempt)), death, suspects, at))
+        for job in held
+    ]
+
+
+def _could_have_killed(slot: Slot, at: float) -> bool:
+    told = slot.mark & (Mark.APART | Mark.TIMED_OUT | Mark.CANCELLED | Mark.RELEASED)
+    return not told and at < slot.deadline
+
+
+def _outcome(
+    job: Claimed, slot: Slot | None, death: Death, suspects: int, at: float
+) -> AttemptOutcome:
+    how = death.planned or f"its process died ({death.exit_signal or death.exit_code})"
+    if slot is None:
+        return Released(f"{how}; the job had not started, or its end was not yet written down")
+    if slot.mark & Mark.CANCELLED or job.cancel_requested:
+        return Cancelled()
+    if slot.mark & Mark.TIMED_OUT or at >= slot.deadline:
+        return TimedOut(job.timeout or 0.0)
+    if death.planned or slot.mark & (Mark.RELEASED | Mark.APART):
+        return Released(how)
+    if suspects == 1:
+        return Crashed(death.exit_code, death.exit_signal)
+    return Released(f"{how} with {suspects} jobs in it", solo=True)

@@ -1,0 +1,104 @@
+"""A page of memory that a child and its supervisor share: what runs, and until when.
+
+The child writes a slot when it starts an attempt and clears it when the attempt is over; the
+supervisor reads the page, also after the child's death. So a dead child's running jobs are
+known exactly, and a child whose interpreter is stuck in one job can be seen from outside.
+The supervisor writes one number back: the instant its lease ends.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+from enum import IntFlag
+from typing import Final, NamedTuple, Self
+
+_HEADER: Final = struct.Struct("<ddIIQ")  # lease end, loop turned at, slots, spare, jobs done
+_SLOT: Final = struct.Struct("<qiid")  # job id (0 = free), attempt, flags, deadline
+_HEADER_SIZE: Final = 64
+NEVER: Final = float("inf")
+
+
+class Mark(IntFlag):
+    """What is known of a running attempt."""
+
+    NONE = 0
+    APART = 1
+    """It runs in a process of its own: the child's death is not its doing."""
+    TIMED_OUT = 2
+    CANCELLED = 4
+    RELEASED = 8
+
+
+class Slot(NamedTuple):
+    """One attempt that had started and was not over."""
+
+    job_id: int
+    attempt: int
+    mark: Mark
+    deadline: float
+
+
+class Board:
+    """The shared page. One writer per field: no locks."""
+
+    def __init__(self, fd: int, slots: int) -> None:
+        """Map the page behind `fd`, which stays open for handing to a child."""
+        self.fd = fd
+        self.slots = slots
+        self._page = mmap.mmap(fd, _HEADER_SIZE + slots * _SLOT.size)
+
+    @classmethod
+    def create(cls, slots: int) -> Self:
+        """Make an empty board that lives in memory only."""
+        if hasattr(os, "memfd_create"):
+            fd = os.memfd_create("workhorse-board")
+        else:
+            with tempfile.TemporaryFile() as file:
+                fd = os.dup(file.fileno())
+        os.ftruncate(fd, _HEADER_SIZE + slots * _SLOT.size)
+        board = cls(fd, slots)
+        _HEADER.pack_into(board._page, 0, 0.0, 0.0, slots, 0, 0)
+        return board
+
+    def put(self, slot: int, job_id: int, attempt: int, deadline: float, mark: int = 0) -> None:
+        """Say that an attempt has started in `slot`."""
+        _SLOT.pack_into(
+            self._page, _HEADER_SIZE + slot * _SLOT.size, job_id, attempt, mark, deadline
+        )
+
+    def mark(self, slot: int, mark: Mark) -> None:
+        """Add a mark to the attempt in `slot`."""
+        at = _HEADER_SIZE + slot * _SLOT.size
+        job_id, attempt, old, deadline = _SLOT.unpack_from(self._page, at)
+        _SLOT.pack_into(self._page, at, job_id, attempt, old | mark, deadline)
+
+    def clear(self, slot: int) -> None:
+        """Say that the attempt in `slot` is over."""
+        at = _HEADER_SIZE + slot * _SLOT.size
+        self._page[at : at + 8] = b"\0\0\0\0\0\0\0\0"
+
+    def running(self) -> list[Slot]:
+        """Return the attempts that have started and are not over."""
+        found = []
+        for n in range(self.slots):
+            row = _SLOT.unpack_from(self._page, _HEADER_SIZE + n * _SLOT.size)
+            if row[0]:
+                found.append(Slot(row[0], row[1], Mark(row[2]), row[3]))
+        return found
+
+    def turned(self, at: float) -> None:
+        """Say that the child's loop turned at `at`."""
+        struct.pack_into("<d", self._page, 8, at)
+
+    @property
+    def turned_at(self) -> float:
+        """When the child's loop last turned; 0.0 before its first turn."""
+        return float(struct.unpack_from("<d", self._page, 8)[0])
+
+    def close(self) -> None:
+        """Let go of the page."""
+        self._page.close()
+        os.close(self.fd)

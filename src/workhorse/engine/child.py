@@ -1,0 +1,170 @@
+"""A worker's child process: imports the app, then claims and runs jobs until told to stop.
+
+Run as ``python -m workhorse.engine.child CONTROL_FD BOARD_FD PARENT_PID CONFIG SLOTS``. The
+control socket carries: ``hello`` or ``import_error`` up; ``start`` (with the worker's locked
+file), ``drain`` and ``abandon`` down; ``condemned``, ``idle`` and ``done`` up. The child dies
+with its supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from workhorse.domain.errors import WorkhorseError
+from workhorse.engine.board import Board
+from workhorse.engine.config import WorkerConfig
+from workhorse.engine.frames import AsyncFrames, BlockingFrames, Message
+from workhorse.engine.proctree import die_with_parent, prefer_for_oom
+
+EXIT_IMPORT: Final = 3
+SWITCH_INTERVAL: Final = 0.0005
+"""The store's thread needs the interpreter briefly and often: do not let it wait 5 ms each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What the supervisor sends once it knows the store."""
+
+    worker: int
+    child: int
+    solo: bool
+    lock_fd: int
+
+
+def main(arguments: list[str]) -> int:
+    """Import the app, wait for the start, work, and leave nothing running."""
+    control_fd, board_fd, parent = (int(a) for a in arguments[:3])
+    config = WorkerConfig.from_json(arguments[3])
+    slots = int(arguments[4])
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    die_with_parent(parent)
+    prefer_for_oom()
+
+    from workhorse.engine.loading import load_app  # noqa: PLC0415 - after the guards are up
+    from workhorse.logs import configure  # noqa: PLC0415
+
+    configure(config.log_level, config.log_format)
+    control = socket.socket(fileno=control_fd)
+    control.set_inheritable(False)
+    frames = BlockingFrames(control)
+    try:
+        app = load_app(config.app)
+    except WorkhorseError as error:
+        frames.send({"say": "import_error", "message": error.message, "hint": error.hint})
+        return EXIT_IMPORT
+    frames.send({"say": "hello", "url": app.url, "kinds": sorted(app.kinds), "inline": app.inline})
+    start = _receive_start(control)
+    if start is None:
+        return 0
+    board = Board(board_fd, slots)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    _run_loop(_serve(app, config, board, start, control))
+    return 0
+
+
+def _receive_start(control: socket.socket) -> _Start | None:
+    data, fds, _, _ = socket.recv_fds(control, 4096, 4)
+    if not data:
+        return None
+    message: Message = json.loads(data[4:])
+    return _Start(message["worker"], message["child"], message["solo"], fds[0])
+
+
+def _run_loop(main_task: Any) -> None:
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415
+
+        uvloop.run(main_task)
+        return
+    asyncio.run(main_task)
+
+
+async def _serve(
+    app: Any, config: WorkerConfig, board: Board, start: _Start, control: socket.socket
+) -> None:
+    from workhorse.engine.wake import Sleeper  # noqa: PLC0415
+    from workhorse.engine.worker import Worker  # noqa: PLC0415
+
+    loop = asyncio.get_running_loop()
+    store = app.store
+    worker = Worker(
+        store,
+        app.kinds,
+        config,
+        board,
+        worker=start.worker,
+        child=start.child,
+        solo=start.solo,
+        keep_fds=(start.lock_fd,),
+    )
+    control.setblocking(False)
+    frames = await AsyncFrames.over(control)
+    worker.on_condemned = lambda: frames.send({"say": "condemned"})
+    sleeper = _sleeper(store.run_dir, start, Sleeper)
+    if sleeper is not None:
+        loop.add_reader(sleeper.socket, sleeper.drain, worker.wake)
+    orders = loop.create_task(_obey(frames, worker))
+    reports = loop.create_task(_report(frames, worker, config))
+    try:
+        await worker.run()
+        if worker.running:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)  # what would not end when told to must not hold the process
+    finally:
+        orders.cancel()
+        reports.cancel()
+        if sleeper is not None:
+            loop.remove_reader(sleeper.socket)
+            sleeper.close()
+
+
+def _sleeper(run_dir: Path | None, start: _Start, make: Any) -> Any:
+    if run_dir is None:
+        return None
+    with contextlib.suppress(OSError):
+        return make(run_dir, f"{start.worker}-{start.child}")
+    return None
+
+
+async def _obey(frames: AsyncFrames, worker: Any) -> None:
+    """Do what the supervisor says; when it is gone, so is this process."""
+    while (message := await frames.receive()) is not None:
+        match message["say"]:
+            case "drain":
+                worker.drain()
+            case "abandon":
+                worker.abandon(message["reason"])
+    os._exit(1)
+
+
+async def _report(frames: AsyncFrames, worker: Any, config: WorkerConfig) -> None:
+    """Tell the supervisor, twice a second, how much was done and whether nothing is left."""
+    told: Any = None
+    while True:
+        now_told = (worker.finished, worker.idle, worker.burst_done)
+        if now_told != told:
+            told = now_told
+            frames.send(
+                {
+                    "say": "report",
+                    "finished": worker.finished,
+                    "idle": worker.idle,
+                    "empty": worker.burst_done,
+                }
+            )
+        await asyncio.sleep(0.05 if config.burst or worker.solo else 0.5)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

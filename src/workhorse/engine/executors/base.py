@@ -1,0 +1,81 @@
+"""The protocol between the worker and its executors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from workhorse.domain.job import Claimed
+    from workhorse.domain.outcome import AttemptOutcome
+    from workhorse.engine.output import OutputBuffer
+    from workhorse.kind import KindSpec
+
+
+class Run:
+    """One attempt while it runs in this child."""
+
+    __slots__ = (
+        "deadline",
+        "handle",
+        "job",
+        "kind",
+        "over",
+        "slot",
+        "started",
+        "stop",
+        "stopped_at",
+    )
+
+    def __init__(
+        self, job: Claimed, kind: KindSpec, slot: int, started: float, deadline: float
+    ) -> None:
+        """Begin at `started`, with `deadline` on the local clock (inf for none)."""
+        self.job = job
+        self.kind = kind
+        self.slot = slot
+        self.started = started
+        self.deadline = deadline
+        self.stop: AttemptOutcome | None = None
+        """Set when the attempt is told to end: what it will be settled as."""
+        self.stopped_at = 0.0
+        self.over = False
+        self.handle: Any = None
+        """The executor's own: a task, a process."""
+
+    def stopping(self) -> bool:
+        """Whether the attempt has been told to end."""
+        return self.stop is not None
+
+
+Finish = Callable[[Run, "AttemptOutcome"], None]
+"""Called exactly once for each run, on the loop's thread, when nothing of it is left."""
+
+
+class Executor(Protocol):
+    """Runs attempts one way."""
+
+    apart: bool
+    """True when a run's process is not the child's: its crash is its own."""
+
+    def start(self, run: Run) -> None:
+        """Begin the attempt and return at once; `finish` follows."""
+
+    def stop(self, run: Run) -> None:
+        """End the attempt, whose `stop` says why. It may take `cancel_grace`, or not succeed.
+
+        When it does not succeed the worker condemns its process, and the supervisor settles
+        the attempt once that process is dead.
+        """
+
+    async def close(self) -> None:
+        """End what idles: nothing runs any more."""
+
+
+class Home(Protocol):
+    """What an executor may use of the worker it serves."""
+
+    output: OutputBuffer
+
+    def finish(self, run: Run, outcome: AttemptOutcome) -> None:
+        """Report the end of a run, on the loop's thread."""

@@ -1,0 +1,66 @@
+"""``def`` handlers: a thread of the child each, from a pool that grows as needed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from workhorse.engine.invoke import call_sync
+
+if TYPE_CHECKING:
+    from workhorse.domain.outcome import AttemptOutcome
+    from workhorse.engine.executors.base import Home, Run
+
+
+class ThreadExecutor:
+    """Runs handlers in daemon threads. A thread cannot be ended: stopping only asks."""
+
+    apart = False
+
+    def __init__(self, home: Home) -> None:
+        """Serve `home`, on the running loop."""
+        self._home = home
+        self._loop = asyncio.get_running_loop()
+        self._work: SimpleQueue[Run | None] = SimpleQueue()
+        self._done: deque[tuple[Run, AttemptOutcome]] = deque()
+        self._threads = 0
+        self._busy = 0
+        self._told = False
+
+    def start(self, run: Run) -> None:
+        """Hand the attempt to an idle thread, or to a new one."""
+        self._busy += 1
+        if self._busy > self._threads:
+            self._threads += 1
+            name = f"workhorse-job-{self._threads}"
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+        self._work.put(run)
+
+    def _serve(self) -> None:
+        while (run := self._work.get()) is not None:
+            job = run.job
+            emit = partial(self._home.output.emit, job.id, job.attempt)
+            self._done.append((run, call_sync(run.kind, job, emit, run.stopping)))
+            if not self._told:
+                self._told = True
+                self._loop.call_soon_threadsafe(self._collect)
+            run = None
+
+    def _collect(self) -> None:
+        self._told = False
+        while self._done:
+            run, outcome = self._done.popleft()
+            self._busy -= 1
+            self._home.finish(run, run.stop or outcome)
+
+    def stop(self, run: Run) -> None:
+        """Ask only: the handler sees ``ctx.cancelled``."""
+
+    async def close(self) -> None:
+        """Let the idle threads go."""
+        for _ in range(self._threads):
+            self._work.put(None)

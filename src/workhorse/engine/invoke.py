@@ -1,0 +1,80 @@
+"""Calling a handler, and turning whatever it does into an outcome.
+
+The one place where user code is called: the async, thread and process executors and inline
+mode all come through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from workhorse.codec import failure_from
+from workhorse.context import Context, Reject, Snooze
+from workhorse.domain.outcome import AttemptOutcome, Completed, Failed, Rejected, Snoozed
+
+if TYPE_CHECKING:
+    from workhorse.domain.events import Output
+    from workhorse.domain.job import Claimed
+    from workhorse.kind import KindSpec
+
+Emit = Callable[["Output", str], None]
+Stopping = Callable[[], bool]
+
+
+def context_for(job: Claimed, emit: Emit, stopping: Stopping) -> Context:
+    """Return the `Context` a handler of this attempt is given."""
+    return Context(
+        job_id=job.id,
+        attempt=job.attempt,
+        kind=job.kind,
+        queue=job.queue,
+        emit=emit,
+        stopping=stopping,
+    )
+
+
+def outcome_of(error: BaseException, kind: KindSpec) -> AttemptOutcome:
+    """Return the outcome of an attempt whose handler raised `error`."""
+    if isinstance(error, Snooze):
+        return Snoozed(error.seconds, error.reason)
+    failure = failure_from(error)
+    if isinstance(error, Reject):
+        return Rejected(failure.message)
+    if isinstance(error, MemoryError):
+        return Failed(failure, out_of_memory=True)
+    permanent = isinstance(error, Exception) and not kind.retry.wants(error)
+    return Failed(failure, permanent=permanent)
+
+
+def call_sync(kind: KindSpec, job: Claimed, emit: Emit, stopping: Stopping) -> AttemptOutcome:
+    """Run a ``def`` handler here and now; an ``async def`` one on a loop of its own."""
+    try:
+        args, kwargs = kind.load_args(job.args)
+        if kind.takes_context:
+            args = (context_for(job, emit, stopping), *args)
+        if kind.is_async:
+            value = asyncio.run(kind.func(*args, **kwargs))
+        else:
+            value = contextvars.copy_context().run(kind.func, *args, **kwargs)
+        return Completed(None if value is None else kind.dump_result(value))
+    except BaseException as error:  # noqa: BLE001 - whatever user code raises is an outcome
+        return outcome_of(error, kind)
+
+
+async def call_async(
+    kind: KindSpec, job: Claimed, emit: Emit, stopping: Stopping
+) -> AttemptOutcome:
+    """Run an ``async def`` handler on this loop. `CancelledError` is the caller's to judge."""
+    try:
+        args, kwargs = kind.load_args(job.args)
+        if kind.takes_context:
+            args = (context_for(job, emit, stopping), *args)
+        value = await kind.func(*args, **kwargs)
+        return Completed(None if value is None else kind.dump_result(value))
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever user code raises is an outcome
+        return outcome_of(error, kind)

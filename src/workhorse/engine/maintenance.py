@@ -1,0 +1,95 @@
+"""What any supervisor does for the whole store, as passes: tests call them, a ticker repeats."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+
+from workhorse.domain.errors import Unavailable
+from workhorse.engine.clock import now
+from workhorse.engine.lease import bury_if_gone
+from workhorse.engine.wake import sweep_sockets
+from workhorse.store.protocol import Retention, SupervisorStore
+
+log = structlog.get_logger("workhorse.maintenance")
+
+PRUNE_BATCH: Final = 1000
+
+
+class Found(NamedTuple):
+    """One worker that is no more, and how many of its jobs were given back."""
+
+    worker: int
+    jobs: int
+    reason: str
+
+
+def rescue_gone(store: SupervisorStore, *, me: int, host: str, run_dir: Path | None) -> list[Found]:
+    """Give back, at once, the jobs of workers of this host whose process tree is provably gone."""
+    if run_dir is None:
+        return []
+    found = []
+    for worker in store.living_workers(host):
+        if worker != me and bury_if_gone(run_dir, worker):
+            reason = "the worker's processes are gone"
+            jobs = store.rescue(worker, reason=reason, expired_only=False)
+            found.append(Found(worker, jobs, reason))
+    if found:
+        sweep_sockets(run_dir)
+    return found
+
+
+def rescue_expired(store: SupervisorStore, *, me: int) -> list[Found]:
+    """Give back the jobs of workers whose lease ran out."""
+    reason = "the worker's lease ran out"
+    return [
+        Found(worker, store.rescue(worker, reason=reason), reason)
+        for worker in store.expired_workers()
+        if worker != me
+    ]
+
+
+def prune_all(store: SupervisorStore, retention: Retention) -> int:
+    """Delete what is beyond the retention, batch by batch; return how many jobs went."""
+    total = 0
+    while (gone := store.prune(retention, batch=PRUNE_BATCH)) > 0:
+        total += gone
+        if gone < PRUNE_BATCH:
+            break
+    return total
+
+
+class ClockWatch:
+    """Notices when the wall clock jumps: leases are not judged until one has been renewed since."""
+
+    def __init__(self, patience: float) -> None:
+        """Distrust expiry for three times `patience` seconds after a jump longer than it."""
+        self._patience = patience
+        self._offset = time.time() - now()
+        self._distrust_until = 0.0
+
+    def trusts_expiry(self) -> bool:
+        """Whether an expired lease may be believed now."""
+        offset = time.time() - now()
+        if abs(offset - self._offset) > self._patience:
+            log.warning("the clock jumped", seconds=round(offset - self._offset, 1))
+            self._distrust_until = now() + 3 * self._patience
+        self._offset = offset
+        return now() >= self._distrust_until
+
+
+async def every(
+    seconds: Callable[[], float] | float, one_pass: Callable[[], Awaitable[object]]
+) -> None:
+    """Repeat a pass for ever; a store out of reach is met with patience, not with an end."""
+    while True:
+        try:
+            await one_pass()
+        except Unavailable as error:
+            log.debug("a pass was put off", error=str(error))
+        await asyncio.sleep(seconds() if callable(seconds) else seconds)

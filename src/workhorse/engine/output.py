@@ -1,0 +1,101 @@
+"""What running handlers say, on its way to the store: coalesced, rate-limited, byte-capped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from workhorse.domain.events import Output, OutputLine
+from workhorse.engine.clock import now
+
+BYTES_PER_ATTEMPT: Final = 1 << 20
+"""Log bytes kept of one attempt; the rest is counted, not kept."""
+LINES_PER_SECOND: Final = 500
+BURST: Final = 2000
+"""A handler may log this many lines at once, then `LINES_PER_SECOND`."""
+
+_CAPPED: Final = '{"message":"output is over %d bytes: the rest of this attempt is not kept"}'
+_FLOODED: Final = '{"message":"%d lines were dropped: over %d lines a second"}'
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """What one attempt may still say."""
+
+    bytes_left: int = BYTES_PER_ATTEMPT
+    lines: float = BURST
+    refilled: float = 0.0
+    dropped: int = 0
+
+
+class OutputBuffer:
+    """Collects lines from any thread until the worker's next turn takes them."""
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        """Call `notify` (from any thread) when the buffer goes from empty to not."""
+        self._lock = threading.Lock()
+        self._lines: list[OutputLine] = []
+        self._progress: dict[tuple[int, int], str] = {}
+        self._allowances: dict[tuple[int, int], _Allowance] = {}
+        self._notify = notify
+
+    def __bool__(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._lines or self._progress)
+
+    def emit(self, job_id: int, attempt: int, name: Output, data: str) -> None:
+        """Add a line of JSON; of progress only the latest until the next take is kept."""
+        key = (job_id, attempt)
+        with self._lock:
+            was_empty = not self
+            if name is Output.PROGRESS:
+                self._progress[key] = data
+            else:
+                self._log(key, data)
+        if was_empty:
+            self._notify()
+
+    def _log(self, key: tuple[int, int], data: str) -> None:
+        allowance = self._allowances.setdefault(key, _Allowance(refilled=now()))
+        if allowance.bytes_left <= 0:
+            return
+        at = now()
+        allowance.lines = min(BURST, allowance.lines + (at - allowance.refilled) * LINES_PER_SECOND)
+        allowance.refilled = at
+        if allowance.lines < 1:
+            allowance.dropped += 1
+            return
+        self._say_dropped(key, allowance)
+        allowance.lines -= 1
+        allowance.bytes_left -= len(data)
+        if allowance.bytes_left <= 0:
+            data = _CAPPED % BYTES_PER_ATTEMPT
+        self._lines.append(OutputLine(*key, Output.LOG, data))
+
+    def _say_dropped(self, key: tuple[int, int], allowance: _Allowance) -> None:
+        if allowance.dropped:
+            line = _FLOODED % (allowance.dropped, LINES_PER_SECOND)
+            self._lines.append(OutputLine(*key, Output.LOG, line))
+            allowance.dropped = 0
+
+    def forget(self, job_id: int, attempt: int) -> None:
+        """The attempt is over: say what was dropped, and keep no count of it."""
+        if not self._allowances:
+            return
+        key = (job_id, attempt)
+        with self._lock:
+            allowance = self._allowances.pop(key, None)
+            if allowance is not None:
+                self._say_dropped(key, allowance)
+
+    def take(self) -> list[OutputLine]:
+        """Return what was said since the last take, and start afresh."""
+        if not self:
+            return []
+        with self._lock:
+            lines, self._lines = self._lines, []
+            progress, self._progress = self._progress, {}
+        lines += [OutputLine(*key, Output.PROGRESS, data) for key, data in progress.items()]
+        return lines

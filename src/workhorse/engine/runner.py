@@ -1,0 +1,137 @@
+"""The process a ``run="process"`` job runs in: one job at a time, and nothing else.
+
+Run as ``python -m workhorse.engine.runner FD PARENT_PID APP``. It imports the app, says so, and
+then runs what it is sent. SIGTERM raises `Stopped` in the handler, so that its ``finally`` blocks
+run; a handler that goes on regardless is killed with everything it started.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from workhorse.domain.job import Claimed
+from workhorse.domain.outcome import (
+    AttemptOutcome,
+    Completed,
+    Failed,
+    Failure,
+    Rejected,
+    Snoozed,
+)
+from workhorse.domain.retry import Backoff
+from workhorse.engine.frames import BlockingFrames, Message
+from workhorse.engine.proctree import adopt_orphans, die_with_parent, prefer_for_oom
+
+if TYPE_CHECKING:
+    from workhorse.domain.events import Output
+
+
+class Stopped(BaseException):
+    """Raised in a handler that was told to end: time-out, cancel or drain."""
+
+
+def pack_job(job: Claimed) -> Message:
+    """Return a job as a message."""
+    row = job._asdict()
+    row["backoff"] = [job.backoff.base, job.backoff.factor, job.backoff.cap, job.backoff.jitter]
+    return row
+
+
+def unpack_job(row: Message) -> Claimed:
+    """Return the job that `pack_job` packed."""
+    return Claimed(**{**row, "backoff": Backoff(*row["backoff"])})
+
+
+def pack_outcome(outcome: AttemptOutcome) -> list[Any]:
+    """Return what a handler did, as a message. Only what a handler itself can bring about."""
+    match outcome:
+        case Completed(result):
+            return ["completed", result]
+        case Failed(error, permanent, out_of_memory):
+            return ["failed", list(error), permanent, out_of_memory]
+        case Rejected(reason):
+            return ["rejected", reason]
+        case Snoozed(delay, reason):
+            return ["snoozed", delay, reason]
+        case _:
+            raise TypeError(f"a handler cannot end as {outcome!r}")
+
+
+def unpack_outcome(row: list[Any]) -> AttemptOutcome:
+    """Return the outcome that `pack_outcome` packed."""
+    match row:
+        case ["completed", result]:
+            return Completed(result)
+        case ["failed", error, permanent, out_of_memory]:
+            return Failed(Failure(*error), permanent, out_of_memory)
+        case ["rejected", reason]:
+            return Rejected(reason)
+        case ["snoozed", delay, reason]:
+            return Snoozed(delay, reason)
+        case _:
+            raise TypeError(f"not an outcome: {row!r}")
+
+
+class _Stop:
+    """SIGTERM, as a flag and one exception."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.asked:
+            self.asked = True
+            raise Stopped
+
+    def arm(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGTERM, self)
+
+    def disarm(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until the child goes away."""
+    fd, parent, app_spec = int(arguments[0]), int(arguments[1]), arguments[2]
+    stop = _Stop()
+    stop.disarm()
+    die_with_parent(parent)
+    adopt_orphans()
+    prefer_for_oom()
+    frames = BlockingFrames(socket.socket(fileno=fd))
+    os.set_inheritable(fd, False)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+
+    from workhorse.engine.invoke import call_sync  # noqa: PLC0415 - after the guards are up
+    from workhorse.engine.loading import load_app  # noqa: PLC0415
+
+    app = load_app(app_spec)
+    frames.send({"ready": True})
+    while (message := frames.receive()) is not None:
+        job = unpack_job(message)
+
+        def emit(name: Output, data: str) -> None:
+            frames.send({"output": name.value, "data": data})
+
+        try:
+            stop.arm()
+            outcome = call_sync(app.kinds[job.kind], job, emit, lambda: stop.asked)
+        except Stopped as error:
+            outcome = Failed(Failure("Stopped", str(error)))
+        finally:
+            stop.disarm()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        frames.send({"outcome": pack_outcome(outcome)})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

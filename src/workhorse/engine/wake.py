@@ -1,0 +1,104 @@
+"""A push on the same host: "look now", by a datagram to whoever sleeps beside the store.
+
+A ring is a hint and may be lost; polling alone is always correct. Sockets live in the store's
+run folder, so processes that share the folder share the wake-up, in containers too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+_PREFIX: Final = "wake-"
+_RING: Final = b"!"
+
+
+class Wake:
+    """Rings every sleeper beside one store."""
+
+    def __init__(self, run_dir: Path | None) -> None:
+        """Ring in `run_dir`; with None (a store without a folder) a ring does nothing."""
+        self._dir = run_dir
+        self._stamp = -1
+        self._names: list[str] = []
+        self._fd: int | None = None
+        self._socket: socket.socket | None = None
+        self._pid = 0
+
+    def ring(self) -> None:
+        """Tell every sleeper to look now. Never blocks, never raises."""
+        if self._dir is None:
+            return
+        with contextlib.suppress(OSError):
+            sock = self._open()
+            stamp = os.stat(self._fd).st_mtime_ns if self._fd is not None else 0
+            if stamp != self._stamp:
+                self._names = [n for n in os.listdir(self._dir) if n.startswith(_PREFIX)]
+                self._stamp = stamp
+            for name in self._names:
+                with contextlib.suppress(OSError):
+                    sock.sendto(_RING, f"/proc/self/fd/{self._fd}/{name}")
+
+    def _open(self) -> socket.socket:
+        if self._socket is None or self._pid != os.getpid():
+            self._fd = os.open(self._dir or ".", os.O_RDONLY | os.O_DIRECTORY)
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            self._pid = os.getpid()
+            self._stamp = -1
+        return self._socket
+
+    def close(self) -> None:
+        """Let go of the folder. A later ring opens it again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+class Sleeper:
+    """One who can be rung: a socket in the run folder."""
+
+    def __init__(self, run_dir: Path, name: str) -> None:
+        """Bind the socket; `name` must be this process's alone."""
+        self._path = run_dir / f"{_PREFIX}{name}.sock"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._path.unlink(missing_ok=True)
+            self.socket.bind(f"/proc/self/fd/{folder}/{self._path.name}")
+        finally:
+            os.close(folder)
+
+    def drain(self, then: Callable[[], None]) -> None:
+        """Read away every ring that came, then call `then` once."""
+        with contextlib.suppress(OSError):
+            while self.socket.recv(16):
+                pass
+        then()
+
+    def close(self) -> None:
+        """Stop being rung."""
+        self.socket.close()
+        self._path.unlink(missing_ok=True)
+
+
+def sweep_sockets(run_dir: Path) -> None:
+    """Remove the sockets of sleepers that died without closing: nobody is bound to them."""
+    for path in run_dir.glob(f"{_PREFIX}*.sock"):
+        probe = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            probe.connect(f"/proc/self/fd/{folder}/{path.name}")
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError:
+            pass
+        finally:
+            os.close(folder)
+            probe.close()

@@ -1,0 +1,358 @@
+"""The claim → run → settle loop of one child.
+
+One loop, no timer and no task per job beyond the handler's own: each *turn* hands the store
+what has ended since the last turn and asks for as many jobs as there is room for, in one
+transaction on a thread of its own; meanwhile the jobs of the turn before run on. A flood of
+short jobs thus shares a commit by the hundred, and a single job is settled at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from workhorse.codec import failure_from
+from workhorse.domain.errors import Unavailable
+from workhorse.domain.outcome import AttemptOutcome, Cancelled, Failed, Released, TimedOut
+from workhorse.domain.transitions import settle
+from workhorse.engine.board import NEVER, Board, Mark
+from workhorse.engine.clock import now
+from workhorse.engine.executors.base import Run
+from workhorse.engine.executors.in_process import ProcessExecutor
+from workhorse.engine.executors.in_thread import ThreadExecutor
+from workhorse.engine.executors.on_loop import AsyncExecutor
+from workhorse.engine.output import OutputBuffer
+from workhorse.store.protocol import ClaimRequest, Settled, Turn, wanted_kinds
+
+if TYPE_CHECKING:
+    from workhorse.domain.job import Claimed
+    from workhorse.engine.config import WorkerConfig
+    from workhorse.engine.executors.base import Executor
+    from workhorse.kind import KindSpec
+    from workhorse.store.protocol import WorkerStore
+
+log = structlog.get_logger("workhorse.worker")
+
+TICK: Final = 0.1
+"""How often deadlines are looked at while something runs: the precision of a timeout."""
+BATCH: Final = 500
+"""Most jobs claimed in one turn."""
+HOARD: Final = 0.25
+"""A claimed job that could not start for so long goes back to the queue."""
+CANCEL_LOOK: Final = 0.5
+OUTPUT_FLUSH: Final = 0.1
+
+
+class Worker:
+    """Runs the jobs of one child until it is drained. Lives on the child's loop."""
+
+    def __init__(
+        self,
+        store: WorkerStore,
+        kinds: Mapping[str, KindSpec],
+        config: WorkerConfig,
+        board: Board,
+        *,
+        worker: int,
+        child: int,
+        solo: bool,
+        keep_fds: tuple[int, ...] = (),
+    ) -> None:
+        """Serve `worker` as its child number `child`; with `solo`, one suspect at a time."""
+        self.worker = worker
+        self.child = child
+        self.solo = solo
+        self.concurrency = 1 if solo else config.concurrency
+        self.config = config
+        self.finished = 0
+        self.on_condemned: Callable[[], None] = lambda: None
+        self.output = OutputBuffer(self._output_waits)
+        self._store = store
+        self._kinds = kinds
+        self._claimable = wanted_kinds(kinds)
+        self._board = board
+        self._free = list(range(self.concurrency))
+        self._running: dict[int, Run] = {}
+        self._ready: deque[Claimed] = deque()
+        self._settled: list[Settled] = []
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._hungry = True
+        self._draining = False
+        self._condemned = False
+        self._started_last = now()
+        self._burst_done = False
+        self._prefetch = 0
+        self._log_jobs = log.is_enabled_for(20) if hasattr(log, "is_enabled_for") else True
+        self._db = ThreadPoolExecutor(1, thread_name_prefix="workhorse-store")
+        self._executors: dict[str, Executor] = {
+            "async": AsyncExecutor(self),
+            "thread": ThreadExecutor(self),
+            "process": ProcessExecutor(
+                self, config.app, cancel_grace=config.cancel_grace, keep_fds=keep_fds
+            ),
+        }
+
+    # -- what the child tells its worker -------------------------------------------------
+
+    def wake(self) -> None:
+        """Look now: something may have been enqueued or cancelled."""
+        self._hungry = True
+        self._wake.set()
+
+    def drain(self) -> None:
+        """Claim no more, give back what has not started; `run` returns when nothing runs."""
+        self._draining = True
+        self._give_back("the worker is draining")
+        self._wake.set()
+
+    def abandon(self, reason: str) -> None:
+        """End what still runs: it is released, its budget untouched."""
+        self.drain()
+        for run in list(self._running.values()):
+            self._stop(run, Released(reason), Mark.RELEASED)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits to be written down."""
+        return not (self._running or self._settled or self._ready or self.output)
+
+    @property
+    def running(self) -> int:
+        """How many attempts run now."""
+        return len(self._running)
+
+    # -- the loop ------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Claim, run and settle until drained and idle (or condemned with nothing else left)."""
+        ticker = self._loop.create_task(self._tick())
+        trouble = 0
+        try:
+            while not (self._draining and self._only_condemned_left() and not self._to_write()):
+                request = self._request()
+                if request is None and not self._to_write():
+                    await self._sleep()
+                    continue
+                try:
+                    await self._turn(request)
+                    trouble = 0
+                except Unavailable as error:
+                    trouble += 1
+                    self._report_trouble(error, trouble)
+                    await asyncio.sleep(random.uniform(0, min(10.0, 0.1 * 2**trouble)))
+        finally:
+            ticker.cancel()
+            for executor in self._executors.values():
+                await executor.close()
+            self._db.shutdown(wait=False)
+
+    def _to_write(self) -> bool:
+        return bool(self._settled or self.output)
+
+    def _only_condemned_left(self) -> bool:
+        return all(self._is_overdue(run) for run in self._running.values())
+
+    def _request(self) -> ClaimRequest | None:
+        """Return what to claim now, if anything: free slots, and a little ahead of a flood."""
+        if self._draining or not self._hungry:
+            return None
+        room = len(self._free) - len(self._ready) + self._prefetch
+        if room <= 0:
+            return None
+        return ClaimRequest(
+            self.child, self.config.queues, self._claimable, min(room, BATCH), self.solo
+        )
+
+    async def _turn(self, request: ClaimRequest | None) -> None:
+        """Do one transaction with the store, and start what it claimed."""
+        settled, self._settled = self._settled, []
+        output = self.output.take()
+        before = self.finished
+        if request is not None:
+            self._hungry = False
+        try:
+            turn: Turn = await self._loop.run_in_executor(
+                self._db, self._store.turn, self.worker, settled, output, request
+            )
+        except Unavailable:
+            self._settled = settled + self._settled
+            self._hungry = True
+            raise
+        for job_id, attempt in turn.stale:
+            self._lease_lost(job_id, attempt)
+        if request is not None:
+            self._hungry |= len(turn.claimed) == request.limit
+            self._burst_done = self.config.burst and not turn.claimed
+            self._prefetch = 0 if self.solo else min(2 * (self.finished - before), 2 * BATCH)
+        if turn.claimed:
+            self._ready.extend(turn.claimed)
+            self._started_last = now()
+            self._start_ready()
+
+    async def _sleep(self) -> None:
+        """Wait to be woken; look anyway after the poll interval."""
+        self._wake.clear()
+        if self._draining:
+            await self._wake.wait()
+            return
+        wait = self.config.poll_interval * random.uniform(0.75, 1.25)
+        try:
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
+        except TimeoutError:
+            self._hungry = True
+
+    # -- starting and finishing ----------------------------------------------------------
+
+    def _start_ready(self) -> None:
+        while self._ready and self._free:
+            self._start(self._ready.popleft())
+
+    def _start(self, job: Claimed) -> None:
+        kind = self._kinds[job.kind]
+        started = now()
+        deadline = NEVER if job.timeout is None else started + job.timeout
+        slot = self._free.pop()
+        executor = self._executors[kind.run]
+        self._board.put(slot, job.id, job.attempt, deadline, Mark.APART if executor.apart else 0)
+        run = Run(job, kind, slot, started, deadline)
+        self._running[slot] = run
+        executor.start(run)
+
+    def finish(self, run: Run, outcome: AttemptOutcome) -> None:
+        """Take the end of a run from its executor: free its slot, keep its change."""
+        if run.over:
+            return
+        run.over = True
+        del self._running[run.slot]
+        job = run.job
+        self.output.forget(job.id, job.attempt)
+        try:
+            change = settle(job, outcome, chance=random.random())
+        except Exception as error:  # noqa: BLE001 - an outcome that cannot be settled is a failure
+            outcome = Failed(failure_from(error), permanent=True)
+            change = settle(job, outcome)
+        self._settled.append(Settled(job.id, job.attempt, change))
+        self._board.clear(run.slot)
+        self._free.append(run.slot)
+        self.finished += 1
+        if self._log_jobs:
+            self._log(
+                "job ended",
+                run,
+                outcome=change.outcome.value,
+                state=change.state.value,
+                duration=round(now() - run.started, 4),
+                error=change.error and change.error.get("message"),
+            )
+        if self._ready:
+            self._start_ready()
+        self._hungry = True
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _lease_lost(self, job_id: int, attempt: int) -> None:
+        log.warning("lease lost", job_id=job_id, attempt=attempt, worker=self.worker)
+
+    def _give_back(self, reason: str) -> None:
+        """Release what was claimed and has not started."""
+        while self._ready:
+            job = self._ready.popleft()
+            self._settled.append(Settled(job.id, job.attempt, settle(job, Released(reason))))
+
+    # -- ending what must end ------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        """Look at deadlines and cancel requests, and tell the supervisor the loop turns."""
+        looked = 0.0
+        while True:
+            at = now()
+            self._board.turned(at)
+            for run in list(self._running.values()):
+                if run.stop is None and at >= run.deadline:
+                    self._stop(run, TimedOut(run.job.timeout or 0.0), Mark.TIMED_OUT)
+                elif run.stop is not None and self._is_overdue(run):
+                    self._condemn(run)
+            if self._draining:
+                self._wake.set()
+            if self._ready and not self._free and at - self._started_last > HOARD:
+                self._prefetch = 0
+                self._give_back("other jobs of this process take longer than they did")
+                self._wake.set()
+            if self._running and at - looked >= CANCEL_LOOK:
+                looked = at
+                await self._look_for_cancels()
+            await asyncio.sleep(TICK if self._running or self._ready else 4 * TICK)
+
+    async def _look_for_cancels(self) -> None:
+        try:
+            asked = await self._loop.run_in_executor(
+                self._db, self._store.cancel_requests, self.worker
+            )
+        except Unavailable:
+            return
+        if not asked:
+            return
+        wanted = {(job_id, attempt) for job_id, attempt, _ in asked}
+        for run in list(self._running.values()):
+            if run.stop is None and (run.job.id, run.job.attempt) in wanted:
+                self._stop(run, Cancelled(), Mark.CANCELLED)
+
+    def _stop(self, run: Run, outcome: AttemptOutcome, mark: Mark) -> None:
+        """Tell an attempt to end; it will be settled as `outcome` once it is over."""
+        if run.stop is not None:
+            return
+        run.stop = outcome
+        run.stopped_at = now()
+        self._board.mark(run.slot, mark)
+        self._executors[run.kind.run].stop(run)
+
+    def _is_overdue(self, run: Run) -> bool:
+        """Whether an attempt told to end has not, although its grace is over."""
+        if run.stop is None or self._executors[run.kind.run].apart:
+            return False
+        grace = 0.0 if run.kind.run == "thread" else self.config.cancel_grace
+        return now() - run.stopped_at >= grace
+
+    def _condemn(self, run: Run) -> None:
+        """An attempt will not end: this process must, once its neighbours are through."""
+        if self._condemned:
+            return
+        self._condemned = True
+        self._log("job does not end when told to: its process will", run)
+        self.drain()
+        self.on_condemned()
+
+    # -- small things --------------------------------------------------------------------
+
+    @property
+    def burst_done(self) -> bool:
+        """Whether, in burst mode, the queues were seen empty with nothing running."""
+        return self._burst_done and self.idle
+
+    def _output_waits(self) -> None:
+        self._loop.call_soon_threadsafe(lambda: self._loop.call_later(OUTPUT_FLUSH, self._wake.set))
+
+    def _report_trouble(self, error: Unavailable, times: int) -> None:
+        if times in (1, 10) or times % 60 == 0:
+            log.error("the store is out of reach", error=str(error), tries=times)
+
+    def _log(self, event: str, run: Run, **more: Any) -> None:
+        job = run.job
+        log.info(
+            event,
+            job_id=job.id,
+            kind=job.kind,
+            queue=job.queue,
+            attempt=job.attempt,
+            worker=self.worker,
+            child=self.child,
+            **{key: value for key, value in more.items() if value is not None},
+        )
