@@ -1,0 +1,236 @@
+"""A kind for every part there is to play. Each tells the ledger when it starts and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from tests.scenarios.apps import telling
+from tests.scenarios.ledger import tell
+from workhorse import Context, Reject, Retry, Snooze, Workhorse
+
+app = Workhorse()
+SOON = Retry(max_attempts=5, base=0.05, factor=1, jitter=0)
+ONCE = Retry(max_attempts=1)
+STRANGLER = "a" * 40 + "b"
+GRANDCHILDREN = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.closerange(0, 64)
+        time.sleep(600)
+    os._exit(0)
+time.sleep(600)
+"""
+
+
+@app.job(retry=SOON)
+async def quick(ctx: Context, value: Any = None) -> Any:
+    telling.start(ctx)
+    telling.end(ctx)
+    return value
+
+
+@app.job(run="thread", retry=SOON)
+def quick_thread(ctx: Context, value: Any = None) -> Any:
+    telling.start(ctx)
+    telling.end(ctx)
+    return value
+
+
+@app.job(run="process", retry=SOON)
+def quick_process(ctx: Context, value: Any = None) -> Any:
+    telling.start(ctx)
+    telling.end(ctx)
+    return value
+
+
+@app.job(retry=SOON)
+async def nap(ctx: Context, seconds: float) -> int:
+    telling.start(ctx)
+    await asyncio.sleep(seconds)
+    telling.end(ctx)
+    return ctx.attempt
+
+
+@app.job(run="thread", retry=SOON)
+def nap_thread(ctx: Context, seconds: float) -> int:
+    telling.start(ctx)
+    time.sleep(seconds)
+    telling.end(ctx)
+    return ctx.attempt
+
+
+@app.job(run="process", retry=SOON)
+def nap_process(ctx: Context, seconds: float) -> int:
+    telling.start(ctx)
+    time.sleep(seconds)
+    telling.end(ctx)
+    return ctx.attempt
+
+
+@app.job(retry=ONCE)
+async def strangle(ctx: Context) -> bool:
+    """Hold the loop, and the interpreter's lock, until killed."""
+    telling.start(ctx)
+    return re.match("(a+)+$", STRANGLER) is not None
+
+
+@app.job(run="thread", retry=ONCE)
+def strangle_thread(ctx: Context) -> bool:
+    """Hold the interpreter's lock until killed."""
+    telling.start(ctx)
+    return re.match("(a+)+$", STRANGLER) is not None
+
+
+@app.job(run="process", timeout=2, retry=Retry(max_attempts=2, base=0, jitter=0))
+def stubborn(ctx: Context) -> None:
+    """Ignore SIGTERM, and have descendants that do, one of them in a session of its own."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    subprocess.Popen([sys.executable, "-c", GRANDCHILDREN])
+    telling.start(ctx)
+    while True:
+        time.sleep(1)
+
+
+@app.job(retry=SOON)
+async def killer(ctx: Context, how: str) -> None:
+    """Take the process it runs in down with it."""
+    telling.start(ctx)
+    die(how)
+
+
+@app.job(run="thread", retry=SOON)
+def killer_thread(ctx: Context, how: str) -> None:
+    telling.start(ctx)
+    die(how)
+
+
+@app.job(run="process", retry=SOON)
+def killer_process(ctx: Context, how: str) -> None:
+    telling.start(ctx)
+    die(how)
+
+
+def die(how: str) -> None:
+    """End this process at once."""
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "abort":
+        os.abort()
+    else:
+        os._exit(7)
+
+
+@app.job(retry=ONCE)
+async def deaf(ctx: Context, seconds: float) -> None:
+    """Swallow every cancellation for `seconds`."""
+    telling.start(ctx)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            await asyncio.sleep(0.05)
+        except asyncio.CancelledError:
+            tell("swallowed", job=ctx.job_id, attempt=ctx.attempt)
+    telling.end(ctx)
+
+
+@app.job(run="thread", retry=SOON)
+def polite(ctx: Context, seconds: float) -> None:
+    """Look now and then whether it should stop, and do so."""
+    telling.start(ctx)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not ctx.cancelled:
+        time.sleep(0.02)
+    telling.end(ctx)
+
+
+@app.job(retry=SOON)
+async def tidy(ctx: Context, seconds: float) -> None:
+    """Clean up when it is cancelled."""
+    telling.start(ctx)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        tell("tidied", job=ctx.job_id, attempt=ctx.attempt)
+
+
+@app.job(retry=ONCE)
+async def snoozer(ctx: Context, times: int) -> int:
+    """Ask to be run later `times` times."""
+    telling.start(ctx)
+    if ctx.attempt <= times:
+        raise Snooze(0.1, "not yet")
+    telling.end(ctx)
+    return ctx.attempt
+
+
+@app.job(retry=SOON)
+async def refuser(ctx: Context) -> None:
+    """Say that it can never succeed."""
+    telling.start(ctx)
+    raise Reject("no such customer")
+
+
+@app.job(retry=SOON)
+async def stumbler(ctx: Context, times: int) -> int:
+    """Fail `times` times, then succeed."""
+    telling.start(ctx)
+    if ctx.attempt <= times:
+        telling.fail(ctx)
+        raise ValueError(f"stumbled at attempt {ctx.attempt}")
+    telling.end(ctx)
+    return ctx.attempt
+
+
+def report(ctx: Context, steps: int, pause: float) -> int:
+    telling.start(ctx)
+    for n in range(1, steps + 1):
+        ctx.log(f"step {n}", n=n)
+        ctx.progress(100 * n // steps, f"{n} of {steps}")
+        time.sleep(pause)
+    telling.end(ctx)
+    return steps
+
+
+@app.job(run="thread")
+def reporter(ctx: Context, steps: int, pause: float) -> int:
+    """Tell of its progress as it goes."""
+    return report(ctx, steps, pause)
+
+
+@app.job(run="process")
+def reporter_process(ctx: Context, steps: int, pause: float) -> int:
+    return report(ctx, steps, pause)
+
+
+@app.job(run="thread")
+def flood(ctx: Context, lines: int, size: int) -> int:
+    """Say far too much."""
+    telling.start(ctx)
+    text = "x" * size
+    for _ in range(lines):
+        ctx.log(text)
+    telling.end(ctx)
+    return lines
+
+
+@app.job(run="thread")
+def hoard(ctx: Context, mib: int) -> int:
+    """Leave this much more memory in use by its process."""
+    telling.start(ctx)
+    HOARD.append(os.urandom(1) * (mib << 20))
+    telling.end(ctx)
+    return os.getpid()
+
+
+HOARD: list[bytes] = []

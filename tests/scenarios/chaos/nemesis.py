@@ -1,0 +1,241 @@
+"""The nemesis: does harm by a seeded schedule, and tells the ledger of all of it.
+
+Each fault is a generator: what it does until its first `yield`, how long it then waits (it
+yields seconds), what it does next, and so on. A fault on a worker has that worker's berth for
+itself until it is over.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from typing import Final, NamedTuple
+
+from tests.scenarios import procs
+from tests.scenarios.chaos.fleet import Berth, Fleet
+from tests.scenarios.ledger import Ledger
+from tests.scenarios.workers import WorkerProcess
+
+WEIGHTS: Final = {
+    "kill_child": 9,
+    "kill_supervisor": 4,
+    "deploy": 4,
+    "stop_tree": 3,
+    "stop_supervisor": 2,
+    "kill_warden": 1,
+    "kill_client": 1,
+}
+GAP: Final = (0.4, 1.8)
+"""Seconds between two faults."""
+GONE_WITHIN: Final = 3.0
+"""Seconds a killed supervisor's processes may live: one is promised, on a machine at rest."""
+AFTERMATH: Final = 3.0
+"""Seconds a thawed worker may take to find out that it was taken for dead."""
+Steps = Generator[float, None, None]
+
+
+class Planned(NamedTuple):
+    """One fault of the schedule. `aim` (0 to 1) picks its victim among those there are then."""
+
+    at: float
+    what: str
+    aim: float
+    spread: float
+
+
+def schedule(seed: int, seconds: float) -> Iterator[Planned]:
+    """Return the faults of a run: the same for the same seed."""
+    chance = random.Random(seed)
+    at = chance.uniform(1.5, 2.5)
+    names, weights = zip(*WEIGHTS.items(), strict=True)
+    while at < seconds:
+        what = chance.choices(names, weights)[0]
+        yield Planned(at, what, chance.random(), chance.random())
+        at += chance.uniform(*GAP)
+
+
+class Nemesis:
+    """Plays a schedule on a fleet. `turn` is called again and again, and never takes long."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        ledger: Ledger,
+        *,
+        seed: int,
+        seconds: float,
+        lease: float,
+        kill_client: Callable[[], int],
+    ) -> None:
+        self._fleet = fleet
+        self._ledger = ledger
+        self._lease = lease
+        self._kill_client = kill_client
+        self._plan = list(schedule(seed, seconds))
+        self._start = time.monotonic()
+        self._under_way: list[tuple[float, int, Steps]] = []
+        self._number = 0
+        self.done: Counter[str] = Counter()
+        self.skipped = 0
+        self.slowest_end = 0.0
+        """Longest time the processes of a killed supervisor lived, in seconds."""
+
+    def turn(self) -> None:
+        """Begin the faults that are due, and go on with those under way."""
+        now = time.monotonic()
+        while self._plan and now - self._start >= self._plan[0].at:
+            self._begin(self._plan.pop(0))
+        while self._under_way and self._under_way[0][0] <= time.monotonic():
+            _, number, steps = heapq.heappop(self._under_way)
+            self._go_on(number, steps)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the schedule is played and everything is healed."""
+        return not (self._plan or self._under_way)
+
+    def _begin(self, fault: Planned) -> None:
+        self._number += 1
+        if fault.what == "kill_client":
+            pid = self._kill_client()
+            self._ledger.tell("client_killed", pid=pid)
+            self.done[fault.what] += 1
+            return
+        targets = [b for b in self._fleet.berths if b.is_running and not b.busy]
+        # One worker at least is left alone, to take over.
+        if len(targets) < 2 and fault.what not in {"kill_child", "kill_warden"}:
+            self.skipped += 1
+            return
+        if not targets:
+            self.skipped += 1
+            return
+        berth = targets[int(fault.aim * len(targets))]
+        assert berth.worker is not None
+        play: Callable[[int, Berth, WorkerProcess, Planned], Steps] = getattr(
+            self, f"_{fault.what}"
+        )
+        self._go_on(self._number, play(self._number, berth, berth.worker, fault))
+
+    def _go_on(self, number: int, steps: Steps) -> None:
+        wait = next(steps, None)
+        if wait is not None:
+            heapq.heappush(self._under_way, (time.monotonic() + wait, number, steps))
+
+    def _tell(self, number: int, what: str, pid: int, worker: WorkerProcess) -> None:
+        self._ledger.tell("fault", n=number, fault=what, pid=pid, worker=worker.pid)
+        self.done[what] += 1
+
+    def _over(self, number: int) -> None:
+        self._ledger.tell("fault_over", n=number)
+
+    # -- the faults ----------------------------------------------------------------------
+
+    def _kill_child(self, n: int, berth: Berth, worker: WorkerProcess, fault: Planned) -> Steps:
+        """SIGKILL one child."""
+        children = worker.children()
+        if not children:
+            self.skipped += 1
+            return
+        victim = children[int(fault.spread * len(children))].pid
+        self._tell(n, "kill_child", victim, worker)
+        procs.send(victim, signal.SIGKILL)
+        while procs.alive(victim):
+            yield 0.005
+        self._over(n)
+
+    def _kill_warden(self, n: int, berth: Berth, worker: WorkerProcess, fault: Planned) -> Steps:
+        """SIGKILL the warden: that alone explains nothing, no job may notice."""
+        for warden in worker.wardens():
+            procs.send(warden.pid, signal.SIGKILL)
+            self.done["kill_warden"] += 1
+        yield from ()
+
+    def _kill_supervisor(
+        self, n: int, berth: Berth, worker: WorkerProcess, fault: Planned
+    ) -> Steps:
+        """SIGKILL the supervisor; see that all of its processes go; start another later."""
+        berth.busy = True
+        tree = [process.pid for process in worker.tree()]
+        self._tell(n, "kill_supervisor", worker.pid, worker)
+        killed = time.monotonic()
+        worker.send(signal.SIGKILL)
+        while (left := procs.living(tree)) and time.monotonic() - killed < GONE_WITHIN:
+            yield 0.01
+        self.slowest_end = max(self.slowest_end, time.monotonic() - killed)
+        for pid in left:
+            self._survived(pid, "kill_supervisor", worker)
+        self._over(n)
+        self._fleet.clear(berth, wait=2 * fault.spread)
+
+    def _deploy(self, n: int, berth: Berth, worker: WorkerProcess, fault: Planned) -> Steps:
+        """SIGTERM; it must end by itself, with exit code 0; start another at once."""
+        berth.busy = True
+        self._tell(n, "deploy", worker.pid, worker)
+        asked = time.monotonic()
+        worker.send(signal.SIGTERM)
+        while worker.exit_code is None and time.monotonic() - asked < 30:
+            yield 0.05
+        if worker.exit_code != 0:
+            self._ledger.tell("exit", worker=worker.pid, code=worker.exit_code, fault="deploy")
+        for process in worker.tree():
+            self._survived(process.pid, "deploy", worker)
+        self._over(n)
+        self._fleet.clear(berth)
+
+    def _stop_tree(self, n: int, berth: Berth, worker: WorkerProcess, fault: Planned) -> Steps:
+        """Freeze every process of a worker for two leases, as a frozen machine would.
+
+        What ran handlers is thawed first, a moment before its keepers: the stale attempts get
+        to finish and to try their writes.
+        """
+        berth.busy = True
+        self._tell(n, "stop_tree", worker.pid, worker)
+        keepers = [process.pid for process in worker.wardens()] + [worker.pid]
+        stopped: dict[int, None] = dict.fromkeys(keepers)
+        for pid in keepers:
+            procs.send(pid, signal.SIGSTOP)
+        for _ in range(2):  # what was started between two looks is found by the second
+            for process in worker.tree():
+                procs.send(process.pid, signal.SIGSTOP)
+                stopped[process.pid] = None
+        yield self._lease * (2 + fault.spread / 2)
+        for pid in stopped:
+            if pid not in keepers:
+                procs.send(pid, signal.SIGCONT)
+        yield 0.4
+        for pid in keepers:
+            procs.send(pid, signal.SIGCONT)
+        yield AFTERMATH
+        self._over(n)
+        berth.busy = False
+        if not berth.is_running:
+            self._fleet.clear(berth)
+
+    def _stop_supervisor(
+        self, n: int, berth: Berth, worker: WorkerProcess, fault: Planned
+    ) -> Steps:
+        """Freeze the supervisor alone; no process that runs handlers may outlive its lease."""
+        berth.busy = True
+        wardens = {process.pid for process in worker.wardens()}
+        below = [process.pid for process in worker.below() if process.pid not in wardens]
+        self._tell(n, "stop_supervisor", worker.pid, worker)
+        worker.send(signal.SIGSTOP)
+        yield self._lease
+        for pid in procs.living(below):
+            self._survived(pid, "stop_supervisor", worker)
+        yield self._lease * (1 + fault.spread / 2)
+        worker.send(signal.SIGCONT)
+        yield AFTERMATH
+        self._over(n)
+        berth.busy = False
+        if not berth.is_running:
+            self._fleet.clear(berth)
+
+    def _survived(self, pid: int, fault: str, worker: WorkerProcess) -> None:
+        process = procs.look(pid)
+        command = process.command if process is not None else ""
+        self._ledger.tell("survivor", pid=pid, fault=fault, worker=worker.pid, command=command)

@@ -1,0 +1,280 @@
+"""The oracle: judges a run from what the ledger heard and what the store says in the end.
+
+Pure: facts in, verdict out. It trusts the ledger for what really ran, the nemesis for what was
+done to it, and the clients for what was acknowledged to them. The store is the accused.
+
+A rule's name is the key under which its violations are reported:
+
+- `lost`: a job that was acknowledged is not in the store.
+- `stuck`: a job is not in a final state after everything was healed and given time.
+- `condemned`: a job ended failed or cancelled, and what was done to it does not explain that.
+- `stale`: a write of an attempt that was no longer the job's was accepted.
+- `unproven`: a job is recorded as succeeded, but no handler of that attempt ever finished.
+- `rerun`: an attempt ended without its job, and no fault on its holder explains it.
+- `overlap`: two attempts of a job ran at once, and no freeze of a whole worker explains it.
+- `twice`: one attempt was started more than once.
+- `survivor`: a process outlived the supervisor, or the lease, that it may not outlive.
+- `exit`: a worker ended although nobody asked and nothing was done to it.
+- `untested`: no stale write was ever rejected: the fence was not put to the test.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+from tests.scenarios.ledger import Entry
+
+SECOND: Final = 1_000_000_000
+SLACK: Final = SECOND // 4
+"""The store's clock counts in ms and is not the ledger's: an edge may seem this much off."""
+FOREVER: Final = 1 << 62
+WHOLE_WORKER: Final = frozenset({"kill_supervisor", "stop_supervisor", "stop_tree", "deploy"})
+"""Faults that explain a re-run of anything the worker held; the others, of one process."""
+FREEZES: Final = frozenset({"stop_tree"})
+"""Faults after which an old attempt may wake beside its successor."""
+CRASHES_TO_FAIL: Final = 3
+LOSSES_TO_FAIL: Final = 10
+
+
+class Fault(NamedTuple):
+    """One thing done to the system: to process `pid` of the worker whose supervisor is `worker`."""
+
+    what: str
+    pid: int
+    worker: int
+    since: int
+    until: int
+
+
+class Run(NamedTuple):
+    """One attempt as the ledger heard it. `holders` are its process and those above it."""
+
+    job: int
+    attempt: int
+    started: int
+    ended: int | None
+    told_to_fail: bool
+    holders: tuple[int, ...]
+
+    @property
+    def last_sign(self) -> int:
+        return self.started if self.ended is None else self.ended
+
+
+class JobEnd(NamedTuple):
+    """What the store says of a job. `returned_by` is the attempt that made its result."""
+
+    state: str
+    attempt: int
+    returned_by: int | None = None
+
+
+class AttemptEnd(NamedTuple):
+    """What the store says of an attempt. `worker` is its supervisor's pid; ledger times."""
+
+    job: int
+    attempt: int
+    worker: int
+    claimed: int
+    ended: int
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """The store's final word. `completes` are the attempts of each job's complete events."""
+
+    jobs: Mapping[int, JobEnd]
+    attempts: Sequence[AttemptEnd]
+    completes: Mapping[int, Sequence[int]]
+
+
+@dataclass
+class Verdict:
+    """What was found. `explained` counts re-runs by what explains them."""
+
+    violations: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    explained: Counter[str] = field(default_factory=Counter)
+    overlaps_explained: int = 0
+    late_finishes: int = 0
+    """Handlers that finished after their attempt had been taken from them."""
+    again_after: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Seconds from a fault to the next start of a job it interrupted."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether no rule was broken."""
+        return not any(self.violations.values())
+
+
+def runs_of(entries: Iterable[Entry]) -> tuple[dict[tuple[int, int], Run], list[str]]:
+    """Return the runs by (job, attempt), and a line for each attempt that started twice."""
+    runs: dict[tuple[int, int], Run] = {}
+    twice = []
+    for entry in entries:
+        if entry.what not in {"start", "end", "fail"}:
+            continue
+        key = (entry.data["job"], entry.data["attempt"])
+        if entry.what == "start":
+            if key in runs:
+                twice.append(f"job {key[0]} attempt {key[1]} started again, {entry.data}")
+                continue
+            runs[key] = Run(*key, entry.at, None, False, tuple(entry.data["holders"]))
+        elif key in runs:
+            runs[key] = runs[key]._replace(ended=entry.at, told_to_fail=entry.what == "fail")
+    return runs, twice
+
+
+def faults_of(entries: Iterable[Entry]) -> list[Fault]:
+    """Return the nemesis's faults; one that was never told to be over lasts for ever."""
+    faults: dict[int, Fault] = {}
+    for entry in entries:
+        if entry.what == "fault":
+            d = entry.data
+            faults[d["n"]] = Fault(d["fault"], d["pid"], d["worker"], entry.at, FOREVER)
+        elif entry.what == "fault_over":
+            faults[entry.data["n"]] = faults[entry.data["n"]]._replace(until=entry.at)
+    return list(faults.values())
+
+
+def acknowledged(entries: Iterable[Entry]) -> set[int]:
+    """Return the ids that the store acknowledged to a client."""
+    return {job for entry in entries if entry.what == "ack" for job in entry.data["jobs"]}
+
+
+def judge(entries: Sequence[Entry], content: Content, *, rejected: int) -> Verdict:
+    """Return what is wrong. `rejected` is how many writes the workers say were refused as stale."""
+    verdict = Verdict()
+    runs, twice = runs_of(entries)
+    faults = faults_of(entries)
+    verdict.violations["twice"] += twice
+    _judge_jobs(verdict, acknowledged(entries), content, runs)
+    by_worker: dict[int, list[Fault]] = defaultdict(list)
+    for fault in faults:
+        by_worker[fault.worker].append(fault)
+    causes = _judge_attempts(verdict, content, runs, by_worker)
+    _judge_ends(verdict, content, causes)
+    _judge_overlaps(verdict, runs, content, by_worker)
+    _judge_processes(verdict, entries)
+    if rejected <= 0:
+        verdict.violations["untested"].append("no stale write was rejected in this run")
+    return verdict
+
+
+def _judge_jobs(
+    verdict: Verdict, acked: set[int], content: Content, runs: Mapping[tuple[int, int], Run]
+) -> None:
+    """lost, stuck, stale, unproven."""
+    bad = verdict.violations
+    for job in sorted(acked - content.jobs.keys()):
+        bad["lost"].append(f"job {job} was acknowledged and is not in the store")
+    for job, end in content.jobs.items():
+        if end.state not in {"succeeded", "failed", "cancelled"}:
+            bad["stuck"].append(f"job {job} is still {end.state} at attempt {end.attempt}")
+        if end.state != "succeeded":
+            continue
+        if end.returned_by not in {None, end.attempt}:
+            bad["stale"].append(
+                f"job {job}: its result is by attempt {end.returned_by}, its last is {end.attempt}"
+            )
+        run = runs.get((job, end.attempt))
+        if run is None or run.ended is None:
+            bad["unproven"].append(f"job {job} succeeded, but attempt {end.attempt} never finished")
+    for job, attempts in content.completes.items():
+        if len(attempts) > 1:
+            bad["stale"].append(f"job {job} was completed {len(attempts)} times: {attempts}")
+
+
+def _judge_attempts(
+    verdict: Verdict,
+    content: Content,
+    runs: Mapping[tuple[int, int], Run],
+    faults: Mapping[int, Sequence[Fault]],
+) -> dict[int, Counter[str]]:
+    """stale, rerun. Return, by job, how often each outcome was explained."""
+    causes: dict[int, Counter[str]] = defaultdict(Counter)
+    for end in content.attempts:
+        job = content.jobs.get(end.job)
+        run = runs.get((end.job, end.attempt))
+        if end.outcome == "ok":
+            if job is not None and end.attempt != job.attempt:
+                verdict.violations["stale"].append(
+                    f"job {end.job}: attempt {end.attempt} is recorded as ok, "
+                    f"but attempt {job.attempt} came after it"
+                )
+            continue
+        cause = _explain(end, run, faults.get(end.worker, ()))
+        if cause is None:
+            verdict.violations["rerun"].append(f"nothing explains {end} with {run}")
+            continue
+        causes[end.job][end.outcome] += 1
+        if cause == "told to fail":
+            continue
+        verdict.explained[cause.what] += 1
+        if run is not None and run.ended is not None and run.ended > end.ended:
+            verdict.late_finishes += 1
+        again = runs.get((end.job, end.attempt + 1))
+        if again is not None:
+            verdict.again_after[cause.what].append((again.started - cause.since) / SECOND)
+    return causes
+
+
+def _explain(end: AttemptEnd, run: Run | None, faults: Sequence[Fault]) -> Any:
+    """Return the fault that explains why this attempt did not end its job, or None."""
+    if end.outcome == "error":
+        return "told to fail" if run is not None and run.told_to_fail else None
+    for fault in faults:
+        if fault.since - SLACK > end.ended or fault.until + SLACK < end.claimed:
+            continue
+        if fault.what in WHOLE_WORKER or run is None or fault.pid in run.holders:
+            return fault
+    return None
+
+
+def _judge_ends(
+    verdict: Verdict, content: Content, causes: Mapping[int, Mapping[str, int]]
+) -> None:
+    """condemned: nobody cancels here, and only enough explained deaths may fail a job."""
+    for job, end in content.jobs.items():
+        why = causes.get(job, {})
+        poisoned = why.get("crashed", 0) >= CRASHES_TO_FAIL or why.get("lost", 0) >= LOSSES_TO_FAIL
+        if end.state == "cancelled" or (end.state == "failed" and not poisoned):
+            verdict.violations["condemned"].append(f"job {job} is {end.state} after {dict(why)}")
+
+
+def _judge_overlaps(
+    verdict: Verdict,
+    runs: Mapping[tuple[int, int], Run],
+    content: Content,
+    faults: Mapping[int, Sequence[Fault]],
+) -> None:
+    """overlap: an older attempt gave a sign of life after a newer one had started."""
+    workers = {(end.job, end.attempt): end.worker for end in content.attempts}
+    by_job: dict[int, list[Run]] = defaultdict(list)
+    for run in runs.values():
+        by_job[run.job].append(run)
+    for of_job in by_job.values():
+        of_job.sort(key=lambda run: run.attempt)
+        for old, new in pairwise(of_job):
+            if old.last_sign <= new.started:
+                continue
+            worker = workers.get((old.job, old.attempt))
+            frozen = any(
+                fault.what in FREEZES and fault.since <= new.started
+                for fault in faults.get(worker or 0, ())
+            )
+            if frozen:
+                verdict.overlaps_explained += 1
+            else:
+                verdict.violations["overlap"].append(f"{old} ran beside {new}")
+
+
+def _judge_processes(verdict: Verdict, entries: Iterable[Entry]) -> None:
+    """survivor, exit: what the nemesis saw with its own eyes."""
+    for entry in entries:
+        if entry.what in {"survivor", "exit"}:
+            verdict.violations[entry.what].append(str(dict(entry.data)))

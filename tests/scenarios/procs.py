@@ -1,0 +1,116 @@
+"""Looking at processes from outside, through /proc: no word of the worker is taken for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+TREE = "WORKHORSE_WORKER_TREE"
+"""The variable every process of a worker carries."""
+
+
+class Process(NamedTuple):
+    """One process, as the kernel shows it."""
+
+    pid: int
+    parent: int
+    state: str
+    command: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still run: a zombie cannot."""
+        return self.state not in "ZX"
+
+
+def look(pid: int) -> Process | None:
+    """Return the process, or None when there is none of that number."""
+    try:
+        stat = (PROC / str(pid) / "stat").read_text()
+        command = (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return None
+    state, parent = stat.rpartition(")")[2].split()[:2]
+    return Process(pid, int(parent), state, command.replace(b"\0", b" ").decode(errors="replace"))
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and is not a zombie."""
+    process = look(pid)
+    return process is not None and process.is_alive
+
+
+def living(pids: Iterable[int]) -> list[int]:
+    """Return those of `pids` that are alive."""
+    return [pid for pid in pids if alive(pid)]
+
+
+def pids() -> Iterator[int]:
+    """Return the number of every process there is."""
+    return (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+
+
+def variable(pid: int, name: str) -> str | None:
+    """Return what `name` was in the environment the process was started with."""
+    try:
+        environ = (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return None
+    prefix = f"{name}=".encode()
+    for entry in environ.split(b"\0"):
+        if entry.startswith(prefix):
+            return entry[len(prefix) :].decode(errors="replace")
+    return None
+
+
+def marked(name: str, value: str) -> list[Process]:
+    """Return the living processes started with `name` set to `value`."""
+    found = (look(pid) for pid in pids() if variable(pid, name) == value)
+    return [process for process in found if process is not None and process.is_alive]
+
+
+def children(pid: int) -> list[Process]:
+    """Return the living processes whose parent is `pid`."""
+    found = (look(other) for other in pids())
+    return [p for p in found if p is not None and p.parent == pid and p.is_alive]
+
+
+@cache
+def ancestors(pid: int, depth: int = 6) -> tuple[int, ...]:
+    """Return `pid` and the processes above it, nearest first, as they were at the first call."""
+    chain: list[int] = []
+    while pid > 1 and len(chain) < depth:
+        chain.append(pid)
+        process = look(pid)
+        if process is None:
+            break
+        pid = process.parent
+    return tuple(chain)
+
+
+def resident(pid: int) -> int:
+    """Return the resident memory of a process in bytes; 0 when it is gone."""
+    try:
+        return int((PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Signal one process; False when it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+        return True
+    return False
+
+
+def end(found: Iterable[Process]) -> None:
+    """Kill these processes, stopped or not."""
+    for process in found:
+        send(process.pid, signal.SIGKILL)
