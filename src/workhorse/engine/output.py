@@ -13,6 +13,8 @@ from workhorse.engine.clock import now
 BYTES_PER_ATTEMPT: Final = 1 << 20
 """Log bytes kept of one attempt; the rest is counted, not kept."""
 LINES_PER_SECOND: Final = 500
+PUT_BACK_LINES: Final = 10_000
+"""While the store is out of reach no more than this many lines wait for it."""
 BURST: Final = 2000
 """A handler may log this many lines at once, then `LINES_PER_SECOND`."""
 
@@ -99,3 +101,8 @@ class OutputBuffer:
             progress, self._progress = self._progress, {}
         lines += [OutputLine(*key, Output.PROGRESS, data) for key, data in progress.items()]
         return lines
+
+    def put_back(self, lines: list[OutputLine]) -> None:
+        """Keep lines the store could not take, before those that came since."""
+        with self._lock:
+            self._lines = (lines + self._lines)[:PUT_BACK_LINES]

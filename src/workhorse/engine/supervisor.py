@@ -308,7 +308,7 @@ class Supervisor:
                     child=child.number,
                     outcome=type(outcome).__name__.lower(),
                 )
-            self._solo_waiting = True
+            self._solo_waiting |= any(one.change.solo for one in settled)
             self._wake.ring()
 
     def _count_death(self, child: ChildProcess, death: Death, worker: int) -> None:

@@ -184,6 +184,7 @@ class Worker:
         except Unavailable:
             self._settled = settled + self._settled
             self._hungry = True
+            self.output.put_back(output)
             raise
         for job_id, attempt in turn.stale:
             self._lease_lost(job_id, attempt)
