@@ -1,0 +1,43 @@
+-- name: any
+-- Whether any job waits for another.
+select exists (select 1 from dependencies);
+
+-- name: add
+-- A job waits for others.
+insert into dependencies (job_id, waits_for) select :id, value from json_each(:after);
+
+-- name: satisfy
+-- Nobody waits for these any more.
+delete from dependencies where waits_for in (select value from json_each(:ids));
+
+-- name: waiting
+-- Who waits for these.
+select json_group_array(distinct job_id) from dependencies
+ where waits_for in (select value from json_each(:ids));
+
+-- name: ready
+-- blocked jobs among these whose last dependency has ended and whose time has come.
+select json_group_array(id) from jobs
+ where id in (select value from json_each(:ids)) and state = 'blocked' and run_at <= :now
+   and not exists (select 1 from dependencies where job_id = id);
+
+-- name: all_ready
+-- The same among all, for the sweep.
+select json_group_array(id) from jobs
+ where state = 'blocked' and run_at <= :now
+   and not exists (select 1 from dependencies where job_id = id);
+
+-- name: unblock
+-- blocked → available
+update jobs set state = 'available'
+ where id in (select value from json_each(:ids)) and state = 'blocked';
+
+-- name: unseen
+-- Dependencies on jobs that have ended, or are gone.
+select distinct waits_for, (select state from history where id = waits_for)
+  from dependencies
+ where not exists (select 1 from jobs where id = waits_for);
+
+-- name: forget
+-- These wait for nothing: they have ended.
+delete from dependencies where job_id in (select value from json_each(:ids));

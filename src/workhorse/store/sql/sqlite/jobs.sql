@@ -1,0 +1,146 @@
+-- name: enqueue
+-- → available, scheduled or blocked: jobs that differ in nothing but their arguments.
+insert into jobs (kind, queue, state, priority, args, max_attempts, timeout, backoff,
+                  enqueued_at, run_at)
+select :kind, :queue, :state, :priority, value, :max_attempts, :timeout, :backoff, :now, :run_at
+  from json_each(:args);
+
+-- name: enqueue_unique
+-- → available, scheduled or blocked: one job, unless an unfinished one holds its key.
+insert into jobs (kind, queue, state, priority, args, max_attempts, timeout, backoff,
+                  enqueued_at, run_at, unique_key)
+values (:kind, :queue, :state, :priority, :args, :max_attempts, :timeout, :backoff, :now, :run_at,
+        :unique)
+on conflict (unique_key) where unique_key is not null do nothing;
+
+-- name: holder
+-- Who holds a unique key.
+select id, state from jobs where unique_key = :unique;
+
+-- name: state
+-- Where one job stands.
+select state, attempt, unique_key from jobs where id = :id
+union all
+select state, attempt, unique_key from history where id = :id;
+
+-- name: get
+-- One job, unfinished or finished.
+select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, null as finished_at, worker, unique_key,
+       solo, cancel_at is not null as cancel_requested, progress, message, outcome, null as result,
+       error, (select json_group_array(waits_for) from dependencies where job_id = id) as waits_for
+  from jobs where id = :id
+union all
+select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
+       solo, cancel_at is not null, progress, message, outcome, result,
+       error, '[]'
+  from history where id = :id;
+
+-- name: list
+-- Jobs newest first. A null parameter does not filter.
+select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, null as finished_at, worker, unique_key,
+       solo, cancel_at is not null as cancel_requested, progress, message, outcome, null as result,
+       error, (select json_group_array(waits_for) from dependencies where job_id = jobs.id) as waits_for
+  from jobs
+ where id < :before
+   and (:states is null or state in (select value from json_each(:states)))
+   and (:queues is null or queue in (select value from json_each(:queues)))
+   and (:kinds is null or kind in (select value from json_each(:kinds)))
+   and (:ids is null or id in (select value from json_each(:ids)))
+   and (:worker is null or worker = :worker)
+union all
+select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
+       solo, cancel_at is not null, progress, message, outcome, result,
+       error, '[]'
+  from history
+ where id < :before
+   and (:states is null or state in (select value from json_each(:states)))
+   and (:queues is null or queue in (select value from json_each(:queues)))
+   and (:kinds is null or kind in (select value from json_each(:kinds)))
+   and (:ids is null or id in (select value from json_each(:ids)))
+   and (:worker is null or worker = :worker)
+ order by id desc
+ limit :limit;
+
+-- name: unsuccessful
+-- Failed and cancelled jobs that match, oldest first.
+select id from history
+ where state <> 'succeeded'
+   and (:states is null or state in (select value from json_each(:states)))
+   and (:queues is null or queue in (select value from json_each(:queues)))
+   and (:kinds is null or kind in (select value from json_each(:kinds)))
+   and (:ids is null or id in (select value from json_each(:ids)))
+   and (:worker is null or worker = :worker)
+   and not exists (select 1 from jobs where jobs.unique_key = history.unique_key)
+ order by id
+ limit :limit;
+
+-- name: attempts
+-- The ended attempts of one job.
+select job_id, attempt, worker, started_at, finished_at, outcome, error
+  from all_attempts where job_id = :id order by attempt;
+
+-- name: ask_to_end
+-- running, told to end: its worker settles it.
+update jobs set cancel_at = :now, cancel_reason = :reason
+ where id = :id and state = 'running' and cancel_at is null;
+
+-- name: cancel
+-- scheduled, blocked, available → cancelled: the row goes to the history …
+insert into history (id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost,
+                     max_attempts, timeout, backoff, enqueued_at, run_at, started_at, finished_at,
+                     unique_key, cancel_at, progress, message, outcome, error)
+select id, kind, queue, 'cancelled', priority, solo, args, attempt, failures, crashes, lost,
+       max_attempts, timeout, backoff, enqueued_at, run_at, started_at, :now,
+       unique_key, coalesce(cancel_at, :now), progress, message, outcome,
+       json_object('type', 'Cancelled', 'message', :reason)
+  from jobs where id in (select value from json_each(:ids)) and state <> 'running';
+
+-- name: drop_cancelled
+-- … and leaves the unfinished ones.
+delete from jobs where id in (select value from json_each(:ids)) and state <> 'running';
+
+-- name: end_requested
+-- Jobs told to end that no longer run: their worker gave them back instead.
+select json_group_array(json_array(id, cancel_reason)) from jobs
+ where cancel_at is not null and state <> 'running';
+
+-- name: keep_last_attempt
+-- The attempt that had ended the job is one of several now.
+insert into attempts (job_id, attempt, worker, started_at, finished_at, outcome, error)
+select id, attempt, worker, started_at, finished_at, outcome, error
+  from history where id = :id and worker is not null;
+
+-- name: requeue
+-- failed, cancelled → available, with a fresh budget; the attempt number goes on growing.
+insert into jobs (id, kind, queue, state, priority, args, attempt, max_attempts, timeout, backoff,
+                  enqueued_at, run_at, started_at, unique_key, outcome, error)
+select id, kind, queue, 'available', priority, args, attempt, max_attempts, timeout, backoff,
+       enqueued_at, :now, started_at, unique_key, outcome, error
+  from history where id = :id and state in ('failed', 'cancelled')
+on conflict (unique_key) where unique_key is not null do nothing;
+
+-- name: drop_finished
+-- Remove one finished job …
+delete from history where id = :id;
+
+-- name: drop_attempts
+-- … and its attempts.
+delete from attempts where job_id = :id;
+
+-- name: next_due
+-- When the next scheduled job is due.
+select min(run_at) from jobs where state = 'scheduled';
+
+-- name: due
+-- scheduled jobs whose time has come, the longest due first.
+select json_group_array(id) from
+    (select id from jobs where state = 'scheduled' and run_at <= :now order by run_at limit :limit);
+
+-- name: promote
+-- scheduled → available
+update jobs set state = 'available'
+ where id in (select value from json_each(:ids)) and state = 'scheduled';

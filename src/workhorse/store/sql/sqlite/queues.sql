@@ -1,0 +1,32 @@
+-- name: pause
+-- Stop claims from a queue.
+insert into paused_queues (name, paused_at) values (:name, :now) on conflict do nothing;
+
+-- name: resume
+-- Let a queue be claimed again.
+delete from paused_queues where name = :name;
+
+-- name: available
+-- How many jobs of each queue may be claimed, and since when the oldest could be.
+select queue, n, (select run_at from jobs where id = oldest)
+  from (select queue, count(*) as n, min(id) as oldest from jobs where state = 'available' group by queue);
+
+-- name: others
+-- All other unfinished jobs of each queue.
+select queue, state, count(*) from jobs where state = 'scheduled' group by queue
+union all
+select queue, state, count(*) from jobs where state = 'blocked' group by queue
+union all
+select queue, 'running', count(*) from jobs where worker is not null group by queue;
+
+-- name: paused
+-- Queues that are paused.
+select name from paused_queues;
+
+-- name: kinds_waiting
+-- How many jobs of each kind may be claimed.
+select kind, count(*) from jobs where state = 'available' group by kind order by kind;
+
+-- name: solo_waiting
+-- How many available jobs must run alone.
+select count(*) from jobs where state = 'available' and solo = 1;

@@ -1,0 +1,39 @@
+-- name: older
+-- Finished jobs of one state that ended before an instant, the oldest first.
+select json_group_array(id) from
+    (select id from history where state = :state and finished_at < :before
+      order by finished_at limit :limit);
+
+-- name: count
+-- How many finished jobs are kept.
+select count(*) from history;
+
+-- name: used
+-- How many bytes of the file are in use.
+select (page_count - freelist_count) * page_size
+  from pragma_page_count, pragma_freelist_count, pragma_page_size;
+
+-- name: drop_jobs
+-- Finished jobs go …
+delete from history where id in (select value from json_each(:ids));
+
+-- name: drop_attempts
+-- … with their attempts …
+delete from attempts where job_id in (select value from json_each(:ids));
+
+-- name: drop_events
+-- … and their events.
+delete from events where job_id in (select value from json_each(:ids));
+
+-- name: move_horizon
+-- Events of no job may go when they are older than this.
+update retention set events_before = max(events_before, :before);
+
+-- name: drop_old_events
+-- Events of workers and queues beyond the horizon.
+delete from events where seq in
+    (select seq from events where job_id is null and at < :before limit :limit);
+
+-- name: drop_old_workers
+-- Workers long gone.
+delete from workers where state in ('gone', 'lost') and renewed_at < :before;

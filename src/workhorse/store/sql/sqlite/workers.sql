@@ -1,0 +1,40 @@
+-- name: register
+-- A worker starts, with a lease from now.
+insert into workers (host, pid, queues, kinds, processes, concurrency, state, started_at, renewed_at,
+                     lease_until)
+values (:host, :pid, :queues, :kinds, :processes, :concurrency, 'alive', :now, :now, :lease_until);
+
+-- name: renew
+-- The worker lives, and was not found lost.
+update workers set lease_until = :lease_until, renewed_at = :now, restarts = :restarts
+ where id = :id and state in ('alive', 'draining');
+
+-- name: draining
+-- alive → draining
+update workers set state = 'draining' where id = :id and state = 'alive';
+
+-- name: gone
+-- The worker said goodbye.
+update workers set state = 'gone', renewed_at = :now where id = :id and state in ('alive', 'draining');
+
+-- name: lost
+-- The worker was found dead.
+update workers set state = 'lost' where id = :id and state in ('alive', 'draining');
+
+-- name: living
+-- Whether a worker's lease is alive.
+select 1 from workers where id = :id and state in ('alive', 'draining') and lease_until > :now;
+
+-- name: list
+-- Workers, newest first.
+select id, host, pid, started_at, lease_until, state, queues, kinds, processes, concurrency,
+       (select count(*) from jobs where jobs.worker = workers.id), restarts
+  from workers where :gone or state in ('alive', 'draining') order by id desc;
+
+-- name: expired
+-- Workers not gone whose lease has run out.
+select id from workers where state in ('alive', 'draining') and lease_until <= :now order by id;
+
+-- name: of_host
+-- Living workers of one host.
+select id from workers where state in ('alive', 'draining') and host = :host order by id;

@@ -1,0 +1,299 @@
+"""Connections to one database file: one that writes, a few that read.
+
+- A write waits for its turn among the threads (a lock) and the processes (`gate`) of the
+  host, then has the database for itself: SQLite's own lock is free by then.
+- Writes of threads that wait at the same time share one transaction, and so one flush to disk.
+- A read never waits for a writer, and is fetched whole: no snapshot outlives a call, so none
+  keeps the log from being reset.
+- Nothing here survives a fork: its use in a child raises a clear error.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from workhorse.domain.errors import Unavailable
+from workhorse.store.sqlite.failures import in_our_words, translated
+from workhorse.store.sqlite.filesystem import NETWORK, file_system
+from workhorse.store.sqlite.gate import PATIENCE, Gate
+from workhorse.store.sqlite.statements import statements
+
+T = TypeVar("T")
+Parameters: TypeAlias = Mapping[str, Any]
+Work: TypeAlias = Callable[[sqlite3.Connection], T]
+
+CHECKPOINT_PAGES: Final = 2000
+"""Pages in the log after which a commit copies them into the database file."""
+LOG_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes of log file above which it is cut as soon as no reader needs it."""
+GROUP_LIMIT: Final = 256
+"""Most writes that share one transaction."""
+
+_IDLE_READERS: Final = 4
+_PRAGMAS: Final = """
+    pragma trusted_schema = off;
+    pragma mmap_size = 0;
+    pragma foreign_keys = on;
+    pragma cache_size = -8000;
+"""
+
+
+class _Write(Generic[T]):
+    """One caller's write, and what became of it."""
+
+    __slots__ = ("done", "error", "result", "work")
+
+    def __init__(self, work: Work[T]) -> None:
+        self.work = work
+        self.done = False
+        self.error: BaseException | None = None
+        self.result: T | None = None
+
+    def answer(self) -> T:
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value]  # set when there is no error
+
+
+class Database:
+    """One file, its connections, and the two ways in: `write` and `read`."""
+
+    def __init__(self, path: Path, *, durability: str = "full") -> None:
+        self.path = path
+        self.run_dir = path.with_name(path.name + "-run")
+        self._durability = durability
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._waiting: deque[_Write[Any]] = deque()
+        self._readers: deque[sqlite3.Connection] = deque()
+        self._writer: sqlite3.Connection | None = None
+        self._closed = False
+        with in_our_words(path):
+            self._make_files()
+            self._gate = Gate(self.run_dir / "write.lock")
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────
+
+    def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction that is on stable storage when this returns.
+
+        What `work` raises undoes what it did, and only that. It may run twice (when a write
+        that shares its transaction failed), so it touches nothing but the connection.
+        """
+        self._check_usable()
+        mine = _Write(work)
+        self._waiting.append(mine)
+        self._take_turn(mine)
+        try:
+            if not mine.done:
+                self._lead()
+        finally:
+            self._lock.release()
+        return mine.answer()
+
+    def _take_turn(self, mine: _Write[Any]) -> None:
+        """Wait for the lock: when it comes, somebody has written for us, or we write for all."""
+        try:
+            if self._lock.acquire(timeout=2 * PATIENCE):
+                return
+            self._waiting.remove(mine)
+        except ValueError:  # somebody writes for us at this moment: see how it ends
+            self._lock.acquire()
+        except BaseException:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+            raise
+        else:
+            raise Unavailable("The store is busy: no turn among this process's own writes.")
+
+    def _lead(self) -> None:
+        """Take everyone who waits, and write for all of them."""
+        group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_LIMIT))]
+        try:
+            with in_our_words(self.path), self._gate:
+                connection = self._writing()
+                if len(group) == 1 or not self._together(connection, group):
+                    for write in group:
+                        self._alone(connection, write)
+                self._cut_log(connection)
+        except Unavailable as error:
+            for write in group:
+                if not write.done:
+                    write.error, write.done = error, True
+        except BaseException:  # an interrupt is for the leader alone: the others go on
+            self._waiting.extendleft(write for write in reversed(group) if not write.done)
+            raise
+
+    def _together(self, connection: sqlite3.Connection, group: Sequence[_Write[Any]]) -> bool:
+        """Write for all in one transaction; False, and nothing done, when one of them fails."""
+        connection.execute("begin immediate")
+        try:
+            for write in group:
+                write.result = write.work(connection)
+            connection.execute("commit")
+        except Exception:  # noqa: BLE001 - whatever one work raised, it will raise again alone
+            _undo(connection)
+            return False
+        except BaseException:
+            _undo(connection)
+            raise
+        for write in group:
+            write.done = True
+        return True
+
+    def _alone(self, connection: sqlite3.Connection, write: _Write[Any]) -> None:
+        try:
+            connection.execute("begin immediate")
+            write.result = write.work(connection)
+            connection.execute("commit")
+        except sqlite3.Error as error:
+            _undo(connection)
+            write.error = translated(error, self.path)
+            write.error.__cause__ = error
+        except Exception as error:  # noqa: BLE001 - it is its caller's, who gets it
+            _undo(connection)
+            write.error = error
+        except BaseException:
+            _undo(connection)
+            raise
+        write.done = True
+
+    def _writing(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = self._connect()
+            self._writer.executescript(
+                f"""
+                pragma journal_mode = wal;
+                pragma synchronous = {self._durability};
+                pragma wal_autocheckpoint = {CHECKPOINT_PAGES};
+                pragma journal_size_limit = {64 * 1024 * 1024};
+                pragma temp_store = memory;
+                """
+            )
+            self._writer.execute(statements("settle")["create_settling"])
+        return self._writer
+
+    def _cut_log(self, connection: sqlite3.Connection) -> None:
+        """Cut a log that has grown, unless a reader still needs it: then at a later write."""
+        if self.log_size() > LOG_LIMIT:
+            self._truncate_log(connection)
+
+    def log_size(self) -> int:
+        """Return the bytes of the log file."""
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+    def _truncate_log(self, connection: sqlite3.Connection) -> None:
+        connection.execute("pragma busy_timeout = 0")
+        try:
+            connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+        except sqlite3.OperationalError:
+            return  # what was committed stays so; the next write tries again
+        finally:
+            connection.execute(f"pragma busy_timeout = {int(PATIENCE * 1000)}")
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────
+
+    def read(self, sql: str, parameters: Parameters | None = None) -> list[Any]:
+        """Return all rows of one query: a snapshot of what was committed."""
+        self._check_usable()
+        with in_our_words(self.path):
+            try:
+                connection = self._readers.pop()
+            except IndexError:
+                connection = self._connect()
+                connection.execute("pragma query_only = on")
+            try:
+                return connection.execute(sql, parameters or {}).fetchall()
+            finally:
+                if len(self._readers) < _IDLE_READERS and not self._closed:
+                    self._readers.append(connection)
+                else:
+                    connection.close()
+
+    # ── opening and closing ─────────────────────────────────────────────────────────────────
+
+    def size(self) -> int:
+        """Return the bytes of the database file and its log."""
+        return os.stat(self.path).st_size + self.log_size()
+
+    def tidy(self) -> None:
+        """Copy the log into the file, cut it, and refresh what the planner knows."""
+        self._check_usable()
+        with in_our_words(self.path), self._lock, self._gate:
+            connection = self._writing()
+            self._truncate_log(connection)
+            connection.execute("pragma analysis_limit = 400")
+            connection.execute("pragma optimize")
+
+    def exclusively(self, work: Work[T]) -> T:
+        """Run `work` with the writer's connection and no transaction: for migrations."""
+        self._check_usable()
+        with in_our_words(self.path), self._lock, self._gate:
+            connection = self._writing()
+            try:
+                return work(connection)
+            except BaseException:
+                _undo(connection)
+                raise
+
+    def close(self) -> None:
+        """Let go of everything. Idempotent."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        with self._lock:
+            while self._readers:
+                self._readers.pop().close()
+            try:
+                with self._gate:  # the last to close copies the log into the file
+                    self._close_writer()
+            except Unavailable:
+                self._close_writer()
+            self._gate.close()
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+        )
+        connection.executescript(_PRAGMAS)
+        return connection
+
+    def _make_files(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        kind = file_system(self.path.parent)
+        if kind in NETWORK:
+            raise Unavailable(
+                f"The store {self.path} is on a network file system ({kind}).",
+                hint="SQLite needs a local disk.",
+            )
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self.run_dir.mkdir(mode=0o700, exist_ok=True)
+
+    def _check_usable(self) -> None:
+        if os.getpid() != self._pid:
+            raise Unavailable(
+                "This store was opened before a fork and cannot be used after it.",
+                hint="Open it anew in each process, or start processes by 'spawn'.",
+            )
+        if self._closed:
+            raise Unavailable("The store is closed.")
+
+
+def _undo(connection: sqlite3.Connection) -> None:
+    """Roll back, if SQLite has not done so itself (it does, for example, when the disk is full)."""
+    if connection.in_transaction:
+        connection.execute("rollback")

@@ -1,0 +1,119 @@
+"""The edges of jobs that no attempt holds: promote, unblock, cancel, and what follows from them.
+
+Functions here run inside the caller's open transaction; ids travel as JSON arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from workhorse.store.sqlite.rows import compact, compact_or_none
+from workhorse.store.sqlite.statements import statements
+
+JOBS: Final = statements("jobs")
+EVENTS: Final = statements("events")
+DEPENDENCIES: Final = statements("dependencies")
+
+
+def ids(connection: sqlite3.Connection, sql: str, **parameters: Any) -> list[Any]:
+    """Return the list that a query aggregates into one row."""
+    (text,) = connection.execute(sql, parameters).fetchone()
+    return json.loads(text)  # type: ignore[no-any-return]  # json_group_array
+
+
+def record(
+    connection: sqlite3.Connection,
+    name: str,
+    now: int,
+    *,
+    job_id: int | None = None,
+    attempt: int | None = None,
+    worker: int | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one event."""
+    connection.execute(
+        EVENTS["add"],
+        {
+            "now": now,
+            "name": name,
+            "job_id": job_id,
+            "attempt": attempt,
+            "worker": worker,
+            "data": compact_or_none(data),
+        },
+    )
+
+
+def promote_due(connection: sqlite3.Connection, now: int, limit: int) -> int:
+    """promote: scheduled → available, for those that are due."""
+    due = ids(connection, JOBS["due"], now=now, limit=limit)
+    _move(connection, JOBS["promote"], "promote", due, now)
+    return len(due)
+
+
+def unblock_after(connection: sqlite3.Connection, succeeded: Sequence[int], now: int) -> None:
+    """unblock: blocked → available, for jobs whose last dependency is among `succeeded`."""
+    waiting = ids(connection, DEPENDENCIES["waiting"], ids=compact(succeeded))
+    if waiting:
+        connection.execute(DEPENDENCIES["satisfy"], {"ids": compact(succeeded)})
+        ready = ids(connection, DEPENDENCIES["ready"], ids=compact(waiting), now=now)
+        _move(connection, DEPENDENCIES["unblock"], "unblock", ready, now)
+
+
+def unblock_ready(connection: sqlite3.Connection, now: int) -> int:
+    """unblock: the same, for every blocked job that waits for nothing any more."""
+    ready = ids(connection, DEPENDENCIES["all_ready"], now=now)
+    _move(connection, DEPENDENCIES["unblock"], "unblock", ready, now)
+    return len(ready)
+
+
+def cancel_jobs(
+    connection: sqlite3.Connection, targets: Sequence[int], reason: str, now: int
+) -> int:
+    """cancel: scheduled, blocked, available → cancelled, and whatever waits for them."""
+    among = {"ids": compact(targets), "now": now, "reason": reason}
+    cancelled = connection.execute(JOBS["cancel"], among).rowcount
+    connection.execute(JOBS["drop_cancelled"], among)
+    _record_all(connection, "cancel", targets, now, {"outcome": "cancelled", "reason": reason})
+    if any_dependencies(connection):
+        connection.execute(DEPENDENCIES["forget"], among)
+        for target in targets:
+            cancelled += cancel_dependents(connection, target, "cancelled", now)
+    return cancelled
+
+
+def cancel_dependents(connection: sqlite3.Connection, ended: int, state: str, now: int) -> int:
+    """cancel: blocked → cancelled, for jobs that waited for one that will not succeed."""
+    waiting = ids(connection, DEPENDENCIES["waiting"], ids=compact([ended]))
+    if not waiting:
+        return 0
+    connection.execute(DEPENDENCIES["satisfy"], {"ids": compact([ended])})
+    return cancel_jobs(connection, waiting, f"job {ended} {state}", now)
+
+
+def any_dependencies(connection: sqlite3.Connection) -> bool:
+    """Tell whether any job waits for another."""
+    return bool(connection.execute(DEPENDENCIES["any"]).fetchone()[0])
+
+
+def _move(
+    connection: sqlite3.Connection, sql: str, verb: str, targets: Sequence[int], now: int
+) -> None:
+    if targets:
+        connection.execute(sql, {"ids": compact(targets)})
+        _record_all(connection, verb, targets, now, None)
+
+
+def _record_all(
+    connection: sqlite3.Connection,
+    name: str,
+    targets: Sequence[int],
+    now: int,
+    data: Mapping[str, Any] | None,
+) -> None:
+    among = {"ids": compact(targets), "now": now, "name": name, "data": compact_or_none(data)}
+    connection.execute(EVENTS["for_jobs"], among)

@@ -1,0 +1,63 @@
+"""From SQLite's errors to the words of the caller."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workhorse.domain.errors import StoreFull, Unavailable
+
+_FULL_BELOW = 64 * 1024
+"""With less than this left (bytes), a failed write is blamed on the full disk."""
+
+
+@contextmanager
+def in_our_words(path: Path) -> Iterator[None]:
+    """Turn an error of the driver or the file system into `Unavailable` or `StoreFull`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise _full(path) from error
+        raise Unavailable(f"Cannot use {path}: {error.strerror or error}.") from error
+
+
+def translated(error: sqlite3.Error, path: Path) -> Unavailable:
+    """Return what an error of SQLite means to a caller."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _nothing_left(path)):
+        return _full(path)
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Unavailable(f"The store {path} is busy: another process holds its lock.")
+        case sqlite3.SQLITE_NOTADB:
+            return Unavailable(f"{path} is not an SQLite database.")
+        case sqlite3.SQLITE_CORRUPT:
+            return Unavailable(
+                f"The store {path} is damaged: {error}.", hint="Restore it from a backup."
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
+            return Unavailable(f"Cannot write the store {path}: {error}.")
+        case _:
+            return Unavailable(f"The store {path} failed: {error}.")
+
+
+def _full(path: Path) -> StoreFull:
+    return StoreFull(
+        f"The disk under {path} is full; nothing was changed.",
+        hint="Free some space: work resumes by itself.",
+    )
+
+
+def _nothing_left(path: Path) -> bool:
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _FULL_BELOW

@@ -1,0 +1,58 @@
+"""Numbered migrations, each applied once, in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from workhorse.domain.errors import Unavailable
+from workhorse.store.sqlite.statements import migrations
+
+
+def migrate(connection: sqlite3.Connection) -> Sequence[str]:
+    """Bring the schema up to date and return the names of the migrations applied.
+
+    Raises `Unavailable` for a database that a newer Workhorse has migrated.
+    """
+    known = migrations()
+    if version(connection) > known[-1][0]:
+        raise Unavailable(
+            f"The store was migrated by a newer Workhorse (schema {version(connection)}, "
+            f"this one knows {known[-1][0]}).",
+            hint="Upgrade Workhorse here.",
+        )
+    return [name for number, name, script in known if _apply(connection, number, name, script)]
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """Return the number of the newest migration applied, 0 for an empty database."""
+    exists = connection.execute("select 1 from sqlite_schema where name = 'schema_version'")
+    if exists.fetchone() is None:
+        return 0
+    (number,) = connection.execute("select coalesce(max(number), 0) from schema_version").fetchone()
+    return int(number)
+
+
+def _apply(connection: sqlite3.Connection, number: int, name: str, script: str) -> bool:
+    connection.execute("begin immediate")
+    applied = version(connection) < number
+    if applied:
+        connection.execute(
+            "create table if not exists schema_version "
+            "(number integer primary key, name text not null) strict"
+        )
+        for statement in split(script):
+            connection.execute(statement)
+        connection.execute("insert into schema_version values (?, ?)", (number, name))
+    connection.execute("commit")
+    return applied
+
+
+def split(script: str) -> Iterator[str]:
+    """Yield the statements of a script: `executescript` would commit between them."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

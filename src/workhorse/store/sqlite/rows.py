@@ -1,0 +1,116 @@
+"""From rows to the domain's words, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from workhorse.domain.events import Event
+from workhorse.domain.job import Attempt, Claimed, Job, Outcome, State, WorkerInfo
+from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff, backoff_from_row, backoff_to_row
+
+
+def compact(value: Any) -> str:
+    """Return JSON text without blanks."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def compact_or_none(value: Sequence[Any] | Mapping[str, Any] | None) -> str | None:
+    """Return JSON text, or None for what is empty."""
+    return compact(value) if value else None
+
+
+def backoff_text(backoff: Backoff) -> str | None:
+    """Return what is stored of a backoff."""
+    return None if backoff is DEFAULT_BACKOFF else compact_or_none(backoff_to_row(backoff))
+
+
+def claimed(text: str) -> list[Claimed]:
+    """Return the claimed jobs of one aggregated row, in the order of its ids."""
+    return [
+        Claimed(
+            id, attempt, kind, args, queue, priority, timeout, max_attempts,
+            DEFAULT_BACKOFF if backoff is None else Backoff(*backoff),
+            failures, crashes, lost, solo == 1, told == 1, enqueued_at, started_at,
+        )
+        for (
+            id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff,
+            failures, crashes, lost, solo, told, enqueued_at, started_at,
+        ) in json.loads(text)
+    ]  # fmt: skip
+
+
+def job(row: Sequence[Any]) -> Job:
+    """Return a job from a row of ``jobs.get`` or ``jobs.list``."""
+    (
+        id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
+        max_attempts, timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker,
+        unique, solo, cancel_requested, progress, message, outcome, result, error, waits_for,
+    ) = row  # fmt: skip
+    return Job(
+        id=id,
+        kind=kind,
+        queue=queue,
+        state=State(state),
+        priority=priority,
+        args=args,
+        attempt=attempt,
+        failures=failures,
+        crashes=crashes,
+        lost=lost,
+        max_attempts=max_attempts,
+        timeout=timeout,
+        backoff=backoff_from_row(None if backoff is None else json.loads(backoff)),
+        enqueued_at=enqueued_at,
+        run_at=run_at,
+        started_at=started_at,
+        finished_at=finished_at,
+        worker=worker,
+        unique=unique,
+        solo=bool(solo),
+        cancel_requested=bool(cancel_requested),
+        progress=progress,
+        message=message,
+        outcome=None if outcome is None else Outcome(outcome),
+        result=result,
+        error=None if error is None else json.loads(error),
+        waits_for=json.loads(waits_for),
+    )
+
+
+def attempts(rows: Iterable[Sequence[Any]]) -> list[Attempt]:
+    """Return attempts from rows of ``jobs.attempts``."""
+    return [
+        Attempt(
+            job_id, number, worker, started_at, finished_at, Outcome(outcome),
+            None if error is None else json.loads(error),
+        )
+        for job_id, number, worker, started_at, finished_at, outcome, error in rows
+    ]  # fmt: skip
+
+
+def events(rows: Iterable[Sequence[Any]]) -> list[Event]:
+    """Return events from rows of ``events.all``: a bare `complete` had the outcome ``ok``."""
+    return [
+        Event(seq, at, name, job_id, attempt, worker, _data(name, data))
+        for seq, at, name, job_id, attempt, worker, data in rows
+    ]
+
+
+def _data(name: str, data: str | None) -> Mapping[str, Any]:
+    if data is None:
+        return {"outcome": "ok"} if name == "complete" else {}
+    return json.loads(data)  # type: ignore[no-any-return]  # an object: we wrote it
+
+
+def worker(row: Sequence[Any]) -> WorkerInfo:
+    """Return a worker from a row of ``workers.list``."""
+    (
+        id, host, pid, started_at, lease_until, state, queues, kinds, processes,
+        concurrency, running, restarts,
+    ) = row  # fmt: skip
+    return WorkerInfo(
+        id, host, pid, started_at, lease_until, state, json.loads(queues), json.loads(kinds),
+        processes, concurrency, running, restarts,
+    )  # fmt: skip
