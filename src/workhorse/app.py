@@ -1,0 +1,429 @@
+"""The app: where functions become kinds, and jobs are enqueued and looked up.
+
+An app is cheap to make: the store is opened when it is first used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+
+from workhorse.calls import AsyncKind, Bound, JobDecorator, Kind, Order, Prepared, SyncKind
+from workhorse.context import Context
+from workhorse.domain.errors import ConfigurationError, InvalidJob, NotFound, UnknownKind
+from workhorse.domain.job import Enqueued, State, check_name, priority_number
+from workhorse.domain.retry import Retry
+from workhorse.handle import Handle, Home
+from workhorse.kind import DEFAULT_TIMEOUT, KindSpec, Run, make_spec
+from workhorse.options import (
+    LAST_RESORT,
+    NO_OPTIONS,
+    UNSET,
+    Defaults,
+    Options,
+    Unset,
+    as_retry,
+    check_timeout,
+    new_job,
+)
+from workhorse.sources import DEFAULT_DATABASE_URL
+
+if TYPE_CHECKING:
+    from workhorse.coalesce import Coalescer
+    from workhorse.domain.job import NewJob
+    from workhorse.engine.wake import Wake
+    from workhorse.store.protocol import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ENQUEUE_MANY: int = 100_000
+"""Most jobs of one `enqueue_many`: it is one transaction."""
+
+
+class Workhorse:
+    """An app: its kinds, and the store its jobs are in.
+
+    Args:
+        url: The store, as ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; by default
+            the environment's ``WORKHORSE_DATABASE_URL``, else ``./.workhorse/jobs.db``.
+        inline: Run each job where it is enqueued, without a worker: for tests and scripts.
+    """
+
+    def __init__(self, url: str | None = None, *, inline: bool = False) -> None:
+        self.url = url or os.environ.get("WORKHORSE_DATABASE_URL") or DEFAULT_DATABASE_URL
+        self.inline = inline
+        self._declared: dict[str, Defaults] = {}
+        self._queues: dict[str, Defaults] = {}
+        self._specs: dict[str, KindSpec] = {}
+        self._kinds: dict[str, Kind[..., Any]] = {}
+        self._templates: dict[str, NewJob] = {}
+        self._lock = threading.RLock()
+        self._store: Store | None = None
+        self._wake: Wake | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._coalescers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Coalescer]
+        self._coalescers = weakref.WeakKeyDictionary()
+        self._home = Home(lambda: self.store, self._ring, self._requeued)
+
+    def __repr__(self) -> str:
+        return f"<Workhorse {len(self._specs)} kinds>"
+
+    @property
+    def kinds(self) -> Mapping[str, KindSpec]:
+        """The registered kinds by name."""
+        return MappingProxyType(self._specs)
+
+    @property
+    def store(self) -> Store:
+        """The store, opened at the first use. Raises `Unavailable` in one clear line."""
+        if self._store is None:
+            with self._lock:
+                if self._store is None:
+                    from workhorse.store.opening import open_store  # noqa: PLC0415 - lazy
+
+                    self._store = open_store(self.url)
+        return self._store
+
+    def close(self) -> None:
+        """Let go of the store; the next use opens it again. Idempotent."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            wake, self._wake = self._wake, None
+            store, self._store = self._store, None
+            self._coalescers.clear()
+        if pool is not None:
+            pool.shutdown()
+        if wake is not None:
+            wake.close()
+        if store is not None:
+            store.close()
+
+    # ── kinds and queues ────────────────────────────────────────────────────────────────────
+
+    # The overloads overlap on purpose: the first that fits says most.
+    @overload
+    def job(  # type: ignore[overload-overlap]
+        self, func: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncKind[P, R]: ...
+    @overload
+    def job(self, func: Callable[Concatenate[Context, P], R], /) -> SyncKind[P, R]: ...
+    @overload
+    def job(  # type: ignore[overload-overlap]
+        self, func: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncKind[P, R]: ...
+    @overload
+    def job(self, func: Callable[P, R], /) -> SyncKind[P, R]: ...
+    @overload
+    def job(
+        self,
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        priority: str | int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | Unset | None = UNSET,
+        run: Run | None = None,
+    ) -> JobDecorator: ...
+    def job(  # type: ignore[misc]
+        self,
+        func: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        priority: str | int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | Unset | None = UNSET,
+        run: Run | None = None,
+    ) -> Any:
+        """Register a function as a kind; as ``@app.job`` or ``@app.job(…)``.
+
+        Args:
+            func: The handler: ``def`` or ``async def``. A first parameter annotated with
+                `Context` (or named ``ctx``, without annotation) is given the context.
+            name: The kind's name; by default the function's.
+            queue: Where its jobs wait.
+            priority: low, normal (the default), high, critical, or any integer.
+            retry: When it is tried again, or only how many failures it may have.
+            timeout: Seconds an attempt may take: 3600 when nothing is said, None for no limit.
+            run: ``"async"`` (every ``async def``), ``"thread"`` (every ``def``), or
+                ``"process"``: a process of its own.
+
+        Raises `ConfigurationError` for a function that cannot be a handler and for a name
+        that is taken, `InvalidJob` for an option that makes no sense.
+        """
+        declared = Defaults(
+            as_retry(retry),
+            check_timeout(timeout),
+            None if priority is None else priority_number(priority),
+        )
+
+        def register(function: Callable[..., Any]) -> Kind[..., Any]:
+            spec = make_spec(function, name=name, run=run, queue=queue)
+            return self._register(spec, declared)
+
+        return register if func is None else register(func)
+
+    def _register(self, spec: KindSpec, declared: Defaults) -> Kind[..., Any]:
+        with self._lock:
+            if (taken := self._specs.get(spec.name)) is not None:
+                raise ConfigurationError(
+                    f"Two kinds are called {spec.name!r}: {_where(taken)} and {_where(spec)}.",
+                    hint="Give one of them another name, as in @app.job(name=…).",
+                )
+            self._declared[spec.name] = declared
+            spec = self._resolved(spec)
+            kind: Kind[..., Any] = AsyncKind(self, spec) if spec.is_async else SyncKind(self, spec)
+            self._specs[spec.name] = spec
+            self._kinds[spec.name] = kind
+        return kind
+
+    def _resolved(self, spec: KindSpec) -> KindSpec:
+        """Return the kind with its own options, then its queue's, then the defaults."""
+        queue = self._queues.get(spec.queue, LAST_RESORT)
+        found = self._declared[spec.name].over(queue).over(LAST_RESORT)
+        return replace(
+            spec,
+            retry=found.retry or Retry(),
+            timeout=DEFAULT_TIMEOUT if isinstance(found.timeout, Unset) else found.timeout,
+            priority=found.priority or 0,
+        )
+
+    def queue(
+        self,
+        name: str,
+        *,
+        retry: Retry | int | None = None,
+        timeout: float | Unset | None = UNSET,
+        priority: str | int | None = None,
+    ) -> None:
+        """Say what holds for the jobs of a queue wherever their kind says nothing itself."""
+        with self._lock:
+            self._queues[check_name("queue", name)] = Defaults(
+                as_retry(retry),
+                check_timeout(timeout),
+                None if priority is None else priority_number(priority),
+            )
+            self._templates.clear()
+            for kind in self._kinds.values():
+                if kind.spec.queue == name:
+                    kind.spec = self._specs[kind.spec.name] = self._resolved(kind.spec)
+
+    # ── enqueue ─────────────────────────────────────────────────────────────────────────────
+
+    def prepare(self, spec: KindSpec, args: str, options: Options) -> Order:
+        """Return the job one enqueue asks for, ready to be stored."""
+        if options is not NO_OPTIONS:
+            job = new_job(spec, args, options, self._declared[spec.name], self._queues)
+            return Order(job, spec, options.session)
+        job = self._templates.get(spec.name) or self._template(spec)
+        if args != "{}":
+            job = _with_args(job, args)
+        return Order(job, spec)
+
+    def _template(self, spec: KindSpec) -> NewJob:
+        job = new_job(spec, "{}", NO_OPTIONS, self._declared[spec.name], self._queues)
+        self._templates[spec.name] = job
+        return job
+
+    def send(self, order: Order) -> Handle[Any]:
+        """Store one job; in inline mode, run it."""
+        job, spec, session = order
+        if session is not None:
+            found = self.store.enqueue_with(_connection(session), [job])[0]
+            return self._handle(found, spec)
+        found = self.store.enqueue([job])[0]
+        self._ring()
+        if self.inline and self._run_inline(found):
+            return self._handle(found, spec).refresh()
+        return self._handle(found, spec)
+
+    async def asend(self, order: Order) -> Handle[Any]:
+        """Store one job without blocking the loop; in inline mode, run it in a thread."""
+        job, spec, session = order
+        if session is not None:
+            return self.send(order)
+        if self.inline:
+            return await asyncio.to_thread(self.send, order)
+        found = await self._coalescer().enqueue(job)
+        return self._handle(found, spec)
+
+    def enqueue_many(self, jobs: Iterable[Bound[R]]) -> list[Handle[R]]:
+        """Store many bound jobs, all or none, in one transaction; return their handles in order."""
+        orders = [_order(bound) for bound in jobs]
+        if not orders:
+            return []
+        if len(orders) > ENQUEUE_MANY:
+            raise InvalidJob(
+                f"{len(orders):,} jobs are too many for one transaction.",
+                hint=f"Enqueue at most {ENQUEUE_MANY:,} at once.",
+            )
+        new = [order.job for order in orders]
+        session = _one_session(orders)
+        if session is not None:
+            found = self.store.enqueue_with(_connection(session), new)
+        else:
+            found = self.store.enqueue(new)
+            self._ring()
+        home = self._home
+        handles = [
+            Handle[Any](home, one.id, one.state, spec=order.spec, existing=one.existing)
+            for one, order in zip(found, orders, strict=True)
+        ]
+        if self.inline and session is None:
+            for one, handle in zip(found, handles, strict=True):
+                if self._run_inline(one):
+                    handle.refresh()
+        return handles
+
+    async def aenqueue_many(self, jobs: Iterable[Bound[R]]) -> list[Handle[R]]:
+        """`enqueue_many`, without blocking the running loop."""
+        return await asyncio.to_thread(self.enqueue_many, list(jobs))
+
+    def enqueue_by_name(self, kind: str, args: Mapping[str, Any], **options: Any) -> Handle[Any]:
+        """Store a job of a kind given by name, with arguments from a JSON object.
+
+        `options` are those of `Kind.using`. Raises `UnknownKind` with the nearest name,
+        `InvalidJob` naming every wrong argument; nothing is stored then.
+        """
+        registered = self.kind(kind)
+        spec = registered.spec
+        chosen = NO_OPTIONS.merged(options) if options else NO_OPTIONS
+        return self.send(self.prepare(spec, spec.check_args(args), chosen))
+
+    def kind(self, name: str) -> Kind[..., Any]:
+        """Return the kind of that name. Raises `UnknownKind` with the nearest name there is."""
+        try:
+            return self._kinds[name]
+        except KeyError:
+            raise UnknownKind(
+                f"There is no kind {name!r} in this app.", hint=_nearest(name, self._kinds)
+            ) from None
+
+    def get(self, job_id: int) -> Handle[Any]:
+        """Return a handle of any job in the store. Raises `NotFound`."""
+        job = self.store.get(job_id) if 0 < job_id < 2**63 else None
+        if job is None:
+            raise NotFound(f"There is no job {job_id}.")
+        spec = self._specs.get(job.kind)
+        return Handle(self._home, job.id, job.state, spec=spec, job=job)
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────
+
+    def _handle(self, found: Enqueued, spec: KindSpec) -> Handle[Any]:
+        return Handle(self._home, found.id, found.state, spec=spec, existing=found.existing)
+
+    def _ring(self) -> None:
+        """Wake the workers that sleep beside this store."""
+        wake = self._wake
+        if wake is None:
+            from workhorse.engine.wake import Wake  # noqa: PLC0415 - lazy
+
+            wake = self._wake = Wake(getattr(self.store, "run_dir", None))
+        wake.ring()
+
+    def _coalescer(self) -> Coalescer:
+        """Return the coalescer of the running loop."""
+        loop = asyncio.get_running_loop()
+        found = self._coalescers.get(loop)
+        if found is None:
+            from workhorse.coalesce import Coalescer  # noqa: PLC0415 - lazy
+
+            with self._lock:
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(1, thread_name_prefix="workhorse-enqueue")
+                found = self._coalescers[loop] = Coalescer(loop, self._pool, self._store_many)
+        return found
+
+    def _store_many(self, jobs: Any) -> list[Enqueued]:
+        found = self.store.enqueue(jobs)
+        self._ring()
+        return found
+
+    def _run_inline(self, found: Enqueued) -> bool:
+        """Run a job that was just stored, unless it is to wait; tell whether it ran."""
+        if found.existing or found.state is not State.AVAILABLE:
+            return False
+        from workhorse.inline import run_inline  # noqa: PLC0415 - lazy
+
+        run_inline(self.store, self._specs, found.id)
+        return True
+
+    def _requeued(self, job_id: int) -> None:
+        if self.inline:
+            self._run_inline(Enqueued(job_id, State.AVAILABLE, existing=False))
+
+
+def _with_args(job: NewJob, args: str) -> NewJob:
+    return type(job)(
+        job.kind,
+        args,
+        job.queue,
+        job.priority,
+        job.delay,
+        job.run_at,
+        job.timeout,
+        job.max_attempts,
+        job.backoff,
+    )
+
+
+def _order(bound: Any) -> Order:
+    if not isinstance(bound, Bound):
+        raise InvalidJob(
+            f"enqueue_many takes bound jobs, not a {type(bound).__name__}.",
+            hint="Make them with kind.bind(…).",
+        )
+    return bound.order
+
+
+def _one_session(orders: list[Order]) -> Any:
+    session = orders[0].session
+    if any(order.session is not session for order in orders):
+        raise InvalidJob("enqueue_many is one transaction: the jobs name different sessions.")
+    return session
+
+
+def _connection(session: Any) -> Any:
+    """Return the `sqlite3.Connection` under a session of SQLAlchemy, or the one that was given."""
+    found = session
+    if callable(getattr(found, "connection", None)):
+        found = found.connection()
+    with contextlib.suppress(AttributeError):
+        found = found.connection.driver_connection
+    import sqlite3  # noqa: PLC0415 - lazy
+
+    if not isinstance(found, sqlite3.Connection):
+        raise InvalidJob(
+            f"session={type(session).__name__} is no SQLite transaction.",
+            hint="Give a sqlite3.Connection, or an SQLAlchemy session or connection on SQLite.",
+        )
+    return found
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    known = sorted(names)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    if not known:
+        return "It has no kinds at all: decorate a function with @app.job."
+    return f"There are: {', '.join(known[:20])}{', …' if len(known) > 20 else ''}."  # noqa: PLR2004
+
+
+def _where(spec: KindSpec) -> str:
+    code = getattr(spec.func, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(spec.func)
+
+
+__all__ = ["Bound", "Kind", "Prepared", "Workhorse"]

@@ -1,0 +1,217 @@
+"""What ``@app.job`` turns a function into: a kind that can be called, enqueued and bound.
+
+The function's own parameters are the parameters of `enqueue`, `aenqueue` and `bind`, without
+the context: a type checker sees a wrong, a missing and an extra argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import datetime, timedelta
+from functools import update_wrapper
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    overload,
+)
+
+from workhorse.context import Context
+from workhorse.options import NO_OPTIONS, UNSET, HasId, Options, Unset
+
+if TYPE_CHECKING:
+    from workhorse.domain.events import Output
+    from workhorse.domain.job import NewJob
+    from workhorse.handle import Handle
+    from workhorse.kind import KindSpec
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Order(NamedTuple):
+    """A job ready to be stored, with the kind that decodes its result."""
+
+    job: NewJob
+    spec: KindSpec
+    session: Any = None
+
+
+class Sender(Protocol):
+    """The app, as its kinds see it."""
+
+    def prepare(self, spec: KindSpec, args: str, options: Options) -> Order:
+        """Return the order for one job."""
+
+    def send(self, order: Order) -> Handle[Any]:
+        """Store it, now."""
+
+    async def asend(self, order: Order) -> Handle[Any]:
+        """Store it without blocking the running loop."""
+
+
+class Bound(Generic[R_co]):
+    """A kind with its arguments, checked and encoded: to be enqueued with others.
+
+    Made by `Kind.bind`; see `Workhorse.enqueue_many`.
+    """
+
+    __slots__ = ("order",)
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+
+    def __repr__(self) -> str:
+        return f"<Bound {self.order.job.kind} {self.order.job.args[:80]}>"
+
+
+class Prepared(Generic[P, R]):
+    """A kind with options for the next enqueue. Frozen: `using` returns another."""
+
+    def __init__(self, app: Sender, spec: KindSpec, options: Options = NO_OPTIONS) -> None:
+        self._app = app
+        self.spec = spec
+        self.options = options
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Store one job and return its handle; when this returns, the job is durable.
+
+        Raises `InvalidJob` (naming every wrong argument) or `TooLarge` with nothing stored,
+        and `Unavailable` when the store cannot take it now.
+        """
+        return self._app.send(self._order(args, kwargs))
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """`enqueue`, without blocking the running loop; calls at the same time share a commit."""
+        return await self._app.asend(self._order(args, kwargs))
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
+        """Check the arguments now and enqueue later, with others: see `Workhorse.enqueue_many`."""
+        return Bound(self._order(args, kwargs))
+
+    def _order(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Order:
+        return self._app.prepare(self.spec, self.spec.dump_args(args, kwargs), self.options)
+
+    def using(
+        self,
+        *,
+        delay: float | timedelta | None = None,
+        run_at: datetime | int | None = None,
+        priority: str | int | None = None,
+        queue: str | None = None,
+        unique: str | None = None,
+        after: Iterable[HasId | int] | HasId | int | None = None,
+        timeout: float | Unset | None = UNSET,
+        max_attempts: int | None = None,
+        session: Any = None,
+    ) -> Prepared[P, R]:
+        """Return this kind with other options for its next enqueue.
+
+        Args:
+            delay: Seconds (or a timedelta) until the job is due.
+            run_at: When it is due: a datetime with a time zone, or milliseconds since 1970.
+            priority: low, normal, high, critical or any integer; higher starts first.
+            queue: Another queue than the kind's.
+            unique: A key that one unfinished job may hold; enqueuing a second one returns
+                a handle of the first.
+            after: Jobs, by handle or id, that must succeed first.
+            timeout: Seconds an attempt may take; None for no limit.
+            max_attempts: The budget of failures.
+            session: An open transaction of yours: a `sqlite3.Connection`, or an SQLAlchemy
+                session or connection on SQLite. The job exists when you commit.
+        """
+        given = {
+            "delay": delay,
+            "run_at": run_at,
+            "priority": priority,
+            "queue": queue,
+            "unique": unique,
+            "after": list(after) if isinstance(after, Iterable) else after,
+            "timeout": timeout,
+            "max_attempts": max_attempts,
+            "session": session,
+        }
+        return Prepared(self._app, self.spec, self.options.merged(given))
+
+
+class Kind(Prepared[P, R]):
+    """A registered function. Calling it runs the function here and now, as if undecorated."""
+
+    def __init__(self, app: Sender, spec: KindSpec) -> None:
+        super().__init__(app, spec)
+        update_wrapper(cast("Callable[..., R]", self), spec.func)
+
+    @property
+    def name(self) -> str:
+        """The name its jobs go by."""
+        return self.spec.name
+
+    def __repr__(self) -> str:
+        return f"<Kind {self.spec.name}>"
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.spec.takes_context and not (args and isinstance(args[0], Context)):
+            args = (_nowhere(self.spec), *args)
+        return self.spec.func(*args, **kwargs)
+
+
+class SyncKind(Kind[P, R]):
+    """A kind of a ``def`` function."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+        """Call the function itself, with or without a context."""
+        return self._call(args, kwargs)
+
+
+class AsyncKind(Kind[P, R]):
+    """A kind of an ``async def`` function."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(
+        self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+        """Call the function itself, with or without a context."""
+        return self._call(args, kwargs)
+
+
+class JobDecorator(Protocol):
+    """What ``app.job(…)`` with options returns."""
+
+    # The overloads overlap on purpose: the first that fits says most.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, func: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncKind[P, R]: ...
+    @overload
+    def __call__(self, func: Callable[Concatenate[Context, P], R], /) -> SyncKind[P, R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, func: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncKind[P, R]: ...
+    @overload
+    def __call__(self, func: Callable[P, R], /) -> SyncKind[P, R]: ...
+
+
+def _nowhere(spec: KindSpec) -> Context:
+    """Return the context of a plain call: what is said to it goes nowhere."""
+
+    def emit(name: Output, data: str) -> None:
+        """Keep nothing."""
+
+    return Context(
+        job_id=0, attempt=0, kind=spec.name, queue=spec.queue, emit=emit, stopping=lambda: False
+    )

@@ -1,0 +1,146 @@
+"""Why a job is where it is, in words a person can act on. Pure: facts in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from workhorse.domain.job import Attempt, Job, QueueStats, State, WorkerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a job and its surroundings."""
+
+    job: Job
+    attempts: Sequence[Attempt]
+    queue: QueueStats
+    workers: Sequence[WorkerInfo]
+    waits_for: Mapping[int, State | None]
+    """The state of each job it waits for; None for one that is gone."""
+
+
+def explain(facts: Facts) -> str:
+    """Return a few lines: where the job stands, why, and what became of each attempt."""
+    return "\n".join([*_standing(facts), *_history(facts)])
+
+
+def _standing(facts: Facts) -> Iterator[str]:
+    job = facts.job
+    name = f"Job {job.id} ({job.kind})"
+    match job.state:
+        case State.SCHEDULED:
+            yield f"{name} is scheduled until {instant(job.run_at)}{_why_scheduled(facts)}."
+        case State.BLOCKED:
+            yield f"{name} is blocked: it waits for {_blockers(facts)} to succeed."
+        case State.AVAILABLE:
+            yield f"{name} is available, and waits to be claimed."
+            yield from _why_waiting(facts)
+        case State.RUNNING:
+            yield (
+                f"{name} is running: attempt {job.attempt}, since {instant(job.started_at)}, "
+                f"on worker {job.worker}{_progress(job)}."
+            )
+            if job.cancel_requested:
+                yield "It was asked to stop, and ends as soon as its worker has ended it."
+        case State.SUCCEEDED:
+            yield f"{name} succeeded at {instant(job.finished_at)}, in attempt {job.attempt}."
+        case State.FAILED:
+            yield f"{name} failed at {instant(job.finished_at)}: {_why_failed(job)}."
+            yield "Requeue it once the cause is mended."
+        case State.CANCELLED:
+            yield f"{name} was cancelled at {instant(job.finished_at)}."
+
+
+def _why_scheduled(facts: Facts) -> str:
+    job = facts.job
+    if not facts.attempts:
+        return ""
+    last = facts.attempts[-1]
+    return f" (attempt {last.attempt} ended: {last.outcome}; {_budget(job)})"
+
+
+def _why_waiting(facts: Facts) -> Iterator[str]:
+    job, queue = facts.job, facts.queue
+    if queue.paused:
+        yield f"Queue {job.queue!r} is paused: resume it, and its jobs are claimed again."
+    alive = [worker for worker in facts.workers if worker.state == "alive"]
+    serving = [worker for worker in alive if job.queue in worker.queues]
+    able = [worker for worker in serving if job.kind in worker.kinds]
+    if not alive:
+        yield "No worker is alive: start one."
+    elif not serving:
+        yield f"No living worker serves queue {job.queue!r}."
+    elif not able:
+        yield f"No living worker of queue {job.queue!r} knows kind {job.kind!r}: deploy its code."
+    ahead = queue.counts.get(State.AVAILABLE, 0) - 1
+    if ahead > 0:
+        yield f"Queue {job.queue!r} has {_count(ahead, 'other job')} available."
+    if able:
+        slots = sum(worker.processes * worker.concurrency for worker in able)
+        running = sum(worker.running for worker in able)
+        yield f"{_count(len(able), 'worker')} can run it: {running} of {slots} slots are in use."
+    if job.solo:
+        yield "It runs alone in its process, because earlier attempts were interrupted."
+
+
+def _blockers(facts: Facts) -> str:
+    told = [
+        f"{job_id} ({'gone' if state is None else state})"
+        for job_id, state in list(facts.waits_for.items())[:10]
+    ]
+    more = len(facts.waits_for) - len(told)
+    if more > 0:
+        told.append(f"{more} more")
+    return "job " + ", ".join(told) if told else "a job"
+
+
+def _why_failed(job: Job) -> str:
+    reason = f"{job.outcome}" if job.outcome else "unknown"
+    if job.error:
+        reason += f", {error_line(job.error)}"
+    return f"{reason} ({_budget(job)})"
+
+
+def _budget(job: Job) -> str:
+    return f"{job.failures} of {_count(job.max_attempts, 'attempt')} used"
+
+
+def _progress(job: Job) -> str:
+    if job.progress is None:
+        return ""
+    return f", {job.progress} %" + (f" {job.message}" if job.message else "")
+
+
+def _history(facts: Facts) -> Iterator[str]:
+    if facts.attempts:
+        yield "Attempts:"
+    for attempt in facts.attempts:
+        took = (attempt.finished_at - attempt.started_at) / 1000
+        line = f"  {attempt.attempt}. {attempt.outcome} after {took:.3f} s"
+        if attempt.error:
+            line += f": {error_line(attempt.error)}"
+        yield line
+
+
+def error_line(error: Mapping[str, Any]) -> str:
+    """Return an error as one line of at most 200 characters."""
+    kind, message = str(error.get("type", "error")), str(error.get("message", ""))
+    line = " ".join(f"{kind}: {message}".split())
+    return line if len(line) <= 200 else line[:199] + "…"  # noqa: PLR2004
+
+
+def instant(at: int | None) -> str:
+    """Return an instant of the store, in UTC."""
+    if at is None:
+        return "an unknown time"
+    try:
+        return datetime.fromtimestamp(at / 1000, UTC).isoformat(" ", "seconds")
+    except (OverflowError, ValueError, OSError):
+        return f"{at} ms after 1970"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
