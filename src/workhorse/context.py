@@ -38,7 +38,7 @@ class Snooze(Exception):
         delay = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
         if not (math.isfinite(delay) and delay >= 0):
             raise ValueError(f"Snooze takes a number of seconds from 0 on, not {seconds!r}.")
-        self.delay = delay
+        self.seconds = delay
         self.reason = None if reason is None else safe_text(reason)
 
 

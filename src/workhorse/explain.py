@@ -98,9 +98,7 @@ def _blockers(facts: Facts) -> str:
 
 
 def _why_failed(job: Job) -> str:
-    reason = f"{job.outcome}" if job.outcome else "unknown"
-    if job.error:
-        reason += f", {error_line(job.error)}"
+    reason = error_line(job.error).rstrip(".") if job.error else f"{job.outcome or 'unknown'}"
     return f"{reason} ({_budget(job)})"
 
 
