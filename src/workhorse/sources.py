@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
+
+from workhorse.domain.errors import Unavailable
 
 PREFIX: Final = "WORKHORSE_"
 SECRETS: Final = ("database_url",)
@@ -25,7 +28,12 @@ SECRETS: Final = ("database_url",)
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///.workhorse/jobs.db"
 
-_INTERNAL: Final = ("WORKHORSE_WORKER_TREE", "WORKHORSE_DEBUG")
+_INTERNAL: Final = (
+    "WORKHORSE_WORKER_TREE",
+    "WORKHORSE_WORKER_CHILD",
+    "WORKHORSE_RUNNER",
+    "WORKHORSE_DEBUG",
+)
 _FOREIGN: Final = re.compile(r"WORKHORSE_(TEST|SERVICE|PORT)(_|$)")
 """Test switches, and the variables Kubernetes injects for a service called workhorse."""
 
@@ -106,6 +114,28 @@ def mask_url(url: str) -> str:
     """Return `url` without its password, fit to be printed."""
     url = re.sub(r"(://[^/?#@]*?):[^/?#]*@", r"\1:***@", url)
     return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", r"\1***", url)
+
+
+def refuse_missing(url: str) -> None:
+    """Raise `Unavailable` when `url` is a SQLite file that is not there: looking makes none."""
+    scheme, _, rest = url.partition("://")
+    path = Path(unquote(rest.partition("?")[0][1:]))
+    if scheme == "sqlite" and _is_missing(path):
+        raise Unavailable(
+            f"There is no store at {url} (folder {Path.cwd()}).",
+            hint="A worker, an enqueue or `workhorse migrate` makes one.",
+        )
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether `path` could be made but was not; what cannot be made is for the store to word."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -1,0 +1,49 @@
+"""`workhorse config show`: the settings in force."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from workhorse.cli.output import Column, compact, print_rows
+from workhorse.cli.root import HelpfulGroup
+from workhorse.cli.shared import load_settings, output_option, place_options
+
+COLUMNS: Final = (
+    Column("SETTING", lambda row: row["name"]),
+    Column("VALUE", lambda row: _shown(row["value"])),
+    Column("FROM", lambda row: row["origin"]),
+    Column("MEANING", lambda row: row["about"]),
+)
+
+
+@click.group(cls=HelpfulGroup)
+def config() -> None:
+    """See the settings in force and their origin."""
+
+
+@config.command()
+@output_option
+@place_options
+def show(*, output: str, app: str | None, database_url: str | None) -> None:
+    """List every setting with its value, where it came from, and what it means."""
+    from workhorse.settings import Settings, shown
+
+    loaded = load_settings(app=app, database_url=database_url)
+    rows = [
+        {
+            "name": name,
+            "value": shown(loaded, name),
+            "origin": loaded.origins.get(name, "default"),
+            "about": field.description,
+        }
+        for name, field in Settings.model_fields.items()
+    ]
+    print_rows(rows, output, COLUMNS)
+
+
+def _shown(value: object) -> str | None:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return value if isinstance(value, str) or value is None else compact(value)

@@ -1,0 +1,199 @@
+"""`workhorse doctor`: what is wrong, or soon will be, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import click
+
+from workhorse.cli.output import clean, paint, print_rows
+from workhorse.cli.shared import output_option, place_options
+from workhorse.domain.errors import WorkhorseError
+
+if TYPE_CHECKING:
+    from workhorse.settings import Loaded
+    from workhorse.store.protocol import Store
+
+ENOUGH_FILES: Final = 1024
+
+
+class Finding(NamedTuple):
+    """One thing found: how bad it is, what it is, what to do. `code` is an exit code."""
+
+    level: str
+    about: str
+    finding: str
+    advice: str | None = None
+    code: int = 1
+
+
+@click.command()
+@output_option
+@place_options
+def doctor(*, output: str, app: str | None, database_url: str | None) -> int:
+    """Look for what is wrong, and say what to do.
+
+    Exit 0 when there is no error (warnings may be), else the code of the first error.
+    """
+    findings = list(examine(app, database_url))
+    if output == "table":
+        for finding in findings:
+            click.echo(f"{paint(finding.level):<5} {finding.about}: {clean_lines(finding.finding)}")
+            if finding.advice:
+                click.echo(f"      → {clean_lines(finding.advice)}")
+    else:
+        rows = [{"id": finding.about, **finding._asdict()} for finding in findings]
+        for row in rows:
+            del row["code"], row["about"]
+        print_rows(rows, output, ())
+    return next((finding.code for finding in findings if finding.level == "error"), 0)
+
+
+def clean_lines(text: str) -> str:
+    """Return text fit for a terminal, later lines indented."""
+    return "\n      ".join(clean(line) for line in text.splitlines())
+
+
+def examine(app: str | None, database_url: str | None) -> Iterator[Finding]:
+    """Yield findings, the most basic first; what rests on something broken is not looked at."""
+    from workhorse import bootstrap, settings
+
+    try:
+        loaded = settings.load({"app": app, "database_url": database_url})
+    except WorkhorseError as error:
+        yield _error("settings", error)
+        return
+    yield Finding("ok", "settings", f"{len(loaded.origins)} set, the rest are defaults.")
+    for warning in loaded.warnings:
+        yield Finding("warn", "settings", warning, "Correct the name, or unset it.")
+    yield from _files(loaded)
+    yield from _machine()
+    yield from _app(loaded)
+    try:
+        store = bootstrap.open_store(loaded)
+    except WorkhorseError as error:
+        yield _error("store", error)
+        return
+    try:
+        yield from _store(store)
+        yield from _workers(store, loaded.settings.crash_loop_restarts)
+    except WorkhorseError as error:
+        yield _error("store", error)
+    finally:
+        store.close()
+
+
+def _error(about: str, error: WorkhorseError) -> Finding:
+    return Finding("error", about, error.message, error.hint, error.exit_code)
+
+
+def _files(loaded: Loaded) -> Iterator[Finding]:
+    origin = loaded.origins.get("database_url", "")
+    path = Path(origin.partition(":")[0])
+    if not origin or not path.suffix or not path.is_file():
+        return
+    from workhorse.sources import mask_url
+
+    url = loaded.database_url or ""
+    if mask_url(url) != url and path.stat().st_mode & 0o004:
+        yield Finding(
+            "warn",
+            "settings",
+            f"{path} holds a password and everybody on this machine can read it.",
+            "Use WORKHORSE_DATABASE_URL_FILE, or chmod 600.",
+        )
+
+
+def _machine() -> Iterator[Finding]:
+    import resource
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files < ENOUGH_FILES:
+        yield Finding(
+            "warn",
+            "machine",
+            f"A process may open {files} files only.",
+            f"Raise it: ulimit -n {ENOUGH_FILES}.",
+        )
+
+
+def _app(loaded: Loaded) -> Iterator[Finding]:
+    from workhorse.bootstrap import open_app
+
+    if loaded.settings.app is None:
+        yield Finding(
+            "warn", "app", "No app is named.", "`workhorse init` writes one; or set WORKHORSE_APP."
+        )
+        return
+    try:
+        app = open_app(loaded)
+    except WorkhorseError as error:
+        yield _error("app", error)
+        return
+    if not app.kinds:
+        yield Finding(
+            "warn", "app", "It has no kinds.", "Import the modules with your @app.job functions."
+        )
+    elif app.inline:
+        yield Finding(
+            "warn",
+            "app",
+            "It is in inline mode: jobs run where they are enqueued, not in a worker.",
+            "Leave out inline=True outside of tests and scripts.",
+        )
+    else:
+        yield Finding("ok", "app", f"{loaded.settings.app} with kinds {', '.join(app.kinds)}.")
+
+
+def _store(store: Store) -> Iterator[Finding]:
+    health = store.health()
+    size = health.size / 2**20
+    yield Finding(
+        "ok", "store", f"{health.url}, {health.version}, schema {health.schema}, {size:.1f} MiB."
+    )
+    for level, text in health.findings:
+        yield Finding(level, "store", text, code=4 if level == "error" else 1)
+
+
+def _workers(store: Store, limit: int) -> Iterator[Finding]:
+    from workhorse.cli.probe import worker_problems
+
+    for problem in worker_problems(store, limit):
+        yield Finding(
+            "error", "workers", problem, "See its log; start a worker: it gives the jobs back."
+        )
+    workers = store.workers()
+    yield Finding("ok", "workers", f"{len(workers)} at work.")
+    yield from _waiting_kinds(store, {kind for worker in workers for kind in worker.kinds})
+    served = {queue for worker in workers for queue in worker.queues}
+    for queue in store.queues():
+        waiting = sum(number for state, number in queue.counts.items() if state == "available")
+        if waiting and queue.paused:
+            yield Finding(
+                "warn",
+                "queues",
+                f"{queue.name} is paused with {waiting} jobs waiting.",
+                f"workhorse queues resume {queue.name}",
+            )
+        elif waiting and queue.name not in served:
+            yield Finding(
+                "warn",
+                "queues",
+                f"No worker takes from {queue.name}; {waiting} jobs wait.",
+                f"workhorse worker --queues {queue.name}",
+            )
+
+
+def _waiting_kinds(store: Store, known: set[Any]) -> Iterator[Finding]:
+    from workhorse.sources import nearest
+
+    for kind, waiting in store.kinds_waiting().items():
+        if known and kind not in known:
+            yield Finding(
+                "warn",
+                "kinds",
+                f"{waiting} jobs of kind {kind!r} wait, and no worker knows it.",
+                f"Deploy a worker that has it, or cancel them.{nearest(kind, known)}",
+            )

@@ -1,0 +1,112 @@
+"""`workhorse enqueue KIND JSON`: one job, and on request its whole life."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from workhorse.cli.output import paint, print_row
+from workhorse.cli.shared import fail_usage, output_option, place_options, the_app
+
+if TYPE_CHECKING:
+    from workhorse.domain.job import Job
+
+
+@click.command()
+@click.argument("kind")
+@click.argument("arguments", metavar="[JSON]", default="{}")
+@click.option("--queue", help="Another queue than the kind's own.")
+@click.option("--priority", help="low, normal, high, critical, or an integer; higher starts first.")
+@click.option("--delay", type=float, help="Seconds to wait before it may start.")
+@click.option("--unique", metavar="KEY", help="Queue nothing while an unfinished job holds KEY.")
+@click.option("--timeout", type=float, help="Seconds one attempt may take.")
+@click.option("--max-attempts", type=int, help="How many failures are too many.")
+@click.option(
+    "--wait", "waiting", is_flag=True, help="Wait for the end; exit 1 unless it succeeds."
+)
+@click.option("--watch", "watching", is_flag=True, help="The same, and show its life as it goes.")
+@click.option("--wait-timeout", type=float, help="Give up waiting after so many seconds: exit 7.")
+@output_option
+@place_options
+def enqueue(
+    *,
+    kind: str,
+    arguments: str,
+    waiting: bool,
+    watching: bool,
+    wait_timeout: float | None,
+    output: str,
+    app: str | None,
+    database_url: str | None,
+    **options: Any,
+) -> int:
+    """Put one job into its queue.
+
+    JSON is an object of the kind's arguments by name; `-` reads it from stdin, `@FILE` from a
+    file. The job is on stable storage when the command ends.
+    """
+    from workhorse.cli import watch
+
+    args = read_object(arguments)
+    if options["priority"] is not None:
+        options["priority"] = _number_or_name(options["priority"])
+    given = {name: value for name, value in options.items() if value is not None}
+    with the_app(app, database_url) as opened:
+        handle = opened.enqueue_by_name(kind, args, **given)
+        if watching:
+            return watch.watch(opened.store, handle.id, output, timeout=wait_timeout)
+        if waiting:
+            job = watch.wait(opened.store, handle.id, timeout=wait_timeout)
+            return watch.print_end(job, output)
+        return _print_queued(watch.existing(opened.store, handle.id), output)
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """Return the JSON object that `text` is, or names. Refuses anything else as wrong usage."""
+    what = "The arguments"
+    if text == "-":
+        text, what = click.get_text_stream("stdin").read(), "What was read from stdin"
+    elif text.startswith("@"):
+        path = Path(text[1:])
+        try:
+            text, what = path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            fail_usage(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.")
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        fail_usage(
+            f"{what} cannot be read as JSON: {error.msg} at line {error.lineno}, "
+            f'column {error.colno}. A JSON object is needed, such as \'{{"name": "x"}}\'.'
+        )
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        fail_usage(f"{what} cannot be read as JSON: {reason}.")
+    if not isinstance(value, dict):
+        fail_usage(f"{what} must be a JSON object of the kind's arguments by name.")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _number_or_name(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _print_queued(job: Job, output: str) -> int:
+    from workhorse.cli.rows import job_row
+
+    row = job_row(job)
+    if output == "table":
+        click.echo(f"Job {job.id} ({job.kind}) is {paint(row['state'])} in queue {job.queue!r}.")
+    else:
+        print_row(row, output, [])
+    return 0

@@ -1,0 +1,24 @@
+"""`workhorse health`, for click; the work is in `workhorse.cli.probe`."""
+
+from __future__ import annotations
+
+import click
+
+from workhorse.cli.shared import place_options
+
+
+@click.command()
+@click.option("--worker", is_flag=True, help="Also unhealthy when no worker lives on this host.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+@place_options
+def health(*, worker: bool, output: str, app: str | None, database_url: str | None) -> int:
+    """Probe store and workers, for containers.
+
+    Exit 0 healthy; 1 a worker's lease has run out or its children keep dying; 4 the store
+    cannot be reached. Without a configured database URL the app is imported to ask for it.
+    """
+    from workhorse.cli import probe
+
+    return probe.probe(probe.Options(app, database_url, worker, output))

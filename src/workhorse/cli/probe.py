@@ -1,0 +1,122 @@
+"""The health probe: no click, no pydantic, no app; a container calls it every few seconds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from workhorse.store.protocol import Store
+
+UNHEALTHY: Final = 1
+CRASH_LOOP_RESTARTS: Final = 5
+"""The default of the setting, here to spare loading it; a test keeps the two alike."""
+
+
+class Options(NamedTuple):
+    """What `workhorse health` can be told."""
+
+    app: str | None = None
+    database_url: str | None = None
+    worker: bool = False
+    output: str = "table"
+
+
+def parse(arguments: Sequence[str]) -> Options | None:
+    """Read the plain spellings; None for anything else: click knows them all, and `--help`."""
+    options = Options()
+    words = iter(arguments)
+    for word in words:
+        match word:
+            case "--worker":
+                options = options._replace(worker=True)
+            case "--app" if value := next(words, None):
+                options = options._replace(app=value)
+            case "--database-url" if value := next(words, None):
+                options = options._replace(database_url=value)
+            case "-o" | "--output" if value := next(words, None):
+                options = options._replace(output=value)
+            case _:
+                return None
+    return options if options.output in {"table", "json"} else None
+
+
+def probe(options: Options) -> int:
+    """Look at the store and its workers; print what was found; return 0 or 1.
+
+    Raises `Unavailable` when the store cannot be reached, `ConfigurationError` when the
+    settings do not say where it is.
+    """
+    url, limit = _settings(options)
+    from workhorse.sources import refuse_missing
+    from workhorse.store.opening import open_store
+
+    refuse_missing(url)
+    store = open_store(url)
+    try:
+        report = _report(store, limit, must_work_here=options.worker)
+    finally:
+        store.close()
+    if options.output == "json":
+        import json
+
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        print(f"{'healthy' if report['healthy'] else 'unhealthy'}: {report['store']}")
+        for problem in report["problems"]:
+            print(f"  {problem}")
+    return 0 if report["healthy"] else UNHEALTHY
+
+
+def worker_problems(store: Store, limit: int) -> Iterator[str]:
+    """Yield a sentence for each worker that is silent, or whose children keep dying."""
+    silent = set(store.expired_workers())
+    for worker in store.workers():
+        who = f"Worker {worker.id} (host {worker.host}, pid {worker.pid})"
+        if worker.id in silent:
+            yield f"{who} has let its lease run out: it is dead, frozen or cut off."
+        elif worker.restarts > limit:
+            yield f"{who} is in a crash loop: its children died {worker.restarts} times lately."
+
+
+def _report(store: Store, limit: int, *, must_work_here: bool) -> dict[str, Any]:
+    health = store.health()
+    problems = [text for level, text in health.findings if level == "error"]
+    problems += worker_problems(store, limit)
+    workers = store.workers()
+    if must_work_here:
+        host, silent = os.uname().nodename, set(store.expired_workers())
+        if not any(worker.host == host and worker.id not in silent for worker in workers):
+            problems.append(f"No worker is alive on this host ({host}).")
+    return {
+        "healthy": not problems,
+        "store": health.url,
+        "schema": health.schema,
+        "workers": len(workers),
+        "problems": problems,
+    }
+
+
+def _settings(options: Options) -> tuple[str, int]:
+    """Return the store's URL and how many restarts are too many.
+
+    The quick way when the URL is configured; else the whole of the settings and the app.
+    """
+    from workhorse import sources
+
+    found = sources.find({"app": options.app, "database_url": options.database_url})
+    limit = found.get("crash_loop_restarts") or CRASH_LOOP_RESTARTS
+    url = sources.database_url(found)
+    if url is None and found.get("app") is None:
+        url = sources.DEFAULT_DATABASE_URL
+    if url is not None and not found.problems and str(limit).isdecimal():
+        return url, int(limit)
+    from workhorse.bootstrap import store_url
+    from workhorse.settings import load
+
+    loaded = load({"app": options.app, "database_url": options.database_url})
+    for warning in loaded.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
+    return store_url(loaded), loaded.settings.crash_loop_restarts

@@ -1,0 +1,69 @@
+"""The click group at the top: it knows its commands by name and loads the one that is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from workhorse.cli import menu
+from workhorse.sources import nearest
+
+
+class HelpfulGroup(click.Group):
+    """A group that names the nearest command when there is no such one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one was probably meant."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            hint = nearest(name, self.list_commands(ctx))
+            raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class Menu(HelpfulGroup):
+    """The commands of `workhorse.cli.menu`, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help page."""
+        del ctx
+        return list(menu.COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        del ctx
+        entry = menu.COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the page that the fast path prints too."""
+        del ctx
+        return menu.page()
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    del param
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"workhorse {version('workhorse')}")
+        ctx.exit()
+
+
+@click.group(cls=Menu, name="workhorse", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback behind an error.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version)
+def root(*, debug: bool) -> None:
+    """A durable job queue with a supervised worker, from one SQLite file."""
+    if debug:
+        import os
+
+        os.environ["WORKHORSE_DEBUG"] = "1"
