@@ -167,6 +167,7 @@ class _Arguments:
         schemas = {p.name: plain_schema(hints.get(p.name, Any)) for p in parameters}
         self._plain = [name for name, schema in schemas.items() if schema is not None]
         self.is_plain = len(self._plain) == len(schemas)
+        self._closed = all(is_closed(schema) for schema in schemas.values())
         if self.is_plain:
             self._validator = SchemaValidator(_object_schema(parameters, schemas))
             self._to_json: Callable[[Any], bytes] = to_json
@@ -207,7 +208,7 @@ class _Arguments:
     def _encode(self, values: dict[str, Any]) -> str:
         """Encode validated values; what comes out is known to decode again."""
         if self.is_plain:
-            return codec.dump_json(values, what="args", limit=codec.ARGS_LIMIT)
+            return codec.dump_json(values, what="args", limit=codec.ARGS_LIMIT, known=self._closed)
         try:
             raw = self._to_json(values)
         except (PydanticSerializationError, UnicodeError, RecursionError) as error:
@@ -395,6 +396,20 @@ def plain_schema(hint: Any) -> dict[str, Any] | None:
         choices = [plain_schema(item) for item in items]
         return None if None in choices else {"type": "union", "choices": choices}
     return None
+
+
+def is_closed(schema: Any) -> bool:
+    """Whether a plain schema leaves nothing open: what it accepts is JSON all through."""
+    if schema is None or schema["type"] == "any":
+        return False
+    match schema["type"]:
+        case "list":
+            return is_closed(schema.get("items_schema"))
+        case "dict":
+            return is_closed(schema.get("values_schema"))
+        case "union":
+            return all(is_closed(choice) for choice in schema["choices"])
+    return True
 
 
 def _object_schema(parameters: Sequence[Parameter], schemas: Mapping[str, Any]) -> Any:
