@@ -43,6 +43,10 @@ TICK: Final = 0.1
 """How often deadlines are looked at while something runs: the precision of a timeout."""
 BATCH: Final = 500
 """Most jobs claimed in one turn."""
+AHEAD: Final = 0.05
+"""Jobs are claimed ahead of free slots for so many seconds, at the rate they lately ended."""
+RATE_WINDOW: Final = 0.02
+"""Seconds over which that rate is taken."""
 HOARD: Final = 0.25
 """A claimed job that could not start for so long goes back to the queue."""
 CANCEL_LOOK: Final = 0.5
@@ -89,6 +93,8 @@ class Worker:
         self._started_last = now()
         self._burst_done = False
         self._prefetch = 0
+        self._rated_at = now()
+        self._rated_finished = 0
         self._log_jobs = log.is_enabled_for(20) if hasattr(log, "is_enabled_for") else True
         self._db = ThreadPoolExecutor(1, thread_name_prefix="workhorse-store")
         self._executors: dict[str, Executor] = {
@@ -174,7 +180,6 @@ class Worker:
         """Do one transaction with the store, and start what it claimed."""
         settled, self._settled = self._settled, []
         output = self.output.take()
-        before = self.finished
         if request is not None:
             self._hungry = False
         try:
@@ -186,16 +191,25 @@ class Worker:
             self._hungry = True
             self.output.put_back(output)
             raise
+        self._look_ahead()
         for job_id, attempt in turn.stale:
             self._lease_lost(job_id, attempt)
         if request is not None:
             self._hungry |= len(turn.claimed) == request.limit
             self._burst_done = self.config.burst and not turn.claimed
-            self._prefetch = 0 if self.solo else min(2 * (self.finished - before), 2 * BATCH)
         if turn.claimed:
             self._ready.extend(turn.claimed)
             self._started_last = now()
             self._start_ready()
+
+    def _look_ahead(self) -> None:
+        """Judge how many jobs will be wanted before the next turn is through."""
+        at = now()
+        elapsed = at - self._rated_at
+        if elapsed >= RATE_WINDOW:
+            ahead = (self.finished - self._rated_finished) * AHEAD / elapsed
+            self._prefetch = 0 if self.solo else min(int(ahead), 2 * BATCH)
+            self._rated_at, self._rated_finished = at, self.finished
 
     async def _sleep(self) -> None:
         """Wait to be woken; look anyway after the poll interval."""
