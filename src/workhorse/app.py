@@ -276,8 +276,8 @@ class Workhorse:
             found = self.store.enqueue(new)
             self._ring()
         home = self._home
-        handles = [
-            Handle[Any](home, one.id, one.state, spec=order.spec, existing=one.existing)
+        handles: list[Handle[Any]] = [
+            Handle(home, one.id, one.state, spec=order.spec, existing=one.existing)
             for one, order in zip(found, orders, strict=True)
         ]
         if self.inline and session is None:

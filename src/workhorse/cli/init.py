@@ -11,7 +11,7 @@ APP: Final = '''"""A Workhorse app: its jobs are the functions below."""
 
 from workhorse import Context, Workhorse
 
-app = Workhorse("sqlite:///.workhorse/jobs.db")
+app = Workhorse()  # jobs are kept where the settings say: by default in .workhorse/jobs.db
 
 
 @app.job()

@@ -87,7 +87,7 @@ def the_app(app: str | None, database_url: str | None) -> Iterator[Workhorse]:
     try:
         yield opened
     finally:
-        opened.store.close()
+        opened.close()
 
 
 def read_ids(given: Sequence[str]) -> list[int]:

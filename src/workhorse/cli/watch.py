@@ -156,7 +156,11 @@ def stamped(row: dict[str, Any]) -> str:
 
 
 def _log_text(data: dict[str, Any]) -> str:
-    rest = [f"{key}={_fact(value)}" for key, value in data.items() if key != "message"]
+    rest = [
+        f"{key}={_fact(value)}"
+        for key, value in data.items()
+        if key != "message" and (key, value) != ("stream", "log")
+    ]
     return " ".join([str(data.get("message", "")), *rest])
 
 
