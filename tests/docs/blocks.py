@@ -25,8 +25,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self
+
+from workhorse import Workhorse
 
 COMMAND_SECONDS = 60
 
@@ -83,6 +85,7 @@ class Page:
         traceback: TracebackType | None,
     ) -> None:
         with self._stack:
+            self._close()
             self._stop(judge=error is None)
 
     def read(self, block: Block) -> None:
@@ -124,6 +127,15 @@ class Page:
                 output, _ = process.communicate(timeout=COMMAND_SECONDS)
             compare(f"{self._path}:{block.line}: $ {typed}", shown, output)
 
+    def _close(self) -> None:
+        """Close the apps the page made; a short page leaves that to the interpreter's end."""
+        for app in {id(app): app for app in self._apps()}.values():
+            app.close()
+
+    def _apps(self) -> Iterator[Workhorse]:
+        for names in (self._namespace, *(vars(module) for _, module in _modules(self._folder))):
+            yield from (value for value in names.values() if isinstance(value, Workhorse))
+
     def _stop(self, *, judge: bool) -> None:
         """Ask what still runs to stop; a clean stop is a part of what the page shows."""
         for typed, process in reversed(self._running):
@@ -134,6 +146,7 @@ class Page:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     raise
+            print(f"$ {typed}\n{output}")  # shown by pytest when the page fails
             if judge:
                 assert process.returncode == 0, f"$ {typed} ended {process.returncode}:\n{output}"
 
@@ -179,6 +192,14 @@ def _importable(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(folder))
-        for name, module in list(sys.modules.items()):
-            if (getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}"):
-                del sys.modules[name]
+        for name, _ in _modules(folder):
+            del sys.modules[name]
+
+
+def _modules(folder: Path) -> list[tuple[str, ModuleType]]:
+    """The modules imported from `folder`."""
+    return [
+        (name, module)
+        for name, module in sys.modules.items()
+        if (getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}")
+    ]

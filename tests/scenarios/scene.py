@@ -53,11 +53,13 @@ class Scene:
     def until(self, job_id: int, *states: State, within: float = PATIENCE) -> Job:
         """Wait until the job is in one of `states` (default: any final one)."""
         wanted = states or (State.SUCCEEDED, State.FAILED, State.CANCELLED)
-        eventually(
-            lambda: self.state(job_id) in wanted,
-            within=within,
-            what=f"job {job_id} to be {'/'.join(wanted)}, is {self.state(job_id)}",
-        )
+        try:
+            eventually(lambda: self.state(job_id) in wanted, within=within)
+        except AssertionError:
+            story = "\n".join(str(event) for event in self.events(job_id))
+            raise AssertionError(
+                f"not {'/'.join(wanted)} within {within:g} s: {self.job(job_id)}\n{story}"
+            ) from None
         return self.job(job_id)
 
     def attempts(self, job_id: int) -> list[Attempt]:

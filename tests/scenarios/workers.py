@@ -183,6 +183,7 @@ class WorkerProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None and self._process is not None:
+        if self._process is not None:
+            # pytest shows it where a test has failed
             print(f"--- log of worker {self.pid} ---\n{self.text()[-8000:]}")
         self.kill()

@@ -82,12 +82,18 @@ class Report:
             f"  faults: {_counts(self.faults)}; workers started: {self.workers_started}",
             f"  jobs: {_counts(self.states)}; acknowledged {self.acknowledged}",
             f"  attempts: {self.attempts} ({_counts(self.outcomes)})",
-            f"  re-runs explained: {_counts(self.reruns_explained)}; "
-            + f"overlaps explained: {self.overlaps_explained}",
-            f"  stale writes: {stale} accepted, {self.stale_writes_rejected} rejected; "
-            + f"{self.late_finishes} handlers finished too late",
-            "  a killed supervisor's processes were gone after "
-            + f"{self.slowest_end_of_a_killed_worker_s:.2f} s at most",
+            (
+                f"  re-runs explained: {_counts(self.reruns_explained)}; "
+                f"overlaps explained: {self.overlaps_explained}"
+            ),
+            (
+                f"  stale writes: {stale} accepted, {self.stale_writes_rejected} rejected; "
+                f"{self.late_finishes} handlers finished too late"
+            ),
+            (
+                "  a killed supervisor's processes were gone after "
+                f"{self.slowest_end_of_a_killed_worker_s:.2f} s at most"
+            ),
         ]
         lines += [
             f"  after {what} jobs ran again in p50 {took['p50']:.2f} s, p99 {took['p99']:.2f} s"
