@@ -32,7 +32,7 @@ class Scene:
         self.app: Workhorse = self.jobs.app
         self.store: Store = self.app.store
         self._stack = stack
-        stack.callback(self.store.close)
+        stack.callback(self.app.close)
 
     def worker(self, **settings: Any) -> WorkerProcess:
         """Start a worker; the scene ends it."""
