@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from workhorse.cli.output import clean, paint, print_rows
+from workhorse.cli.output import paint, print_rows
 from workhorse.cli.shared import output_option, place_options
 from workhorse.domain.errors import WorkhorseError
+from workhorse.screen import clean
 
 if TYPE_CHECKING:
     from workhorse.settings import Loaded

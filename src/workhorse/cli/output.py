@@ -7,25 +7,20 @@ so control characters never reach a terminal: they are shown as escapes.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import click
 
 from workhorse.logs import wants_colour
+from workhorse.screen import STATE_COLOURS, clean, cut, width
 
 Row = Mapping[str, Any]
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_STATE_COLOURS: Final = {
-    "running": "cyan",
-    "succeeded": "green",
-    "failed": "red",
-    "cancelled": "yellow",
+_COLOURS: Final = {
+    **STATE_COLOURS,
     "error": "red",
     "warn": "yellow",
     "ok": "green",
@@ -79,7 +74,7 @@ def print_table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
     """Print rows under their titles; the last column is cut to the terminal's width."""
     cells = [[_cell(column.text(row)) for column in columns] for row in rows]
     widths = [
-        max([len(column.title), *(_width(line[i]) for line in cells)])
+        max([len(column.title), *(width(line[i]) for line in cells)])
         for i, column in enumerate(columns)
     ]
     if sys.stdout.isatty():
@@ -90,14 +85,9 @@ def print_table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
         click.echo(_line(line, widths, columns))
 
 
-def clean(text: str) -> str:
-    """Return `text` with control characters as escapes, so that it cannot drive a terminal."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
 def paint(text: str, *, like: str | None = None) -> str:
     """Colour `text` as the state it names (or as `like`), on a terminal that wants colour."""
-    colour = _STATE_COLOURS.get(like or text)
+    colour = _COLOURS.get(like or text)
     if colour is None or not wants_colour(sys.stdout):
         return text
     return click.style(text, fg=colour)
@@ -124,28 +114,10 @@ def _line(
     cells: Sequence[str], widths: Sequence[int], columns: Sequence[Column], *, head: bool = False
 ) -> str:
     parts = []
-    for cell, width, column in zip(cells, widths, columns, strict=True):
-        text = _cut(cell, width)
-        space = " " * (width - _width(text))
+    for cell, room, column in zip(cells, widths, columns, strict=True):
+        text = cut(cell, room)
+        space = " " * (room - width(text))
         shown = text if head else paint(text)
         parts.append(space + shown if column.right else shown + space)
     line = "  ".join(parts).rstrip()
     return click.style(line, bold=True) if head and wants_colour(sys.stdout) else line
-
-
-def _cut(text: str, width: int) -> str:
-    if _width(text) <= width:
-        return text
-    while text and _width(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
-
-
-def _width(text: str) -> int:
-    """Return how many columns of a terminal `text` takes."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeGuard, cast
 
-from workhorse.cli.output import clean, compact, paint, print_row
+from workhorse.cli.output import compact, paint, print_row
 from workhorse.cli.rows import event_row, job_row, short_duration
 from workhorse.domain.errors import NotFound, ResultTimeout
 from workhorse.logs import wants_colour
+from workhorse.screen import clean
 
 if TYPE_CHECKING:
     from workhorse.domain.events import Event
