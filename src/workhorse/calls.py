@@ -146,7 +146,8 @@ class Kind(Prepared[P, R]):
 
     def __init__(self, app: Sender, spec: KindSpec) -> None:
         super().__init__(app, spec)
-        update_wrapper(cast("Callable[..., R]", self), spec.func)
+        # Its name, docstring and annotations, but none of its attributes: they could be ours.
+        update_wrapper(cast("Callable[..., R]", self), spec.func, updated=())
 
     @property
     def name(self) -> str:
