@@ -49,8 +49,18 @@ def outcome_of(error: BaseException, kind: KindSpec) -> AttemptOutcome:
     return Failed(failure, permanent=permanent)
 
 
-def call_sync(kind: KindSpec, job: Claimed, emit: Emit, stopping: Stopping) -> AttemptOutcome:
-    """Run a ``def`` handler here and now; an ``async def`` one on a loop of its own."""
+def call_sync(
+    kind: KindSpec,
+    job: Claimed,
+    emit: Emit,
+    stopping: Stopping,
+    *,
+    passing: tuple[type[BaseException], ...] = (),
+) -> AttemptOutcome:
+    """Run a ``def`` handler here and now; an ``async def`` one on a loop of its own.
+
+    An exception that is one of `passing` is the caller's to judge.
+    """
     try:
         args, kwargs = kind.load_args(job.args)
         if kind.takes_context:
@@ -60,6 +70,8 @@ def call_sync(kind: KindSpec, job: Claimed, emit: Emit, stopping: Stopping) -> A
         else:
             value = contextvars.copy_context().run(kind.func, *args, **kwargs)
         return Completed(None if value is None else kind.dump_result(value))
+    except passing:
+        raise
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is an outcome
         return outcome_of(error, kind)
 
