@@ -116,11 +116,16 @@ def mask_url(url: str) -> str:
     return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", r"\1***", url)
 
 
+def sqlite_path(url: str) -> Path | None:
+    """Return the file that a SQLite URL names; None for any other store."""
+    scheme, _, rest = url.partition("://")
+    return Path(unquote(rest.partition("?")[0][1:])) if scheme == "sqlite" else None
+
+
 def refuse_missing(url: str) -> None:
     """Raise `Unavailable` when `url` is a SQLite file that is not there: looking makes none."""
-    scheme, _, rest = url.partition("://")
-    path = Path(unquote(rest.partition("?")[0][1:]))
-    if scheme == "sqlite" and _is_missing(path):
+    path = sqlite_path(url)
+    if path is not None and _is_missing(path):
         raise Unavailable(
             f"There is no store at {url} (folder {Path.cwd()}).",
             hint="A worker, an enqueue or `workhorse migrate` makes one.",
