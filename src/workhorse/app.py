@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
-import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -34,7 +33,7 @@ from workhorse.options import (
     new_job,
     terms_of,
 )
-from workhorse.sources import DEFAULT_DATABASE_URL
+from workhorse.sources import DEFAULT_DATABASE_URL, configured_url
 
 if TYPE_CHECKING:
     from workhorse.coalesce import Coalescer
@@ -53,12 +52,13 @@ class Workhorse:
 
     Args:
         url: The store, as ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; by default
-            the environment's ``WORKHORSE_DATABASE_URL``, else ``./.workhorse/jobs.db``.
+            the one that is configured (``WORKHORSE_DATABASE_URL``, ``workhorse.toml``, …), else
+            ``./.workhorse/jobs.db``.
         inline: Run each job where it is enqueued, without a worker: for tests and scripts.
     """
 
     def __init__(self, url: str | None = None, *, inline: bool = False) -> None:
-        self.url = url or os.environ.get("WORKHORSE_DATABASE_URL") or DEFAULT_DATABASE_URL
+        self.url = url or configured_url() or DEFAULT_DATABASE_URL
         self.inline = inline
         self._declared: dict[str, Defaults] = {}
         self._queues: dict[str, Defaults] = {}

@@ -132,7 +132,8 @@ class Settings(BaseModel):
         description="Seconds before a dead child is started again; doubles while it goes on.",
     )
     crash_loop_restarts: Count = Field(
-        default=5, description="Restarts within `crash_loop_minutes` that make a worker unhealthy."
+        default=sources.CRASH_LOOP_RESTARTS,
+        description="Restarts within `crash_loop_minutes` that make a worker unhealthy.",
     )
     crash_loop_minutes: Annotated[float, Field(gt=0, le=1440)] = Field(
         default=5.0, description="The window in which restarts are counted, in minutes."
