@@ -108,26 +108,14 @@ def not_json(what: str, error: Exception) -> InvalidJob:
     return InvalidJob(f"{what} cannot be JSON: {reason}")
 
 
-def refuse_typed(values: Mapping[str, Any], what: str, error: Exception) -> NoReturn:
-    """Raise `InvalidJob` for typed data (models, dataclasses, …) that could not be encoded."""
+def check_typed(values: Mapping[str, Any], what: str) -> None:
+    """Raise `InvalidJob`, naming the place, for typed data that holds what the store must not."""
     for name, value in values.items():
         try:
             plain = to_jsonable_python(value, bytes_mode="base64")
-        except Exception as reason:
-            raise not_json(f"{what}.{name}", reason) from reason
+        except Exception as error:
+            raise not_json(f"{what}.{name}", error) from error
         check_value(plain, f"{what}.{name}")
-    raise not_json(what, error) from error
-
-
-def check_raw(raw: bytes, what: str) -> None:
-    """Raise `InvalidJob`, naming the place, for JSON text that holds what the store must not."""
-    if not is_suspicious(raw):
-        return
-    try:
-        value = from_json(raw)
-    except ValueError as error:
-        raise InvalidJob(f"{what} cannot be JSON: {safe_text(error)}") from None
-    check_value(value, what)
 
 
 def check_value(value: Any, path: str, *, level: int = 0) -> None:
@@ -232,7 +220,7 @@ def _second_try(value: Any, first: Exception) -> bytes:
     """Encode a result whose text could not be encoded, cleaned; or say why it cannot be."""
     try:
         plain = to_jsonable_python(
-            value, inf_nan_mode="constants", bytes_mode="base64", by_alias=True
+            clean_value(value), inf_nan_mode="constants", bytes_mode="base64", by_alias=True
         )
         return _cleaned(plain)
     except InvalidJob:
@@ -251,12 +239,12 @@ def _cleaned(value: Any) -> bytes:
 def clean_value(value: Any, level: int = 0) -> Any:
     """Return plain data with NUL and lone surrogates in its text replaced by U+FFFD."""
     if level > MAX_DEPTH:
-        raise InvalidJob(f"The result is nested deeper than {MAX_DEPTH} levels.")
+        raise InvalidJob(f"The result is nested deeper than {MAX_DEPTH} levels, or holds itself.")
     if isinstance(value, str):
         return _BAD_TEXT.sub("\ufffd", value)
     if isinstance(value, dict):
         return {
-            _BAD_TEXT.sub("\ufffd", str(key)): clean_value(item, level + 1)
+            clean_value(key, level) if isinstance(key, str) else key: clean_value(item, level + 1)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):

@@ -212,8 +212,10 @@ class _Arguments:
         try:
             raw = self._serializer.to_json(values, **_FAITHFULLY)
         except (PydanticSerializationError, UnicodeError, RecursionError) as error:
-            codec.refuse_typed(values, "args", error)
-        codec.check_raw(raw, "args")
+            codec.check_typed(values, "args")
+            raise codec.not_json("args", error) from error
+        if codec.is_suspicious(raw):
+            codec.check_typed(values, "args")
         text = codec.sized(raw, what="args", limit=codec.ARGS_LIMIT)
         try:
             again = self._validator.validate_json(text)

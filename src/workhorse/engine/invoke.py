@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from workhorse.codec import failure_from
 from workhorse.context import Context, Reject, Snooze
+from workhorse.domain.errors import InvalidJob
 from workhorse.domain.outcome import AttemptOutcome, Completed, Failed, Rejected, Snoozed
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def outcome_of(error: BaseException, kind: KindSpec) -> AttemptOutcome:
         return Rejected(failure.message)
     if isinstance(error, MemoryError):
         return Failed(failure, out_of_memory=True)
+    if isinstance(error, InvalidJob):  # arguments or a result that no attempt will change
+        return Failed(failure, permanent=True)
     permanent = isinstance(error, Exception) and not kind.retry.wants(error)
     return Failed(failure, permanent=permanent)
 
