@@ -10,13 +10,13 @@ import contextlib
 import difflib
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
-from workhorse.calls import AsyncKind, Bound, JobDecorator, Kind, Order, Prepared, SyncKind
+from workhorse.calls import Bound, JobDecorator, Kind, Order, Prepared
 from workhorse.context import Context
 from workhorse.domain.errors import ConfigurationError, InvalidJob, NotFound, UnknownKind
 from workhorse.domain.job import Enqueued, NewJob, State, check_name
@@ -109,19 +109,10 @@ class Workhorse:
 
     # ── kinds and queues ────────────────────────────────────────────────────────────────────
 
-    # The overloads overlap on purpose: the first that fits says most.
     @overload
-    def job(  # type: ignore[overload-overlap]
-        self, func: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
-    ) -> AsyncKind[P, R]: ...
+    def job(self, func: Callable[Concatenate[Context, P], R], /) -> Kind[P, R]: ...
     @overload
-    def job(self, func: Callable[Concatenate[Context, P], R], /) -> SyncKind[P, R]: ...
-    @overload
-    def job(  # type: ignore[overload-overlap]
-        self, func: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> AsyncKind[P, R]: ...
-    @overload
-    def job(self, func: Callable[P, R], /) -> SyncKind[P, R]: ...
+    def job(self, func: Callable[P, R], /) -> Kind[P, R]: ...
     @overload
     def job(
         self,
@@ -178,7 +169,7 @@ class Workhorse:
                 )
             self._declared[spec.name] = declared
             spec = self._resolved(spec)
-            kind: Kind[..., Any] = AsyncKind(self, spec) if spec.is_async else SyncKind(self, spec)
+            kind: Kind[..., Any] = Kind(self, spec)
             self._specs[spec.name] = spec
             self._kinds[spec.name] = kind
         return kind
