@@ -24,15 +24,14 @@ from workhorse.store.sqlite import edges, rows
 from workhorse.store.sqlite.base import SqliteBase
 from workhorse.store.sqlite.enqueueing import enqueue
 from workhorse.store.sqlite.failures import in_our_words
-from workhorse.store.sqlite.rows import compact_or_none
+from workhorse.store.sqlite.rows import LAST_ID, compact_or_none, row_id
+from workhorse.store.sqlite.session import part_of_transaction
 from workhorse.store.sqlite.statements import statements
 
 JOBS: Final = statements("jobs")
 EVENTS: Final = statements("events")
 QUEUES: Final = statements("queues")
 WORKERS: Final = statements("workers")
-
-NO_END: Final = 2**63 - 1
 
 
 class ClientVerbs(SqliteBase):
@@ -46,23 +45,21 @@ class ClientVerbs(SqliteBase):
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not isinstance(connection, sqlite3.Connection):
             raise InvalidJob(f"{connection!r} is not a connection of this store's kind.")
-        if connection.isolation_level is None and not connection.in_transaction:
-            raise InvalidJob("The connection has no open transaction to enqueue in.")
-        with in_our_words(self._db.path):
+        with in_our_words(self._db.path), part_of_transaction(connection):
             return enqueue(connection, jobs, self._clock())
 
     def get(self, job_id: int) -> Job | None:
-        found = self._db.read(JOBS["get"], {"id": job_id})
+        found = self._db.read(JOBS["get"], {"id": row_id(job_id)})
         return rows.job(found[0]) if found else None
 
     def list_jobs(
         self, where: JobFilter, *, limit: int = 50, before: int | None = None
     ) -> list[Job]:
-        page = {"limit": limit, "before": NO_END if before is None else before}
+        page = {"limit": limit, "before": LAST_ID if before is None else row_id(before)}
         return [rows.job(row) for row in self._db.read(JOBS["list"], _filter(where) | page)]
 
     def attempts(self, job_id: int) -> list[Attempt]:
-        return rows.attempts(self._db.read(JOBS["attempts"], {"id": job_id}))
+        return rows.attempts(self._db.read(JOBS["attempts"], {"id": row_id(job_id)}))
 
     def events(
         self,
@@ -72,9 +69,10 @@ class ClientVerbs(SqliteBase):
         limit: int = 1000,
         output: bool = True,
     ) -> list[Event]:
-        page = {"job_id": job_id, "after": after, "limit": limit, "output": output}
-        sql = EVENTS["all" if job_id is None else "of_job"]
-        return rows.events(self._db.read(sql, page))
+        page: dict[str, Any] = {"after": after, "limit": limit, "output": output}
+        if job_id is None:
+            return rows.events(self._db.read(EVENTS["all"], page))
+        return rows.events(self._db.read(EVENTS["of_job"], page | {"job_id": row_id(job_id)}))
 
     def cancel(self, job_id: int, *, reason: str = "cancelled on request") -> State:
         def work(connection: sqlite3.Connection) -> State:
@@ -172,7 +170,7 @@ def _filter(where: JobFilter) -> dict[str, Any]:
 
 
 def _state(connection: sqlite3.Connection, job_id: int) -> State:
-    found = connection.execute(JOBS["state"], {"id": job_id}).fetchone()
+    found = connection.execute(JOBS["state"], {"id": row_id(job_id)}).fetchone()
     if found is None:
         raise NotFound(f"There is no job {job_id}.")
     return State(found[0])

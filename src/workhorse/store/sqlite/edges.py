@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -75,24 +76,34 @@ def cancel_jobs(
     connection: sqlite3.Connection, targets: Sequence[int], reason: str, now: int
 ) -> int:
     """cancel: scheduled, blocked, available → cancelled, and whatever waits for them."""
-    among = {"ids": compact(targets), "now": now, "reason": reason}
-    cancelled = connection.execute(JOBS["cancel"], among).rowcount
-    connection.execute(JOBS["drop_cancelled"], among)
-    _record_all(connection, "cancel", targets, now, {"outcome": "cancelled", "reason": reason})
+    _cancel(connection, targets, reason, now)
+    cancelled = len(targets)
     if any_dependencies(connection):
-        connection.execute(DEPENDENCIES["forget"], among)
+        connection.execute(DEPENDENCIES["forget"], {"ids": compact(targets)})
         for target in targets:
             cancelled += cancel_dependents(connection, target, "cancelled", now)
     return cancelled
 
 
 def cancel_dependents(connection: sqlite3.Connection, ended: int, state: str, now: int) -> int:
-    """cancel: blocked → cancelled, for jobs that waited for one that will not succeed."""
-    waiting = ids(connection, DEPENDENCIES["waiting"], ids=compact([ended]))
-    if not waiting:
-        return 0
-    connection.execute(DEPENDENCIES["satisfy"], {"ids": compact([ended])})
-    return cancel_jobs(connection, waiting, f"job {ended} {state}", now)
+    """cancel: blocked → cancelled, for all that wait, near or far, for one that did not succeed."""
+    cancelled, causes = 0, deque([(ended, state)])
+    while causes:
+        cause, state = causes.popleft()
+        waiting = ids(connection, DEPENDENCIES["waiting"], ids=compact([cause]))
+        if waiting:
+            connection.execute(DEPENDENCIES["forget"], {"ids": compact(waiting)})
+            _cancel(connection, waiting, f"job {cause} {state}", now)
+            causes.extend((one, "cancelled") for one in waiting)
+            cancelled += len(waiting)
+    return cancelled
+
+
+def _cancel(connection: sqlite3.Connection, targets: Sequence[int], reason: str, now: int) -> None:
+    among = {"ids": compact(targets), "now": now, "reason": reason}
+    connection.execute(JOBS["cancel"], among)
+    connection.execute(JOBS["drop_cancelled"], among)
+    _record_all(connection, "cancel", targets, now, {"outcome": "cancelled", "reason": reason})
 
 
 def any_dependencies(connection: sqlite3.Connection) -> bool:

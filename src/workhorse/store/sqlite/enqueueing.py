@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.job import Enqueued, NewJob, State
-from workhorse.store.sqlite.rows import backoff_text, compact
+from workhorse.store.sqlite.rows import backoff_text, compact, slices
 from workhorse.store.sqlite.statements import statements
 
 JOBS: Final = statements("jobs")
@@ -32,10 +31,10 @@ def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: int) ->
     return answers
 
 
-def runs(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
+def runs(jobs: Iterable[NewJob]) -> Iterator[Sequence[NewJob]]:
     """Yield neighbours that differ in nothing but their arguments; the particular ones alone."""
     for _, alike in groupby(jobs, key=_options):
-        yield list(alike)
+        yield from slices(list(alike))
 
 
 def _options(job: NewJob) -> object:
@@ -49,7 +48,7 @@ def _options(job: NewJob) -> object:
 
 def _enqueue_run(cursor: sqlite3.Cursor, jobs: Sequence[NewJob], now: int) -> Iterator[Enqueued]:
     row = _row(jobs[0], now)
-    row["args"] = json.dumps([job.args for job in jobs])
+    row["args"] = compact([job.args for job in jobs])
     cursor.execute(JOBS["enqueue"], row)
     last = cursor.lastrowid
     assert last is not None

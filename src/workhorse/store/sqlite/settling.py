@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from workhorse.domain.events import Output, OutputLine
-from workhorse.domain.job import State
+from workhorse.domain.job import Outcome, State
 from workhorse.domain.transitions import Change, Verb
 from workhorse.store.protocol import Settled
 from workhorse.store.sqlite import edges
-from workhorse.store.sqlite.rows import compact, compact_or_none
+from workhorse.store.sqlite.rows import compact, compact_or_none, slices
 from workhorse.store.sqlite.statements import statements
 
 SETTLE: Final = statements("settle")
@@ -25,6 +25,11 @@ JOBS: Final = statements("jobs")
 
 Fence = tuple[int, int]
 """(job id, attempt)"""
+
+_IN_OUR_WORDS: Final = frozenset(
+    {Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.LOST, Outcome.RELEASED, Outcome.CANCELLED}
+)
+"""Outcomes whose reason is not a handler's: its words may hold payload."""
 
 
 def settle(
@@ -35,12 +40,11 @@ def settle(
         return []
     plain, others = _sort(settled)
     loaded = _load(connection, worker, plain, others, now)
-    stale = [] if loaded == len(settled) else _stale(connection, worker, settled)
     if loaded:
         _apply(connection, worker, now, only_plain=not others)
         _follow(connection, now, only_plain=not others)
         connection.execute(SETTLE["clear"])
-    return stale
+    return [] if loaded == len(settled) else _stale(connection, worker, settled)
 
 
 def keep_output(
@@ -83,8 +87,8 @@ def _load(
     for attempt, ids in plain.items():
         among: dict[str, Any] = {"ids": compact(ids), "attempt": attempt, "worker": worker}
         loaded += connection.execute(SETTLE["load_completed"], among).rowcount
-    if others:
-        among = {"rows": compact([_row(one, now) for one in others]), "worker": worker}
+    for some in slices(others):
+        among = {"rows": compact([_row(one, now) for one in some]), "worker": worker}
         loaded += connection.execute(SETTLE["load"], among).rowcount
     return loaded
 
@@ -100,12 +104,15 @@ def _row(settled: Settled, now: int) -> list[Any]:
 
 
 def _told(change: Change) -> dict[str, Any]:
-    """What the event says of a change: metadata only."""
+    """What the event says of a change: metadata, and never the words of a handler."""
     told: dict[str, Any] = {"outcome": change.outcome}
     if change.verb is Verb.RESCUE:
         told["state"] = change.state
     if change.error is not None:
-        told["reason"] = change.error.get("message")
+        if change.outcome in _IN_OUR_WORDS:
+            told["reason"] = change.error["message"]
+        else:
+            told["error"] = change.error["type"]
     return told
 
 
@@ -131,14 +138,10 @@ def _follow(connection: sqlite3.Connection, now: int, *, only_plain: bool) -> No
 
 
 def _stale(connection: sqlite3.Connection, worker: int, settled: Sequence[Settled]) -> list[Fence]:
-    """Return the attempts that did not get in, but for those recorded before just so."""
-    left = {tuple(fence) for fence in edges.ids(connection, SETTLE["loaded"])}
+    """Return the attempts that are not recorded just so, now or before."""
     stale: list[Fence] = []
     for id, attempt, change in settled:
-        if (id, attempt) in left:
-            left.remove((id, attempt))
-            continue
         among = {"id": id, "attempt": attempt, "worker": worker, "outcome": change.outcome}
-        if connection.execute(SETTLE["already_settled"], among).fetchone() is None:
+        if connection.execute(SETTLE["recorded"], among).fetchone() is None:
             stale.append((id, attempt))
     return stale

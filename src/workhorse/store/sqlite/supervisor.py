@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from workhorse.domain.events import Life
+from workhorse.domain.job import Claimed
 from workhorse.domain.outcome import Lost, Released
 from workhorse.domain.transitions import settle as settle_by_rule
 from workhorse.store.protocol import NewWorker, Promoted, Settled
@@ -144,9 +145,8 @@ class SupervisorVerbs(SqliteBase):
         return self._db.write(work)
 
 
-def _held(connection: sqlite3.Connection, worker: int) -> list[Any]:
-    (text,) = connection.execute(CLAIM["held"], {"worker": worker, "child": None}).fetchone()
-    return sorted(rows.claimed(text))
+def _held(connection: sqlite3.Connection, worker: int) -> list[Claimed]:
+    return rows.held(connection.execute(CLAIM["held"], {"worker": worker, "child": None}))
 
 
 def _spread(place: int) -> float:

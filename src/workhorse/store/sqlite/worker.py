@@ -12,7 +12,7 @@ from workhorse.domain.transitions import Verb
 from workhorse.store.protocol import ClaimRequest, Settled, Turn
 from workhorse.store.sqlite import edges, rows
 from workhorse.store.sqlite.base import SqliteBase
-from workhorse.store.sqlite.rows import compact
+from workhorse.store.sqlite.rows import compact, slices
 from workhorse.store.sqlite.settling import keep_output, settle
 from workhorse.store.sqlite.statements import statements
 
@@ -63,8 +63,8 @@ class WorkerVerbs(SqliteBase):
         return self._db.read(CLAIM["cancel_requests"], among)
 
     def held(self, worker: int, child: int | None = None) -> list[Claimed]:
-        ((text,),) = self._db.read(CLAIM["held"], {"worker": worker, "child": child})
-        return rows.claimed(text)
+        found = self._db.read(CLAIM["held"], {"worker": worker, "child": child})
+        return rows.held(found)
 
 
 def _lease(connection: sqlite3.Connection, worker: int, now: int) -> tuple[bool, bool]:
@@ -80,7 +80,7 @@ def _claim(
     """claim: available → running, queue by queue."""
     picked: list[int] = []
     among: dict[str, Any] = {"kinds": compact(request.kinds), "solo": int(request.solo)}
-    for queue in request.queues:
+    for queue in dict.fromkeys(request.queues):
         left = request.limit - len(picked)
         if left <= 0:
             break
@@ -94,5 +94,8 @@ def _take(
     among = {"ids": compact(picked), "worker": worker, "child": child, "now": now}
     connection.execute(CLAIM["claim"], among)
     connection.execute(CLAIM["claim_event"], among)
-    (text,) = connection.execute(CLAIM["claimed"], among).fetchone()
-    return rows.claimed(text)
+    taken: list[Claimed] = []
+    for some in slices(picked):
+        (text,) = connection.execute(CLAIM["claimed"], {"ids": compact(some)}).fetchone()
+        taken += rows.claimed(text)
+    return taken
