@@ -140,7 +140,8 @@ class Workhorse:
 
         Args:
             func: The handler: ``def`` or ``async def``. A first parameter annotated with
-                `Context` (or named ``ctx``, without annotation) is given the context.
+                `Context` (or named ``ctx``, without annotation) is given the context. Annotate
+                what it returns: mypy checks no call of one with a context that returns `Any`.
             name: The kind's name; by default the function's.
             queue: Where its jobs wait.
             priority: low, normal (the default), high, critical, or any integer.
