@@ -54,9 +54,9 @@ def doctor(*, output: str, place: Place) -> int:
 
 def _print(finding: Finding) -> None:
     level = paint(f"{finding.level:<5}", like=finding.level)
-    click.echo(f"{level} {finding.about}: {_indented(finding.finding)}")
+    print(f"{level} {finding.about}: {_indented(finding.finding)}")
     if finding.advice:
-        click.echo(f"      → {_indented(finding.advice)}")
+        print(f"      → {_indented(finding.advice)}")
 
 
 def _indented(text: str) -> str:
