@@ -61,14 +61,18 @@ class Ran:
 
 
 class Cli:
-    """Calls a command as `workhorse.__main__` does, without a terminal."""
+    """Calls a command as `workhorse.__main__` does, without a terminal.
+
+    The environment is as before after each: a command may change its process's own.
+    """
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
 
     def __call__(self, *words: object, stdin: str = "") -> Ran:
         self._capsys.readouterr()
-        with mock.patch.object(sys, "stdin", io.StringIO(stdin)):
+        given = io.StringIO(stdin)
+        with mock.patch.dict(os.environ), mock.patch.object(sys, "stdin", given):
             code = run([str(word) for word in words])
         return Ran(code, *self._capsys.readouterr())
 
@@ -77,8 +81,7 @@ class Cli:
 def cli(workdir: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """The command line, in an empty folder; what a command loads from there is forgotten."""
     path = list(sys.path)
-    with mock.patch.dict(os.environ, NO_COLOR="1"):
-        yield Cli(capsys)
+    yield Cli(capsys)
     sys.path[:] = path
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(f"{workdir}{os.sep}"):
