@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -23,16 +23,18 @@ def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: int) ->
     cursor.row_factory = None
     answers: list[Enqueued] = []
     for alike in runs(jobs):
-        first = alike[0]
-        if first.unique is not None or first.after:
-            answers.append(_enqueue_one(cursor, first, now))
+        if len(alike) == 1:
+            answers.append(_enqueue_one(cursor, alike[0], now))
         else:
             answers.extend(_enqueue_run(cursor, alike, now))
     return answers
 
 
-def runs(jobs: Iterable[NewJob]) -> Iterator[Sequence[NewJob]]:
+def runs(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
     """Yield neighbours that differ in nothing but their arguments; the particular ones alone."""
+    if len(jobs) == 1:
+        yield jobs
+        return
     for _, alike in groupby(jobs, key=_options):
         yield from slices(list(alike))
 
@@ -47,64 +49,61 @@ def _options(job: NewJob) -> object:
 
 
 def _enqueue_run(cursor: sqlite3.Cursor, jobs: Sequence[NewJob], now: int) -> Iterator[Enqueued]:
-    row = _row(jobs[0], now)
+    state, row = _row(jobs[0], now)
     row["args"] = compact([job.args for job in jobs])
-    cursor.execute(JOBS["enqueue"], row)
-    last = cursor.lastrowid
+    last = cursor.execute(JOBS["enqueue"], row).lastrowid
     assert last is not None
     first = last - len(jobs) + 1
-    _record(cursor, first, last, row)
-    state = State(row["state"])
+    among = {"now": now, "state": state.value, "first": first, "last": last}
+    cursor.execute(EVENTS["enqueued"], among)
     return (Enqueued(number, state, existing=False) for number in range(first, last + 1))
 
 
 def _enqueue_one(cursor: sqlite3.Cursor, job: NewJob, now: int) -> Enqueued:
-    waits_for = [number for number in dict.fromkeys(job.after) if _must_wait(cursor, number)]
-    row = _row(job, now)
-    if waits_for:
-        row["state"] = State.BLOCKED.value
-    row |= {"args": job.args, "unique": job.unique}
-    cursor.execute(JOBS["enqueue_unique"], row)
+    waits_for = _waits_for(cursor, job.after) if job.after else ()
+    state, row = _row(job, now, blocked=bool(waits_for))
+    row["unique"] = job.unique
+    cursor.execute(JOBS["enqueue_one"], row)
     if not cursor.rowcount:
-        (holder, state) = cursor.execute(JOBS["holder"], {"unique": job.unique}).fetchone()
-        return Enqueued(holder, State(state), existing=True)
-    assert cursor.lastrowid is not None
+        (holder, held) = cursor.execute(JOBS["holder"], row).fetchone()
+        return Enqueued(holder, State(held), existing=True)
     added = cursor.lastrowid
+    assert added is not None
     if waits_for:
         cursor.execute(DEPENDENCIES["add"], {"id": added, "after": compact(waits_for)})
-    _record(cursor, added, added, row)
-    return Enqueued(added, State(row["state"]), existing=False)
+    cursor.execute(EVENTS["enqueued_one"], {"now": now, "state": state.value, "id": added})
+    return Enqueued(added, state, existing=False)
 
 
-def _row(job: NewJob, now: int) -> dict[str, Any]:
-    run_at = job.run_at if job.run_at is not None else now + round(job.delay * 1000)
-    return {
+def _row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[State, dict[str, Any]]:
+    run_at = now + round(job.delay * 1000) if job.run_at is None else job.run_at
+    state = State.SCHEDULED if run_at > now else State.AVAILABLE
+    if blocked:
+        state = State.BLOCKED
+    return state, {
         "kind": job.kind,
         "queue": job.queue,
-        "state": "scheduled" if run_at > now else "available",
+        "state": state.value,
         "priority": job.priority,
+        "args": job.args,
         "max_attempts": job.max_attempts,
-        "timeout": job.timeout,
+        "timeout": job.timeout or 0,
         "backoff": backoff_text(job.backoff),
         "now": now,
         "run_at": run_at,
     }
 
 
-def _record(cursor: sqlite3.Cursor, first: int, last: int, row: dict[str, Any]) -> None:
-    """Write an event for each new job; it names the state when that is not `available`."""
-    state = row["state"]
-    data = None if state == "available" else compact({"state": state})
-    found = {"now": row["now"], "first": first, "last": last, "data": data}
-    cursor.execute(EVENTS["enqueued"], found)
-
-
-def _must_wait(cursor: sqlite3.Cursor, job_id: int) -> bool:
-    """Tell whether a job has still to succeed; refuse one that never will."""
-    found = cursor.execute(JOBS["state"], {"id": job_id}).fetchone()
-    if found is None:
-        raise NotFound(f"There is no job {job_id} to wait for.")
-    state = State(found[0])
-    if state in {State.FAILED, State.CANCELLED}:
-        raise Conflict(f"Job {job_id} has {state}: a job after it could never start.")
-    return state is not State.SUCCEEDED
+def _waits_for(cursor: sqlite3.Cursor, after: Sequence[int]) -> list[int]:
+    """Return the jobs that have still to succeed; refuse one that never will."""
+    found = []
+    for job_id in dict.fromkeys(after):
+        row = cursor.execute(JOBS["state"], {"id": job_id}).fetchone()
+        if row is None:
+            raise NotFound(f"There is no job {job_id} to wait for.")
+        state = State(row[0])
+        if state in {State.FAILED, State.CANCELLED}:
+            raise Conflict(f"Job {job_id} has {state}: a job after it could never start.")
+        if state is not State.SUCCEEDED:
+            found.append(job_id)
+    return found
