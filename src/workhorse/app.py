@@ -378,6 +378,8 @@ def _connection(session: Any) -> Any:
     found = session
     if callable(getattr(found, "connection", None)):
         found = found.connection()
+    if hasattr(found, "begin") and not found.in_transaction():
+        found.begin()  # else SQLAlchemy's commit would not know that there is anything to commit
     with contextlib.suppress(AttributeError):
         found = found.connection.driver_connection
     import sqlite3  # noqa: PLC0415 - lazy

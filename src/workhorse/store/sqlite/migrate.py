@@ -12,16 +12,22 @@ from workhorse.store.sqlite.statements import migrations
 def migrate(connection: sqlite3.Connection) -> Sequence[str]:
     """Bring the schema up to date and return the names of the migrations applied.
 
-    Raises `Unavailable` for a database that a newer Workhorse has migrated.
+    One that is up to date is only read: it can be opened while somebody else writes, be it a
+    transaction of the very caller. Raises `Unavailable` for a database that a newer Workhorse
+    has migrated.
     """
-    known = migrations()
-    if version(connection) > known[-1][0]:
+    known, reached = migrations(), version(connection)
+    if reached > known[-1][0]:
         raise Unavailable(
-            f"The store was migrated by a newer Workhorse (schema {version(connection)}, "
+            f"The store was migrated by a newer Workhorse (schema {reached}, "
             f"this one knows {known[-1][0]}).",
             hint="Upgrade Workhorse here.",
         )
-    return [name for number, name, script in known if _apply(connection, number, name, script)]
+    return [
+        name
+        for number, name, script in known
+        if number > reached and _apply(connection, number, name, script)
+    ]
 
 
 def version(connection: sqlite3.Connection) -> int:
