@@ -17,8 +17,11 @@ class Backend(Protocol):
 
     name: str
 
-    def place(self, folder: Path) -> AbstractContextManager[str]:
-        """Give the URL of an empty store for one test, and clear it away afterwards."""
+    def place(self, folder: Path, *, durable: bool = False) -> AbstractContextManager[str]:
+        """Give the URL of an empty store for one test, and clear it away afterwards.
+
+        Unless it is `durable` it outlives its processes, but not a power cut: no test sees more.
+        """
 
     def connect(self, url: str) -> AbstractContextManager[Any]:
         """Give a caller's own connection to the same database, as `enqueue_with` takes it.
@@ -39,8 +42,8 @@ class Sqlite:
     name = "sqlite"
 
     @contextmanager
-    def place(self, folder: Path) -> Iterator[str]:
-        yield f"sqlite:///{folder / 'jobs.db'}"
+    def place(self, folder: Path, *, durable: bool = False) -> Iterator[str]:
+        yield f"sqlite:///{folder / 'jobs.db'}?durability={'full' if durable else 'normal'}"
 
     def connect(self, url: str) -> AbstractContextManager[sqlite3.Connection]:
         return closing(sqlite3.connect(self._path(url), timeout=0))
@@ -54,7 +57,7 @@ class Sqlite:
         return f"the log has {size:,} bytes" if size >= LOG_BOUND else None
 
     def _path(self, url: str) -> Path:
-        return Path(url.removeprefix("sqlite:///"))
+        return Path(url.partition("?")[0].removeprefix("sqlite:///"))
 
 
 BACKENDS: Final[tuple[Backend, ...]] = (Sqlite(),)
