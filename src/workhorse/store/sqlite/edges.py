@@ -5,11 +5,12 @@ Functions here run inside the caller's open transaction; ids travel as JSON arra
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+from pydantic_core import from_json
 
 from workhorse.store.sqlite.rows import compact, compact_or_none
 from workhorse.store.sqlite.statements import statements
@@ -22,7 +23,7 @@ DEPENDENCIES: Final = statements("dependencies")
 def ids(connection: sqlite3.Connection, sql: str, **parameters: Any) -> list[Any]:
     """Return the list that a query aggregates into one row."""
     (text,) = connection.execute(sql, parameters).fetchone()
-    return json.loads(text)  # type: ignore[no-any-return]  # json_group_array
+    return from_json(text)  # type: ignore[no-any-return]  # json_group_array
 
 
 def record(
