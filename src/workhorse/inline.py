@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import random
 import socket
@@ -167,7 +168,8 @@ def _on_a_loop(work: Coroutine[Any, Any, AttemptOutcome]) -> AttemptOutcome:
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             found.append(error)
 
-    thread = threading.Thread(target=run, name="workhorse-inline")
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), name="workhorse-inline")
     thread.start()
     thread.join()
     outcome = found[0]
