@@ -6,7 +6,6 @@ An app is cheap to make: the store is opened when it is first used.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import difflib
 import threading
 import weakref
@@ -33,6 +32,7 @@ from workhorse.options import (
     new_job,
     terms_of,
 )
+from workhorse.session import connection_of
 from workhorse.sources import DEFAULT_DATABASE_URL, configured_url
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Workhorse:
         """Store one job; in inline mode, run it."""
         job, spec, session = order
         if session is not None:
-            found = self.store.enqueue_with(_connection(session), [job])[0]
+            found = self.store.enqueue_with(connection_of(session), [job])[0]
             return self._handle(found, spec)
         found = self.store.enqueue([job])[0]
         self._ring()
@@ -248,7 +248,7 @@ class Workhorse:
         new = [order.job for order in orders]
         session = _one_session(orders)
         if session is not None:
-            found = self.store.enqueue_with(_connection(session), new)
+            found = self.store.enqueue_with(connection_of(session), new)
         else:
             found = self.store.enqueue(new)
             self._ring()
@@ -371,25 +371,6 @@ def _one_session(orders: list[Order]) -> Any:
     if any(order.session is not session for order in orders):
         raise InvalidJob("enqueue_many is one transaction: the jobs name different sessions.")
     return session
-
-
-def _connection(session: Any) -> Any:
-    """Return the `sqlite3.Connection` under a session of SQLAlchemy, or the one that was given."""
-    found = session
-    if callable(getattr(found, "connection", None)):
-        found = found.connection()
-    if hasattr(found, "begin") and not found.in_transaction():
-        found.begin()  # else SQLAlchemy's commit would not know that there is anything to commit
-    with contextlib.suppress(AttributeError):
-        found = found.connection.driver_connection
-    import sqlite3  # noqa: PLC0415 - lazy
-
-    if not isinstance(found, sqlite3.Connection):
-        raise InvalidJob(
-            f"session={type(session).__name__} is no SQLite transaction.",
-            hint="Give a sqlite3.Connection, or an SQLAlchemy session or connection on SQLite.",
-        )
-    return found
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
