@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic_core import from_json
-
-from workhorse.store.sqlite.rows import compact, compact_or_none
+from workhorse.store.sqlite.fast_json import compact, from_json
+from workhorse.store.sqlite.rows import compact_or_none
 from workhorse.store.sqlite.statements import statements
 
 JOBS: Final = statements("jobs")

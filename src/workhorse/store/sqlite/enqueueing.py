@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.job import Enqueued, NewJob, State
-from workhorse.store.sqlite.rows import backoff_text, compact, slices
+from workhorse.store.sqlite.fast_json import compact
+from workhorse.store.sqlite.rows import backoff_text, slices
 from workhorse.store.sqlite.statements import statements
 
 JOBS: Final = statements("jobs")

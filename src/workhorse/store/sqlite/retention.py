@@ -9,7 +9,7 @@ from workhorse.domain.job import State
 from workhorse.store.protocol import Retention
 from workhorse.store.sqlite import edges
 from workhorse.store.sqlite.base import SqliteBase
-from workhorse.store.sqlite.rows import compact
+from workhorse.store.sqlite.fast_json import compact
 from workhorse.store.sqlite.statements import statements
 
 RETENTION: Final = statements("retention")

@@ -17,7 +17,8 @@ from workhorse.domain.job import Outcome, State
 from workhorse.domain.transitions import Change, Verb
 from workhorse.store.protocol import Settled
 from workhorse.store.sqlite import edges
-from workhorse.store.sqlite.rows import compact, compact_or_none, slices
+from workhorse.store.sqlite.fast_json import compact
+from workhorse.store.sqlite.rows import compact_or_none, slices
 from workhorse.store.sqlite.statements import statements
 
 SETTLE: Final = statements("settle")

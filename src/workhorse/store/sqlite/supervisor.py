@@ -13,7 +13,7 @@ from workhorse.domain.transitions import settle as settle_by_rule
 from workhorse.store.protocol import NewWorker, Promoted, Settled
 from workhorse.store.sqlite import edges, rows
 from workhorse.store.sqlite.base import SqliteBase
-from workhorse.store.sqlite.rows import compact
+from workhorse.store.sqlite.fast_json import compact
 from workhorse.store.sqlite.settling import settle
 from workhorse.store.sqlite.statements import statements
 

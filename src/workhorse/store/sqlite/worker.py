@@ -12,7 +12,8 @@ from workhorse.domain.transitions import Verb
 from workhorse.store.protocol import ClaimRequest, Settled, Turn
 from workhorse.store.sqlite import edges, rows
 from workhorse.store.sqlite.base import SqliteBase
-from workhorse.store.sqlite.rows import compact, slices
+from workhorse.store.sqlite.fast_json import compact
+from workhorse.store.sqlite.rows import slices
 from workhorse.store.sqlite.settling import keep_output, settle
 from workhorse.store.sqlite.statements import statements
 
