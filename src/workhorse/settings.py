@@ -67,7 +67,7 @@ def _queue_names(value: tuple[str, ...]) -> tuple[str, ...]:
         try:
             check_name("queue", name)
         except WorkhorseError as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(f"Input should be names of queues, but {error}") from None
     return tuple(dict.fromkeys(value))
 
 

@@ -159,7 +159,7 @@ async def _aenqueue(noop: Noop, mine: sqlite3.Connection) -> Any:
     return await noop.using(session=mine).aenqueue()
 
 
-@pytest.mark.parametrize("odd", ["jobs.db", 5, object()], ids=repr)
+@pytest.mark.parametrize("odd", ["jobs.db", 5, object()], ids=["text", "number", "object"])
 def test_what_is_no_session_is_refused(app: Workhorse, noop: Noop, odd: object) -> None:
     """The error names what was given, and what could be."""
     with pytest.raises(InvalidJob, match=rf"session={type(odd).__name__} is no SQLite transaction"):
