@@ -1,7 +1,7 @@
-"""Strict JSON at the edge: what a payload, a result and an error may be before they are stored.
+"""Strict JSON at the edge: what a payload and a result may be before they are stored.
 
-Arguments that JSON cannot hold faithfully are refused, with the place and the reason; results and
-error texts are cleaned instead, so that nothing a handler returns or raises can wedge its job.
+Arguments that JSON cannot hold faithfully are refused, with the place and the reason; the text in
+a result is cleaned instead, so that nothing a handler returns can wedge its job.
 
 Encoding and decoding are pydantic-core's; a plain value costs about a microsecond. The text is then
 scanned for signs of trouble in C, and only a suspicious value is walked in Python.
@@ -11,26 +11,19 @@ from __future__ import annotations
 
 import json
 import re
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any, Final, NoReturn
 
 from pydantic_core import from_json, to_json, to_jsonable_python
 
 from workhorse.domain.errors import InvalidJob, TooLarge
-from workhorse.domain.outcome import Failure
+from workhorse.text import BAD_TEXT, clean_text, safe_text, type_name
 
 ARGS_LIMIT: Final = 1024 * 1024
 """Longest payload of a job, in bytes of JSON."""
 RESULT_LIMIT: Final = 1024 * 1024
 """Longest result of a job, in bytes of JSON."""
-MESSAGE_LIMIT: Final = 8 * 1024
-"""Longest error message kept, in bytes."""
-TRACEBACK_LIMIT: Final = 16 * 1024
-"""Longest traceback kept, in bytes: cut in the middle."""
-NAME_LIMIT: Final = 256
-"""Longest name of a type kept, in bytes."""
 MAX_DEPTH: Final = 64
 """Deepest nesting of lists and objects."""
 MAX_DIGITS: Final = 1000
@@ -41,7 +34,6 @@ _STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _TOO_BIG: Final = 10**MAX_DIGITS
-_BAD_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -146,7 +138,7 @@ def check_value(value: Any, path: str, *, level: int = 0) -> None:
 
 
 def _check_text(text: str, path: str) -> None:
-    if bad := _BAD_TEXT.search(text):
+    if bad := BAD_TEXT.search(text):
         name = "a NUL character" if bad[0] == "\0" else "a lone surrogate"
         raise InvalidJob(f"{path} has {name} at position {bad.start()}.")
 
@@ -241,7 +233,7 @@ def clean_value(value: Any, level: int = 0) -> Any:
     if level > MAX_DEPTH:
         raise InvalidJob(f"The result is nested deeper than {MAX_DEPTH} levels, or holds itself.")
     if isinstance(value, str):
-        return _BAD_TEXT.sub("\ufffd", value)
+        return BAD_TEXT.sub("\ufffd", value)
     if isinstance(value, dict):
         return {
             clean_value(key, level) if isinstance(key, str) else key: clean_value(item, level + 1)
@@ -250,114 +242,3 @@ def clean_value(value: Any, level: int = 0) -> Any:
     if isinstance(value, list | tuple):
         return [clean_value(item, level + 1) for item in value]
     return value
-
-
-def clean_text(text: str, limit: int | None = None) -> str:
-    """Return text that every store takes: no NUL, no lone surrogate, at most `limit` bytes.
-
-    What is cut off ends in ``…``.
-    """
-    text = _BAD_TEXT.sub("\ufffd", text)
-    if limit is None or len(text) * 4 <= limit:
-        return text
-    raw = text.encode()
-    if len(raw) <= limit:
-        return text
-    return raw[: max(0, limit - 3)].decode(errors="ignore") + "…"
-
-
-def cut_middle(text: str, limit: int) -> str:
-    """Return at most `limit` bytes of text, its beginning and its end."""
-    raw = text.encode()
-    if len(raw) <= limit:
-        return text
-    mark = f"\n… {len(raw) - limit:,} bytes left out …\n"
-    half = (limit - len(mark.encode())) // 2
-    return raw[:half].decode(errors="ignore") + mark + raw[-half:].decode(errors="ignore")
-
-
-def safe_text(value: object, limit: int = MESSAGE_LIMIT) -> str:
-    """Return ``str(value)``, clean and cut; a value that cannot say it is named by its type."""
-    try:
-        return clean_text(str(value), limit)
-    except BaseException:  # noqa: BLE001 - a value's own __str__ may raise anything, even SystemExit
-        return f"<{type_name(type(value))} without a readable text>"
-
-
-def failure_from(error: BaseException) -> Failure:
-    """Return what is kept of an exception: its type, message and traceback, clean and cut.
-
-    Local variables are not kept. Whatever the exception's own methods do, this returns.
-    """
-    return Failure(
-        type=type_name(type(error)),
-        message=safe_text(error),
-        traceback=_traceback(error),
-    )
-
-
-def type_name(kind: type) -> str:
-    """Return the qualified name of a type, clean and cut; without the module for a builtin."""
-    try:
-        module, name = kind.__module__, str(kind.__qualname__)
-        return clean_text(name if module == "builtins" else f"{module}.{name}", NAME_LIMIT)
-    except BaseException:  # noqa: BLE001 - a metaclass may raise anything
-        return "<a type without a readable name>"
-
-
-def _traceback(error: BaseException) -> str | None:
-    if error.__traceback__ is None and error.__cause__ is None:
-        return None
-    try:
-        told = traceback.TracebackException.from_exception(error, compact=True)
-        for part in _chain(told):
-            part.stack = traceback.StackSummary.from_list(list(_user_frames(part.stack)))
-        return cut_middle(clean_text("".join(told.format()).rstrip()), TRACEBACK_LIMIT)
-    except BaseException:  # noqa: BLE001 - hostile notes, sources or names must not hurt the settle
-        return None
-
-
-def _chain(
-    told: traceback.TracebackException,
-) -> Iterator[traceback.TracebackException]:
-    """Yield an exception and those it came from, as far as they are worth reading."""
-    current: traceback.TracebackException | None = told
-    for _ in range(64):
-        if current is None:
-            return
-        yield current
-        current = current.__cause__ or current.__context__
-
-
-def _user_frames(frames: traceback.StackSummary) -> Iterator[traceback.FrameSummary]:
-    """Yield the frames from the first one that is not this package's machinery."""
-    inside = True
-    for frame in frames:
-        inside = inside and _is_machinery(frame.filename)
-        if not inside:
-            yield frame
-
-
-def _is_machinery(filename: str) -> bool:
-    name = filename.replace("\\", "/")
-    return (
-        "/workhorse/engine/" in name
-        or name.endswith(("/workhorse/inline.py", "/workhorse/context.py", "/workhorse/codec.py"))
-        or "/concurrent/futures/" in name
-        or "/asyncio/" in name
-    )
-
-
-__all__ = [
-    "ARGS_LIMIT",
-    "MAX_DEPTH",
-    "MAX_DIGITS",
-    "MESSAGE_LIMIT",
-    "RESULT_LIMIT",
-    "TRACEBACK_LIMIT",
-    "clean_text",
-    "dump_json",
-    "dump_result",
-    "failure_from",
-    "load_json",
-]

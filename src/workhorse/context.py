@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from workhorse.codec import clean_text, is_suspicious, safe_text
+from workhorse.codec import is_suspicious
+from workhorse.text import clean_text, safe_text
 from workhorse.domain.events import Output
 
 LINE_LIMIT: Final = 16 * 1024

@@ -23,7 +23,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from workhorse.codec import failure_from
+from workhorse.failure import failure_from
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.outcome import (
     AttemptOutcome,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
-from workhorse.codec import clean_text
+from workhorse.text import clean_text
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import NewJob, check_name, priority_number
 from workhorse.domain.retry import MAX_DELAY, Retry, check_budget

@@ -15,7 +15,9 @@ from tests.app import hostile
 from tests.app.helpers import nested, odd_text, odd_values
 from workhorse import Context, Handle, InvalidJob, Job, JobFailed, Outcome, Reject, Snooze, State
 from workhorse import Workhorse as App
-from workhorse.codec import MESSAGE_LIMIT, NAME_LIMIT, RESULT_LIMIT, TRACEBACK_LIMIT
+from workhorse.codec import RESULT_LIMIT
+from workhorse.failure import TRACEBACK_LIMIT
+from workhorse.text import MESSAGE_LIMIT, NAME_LIMIT
 from workhorse.store.protocol import JobFilter
 
 

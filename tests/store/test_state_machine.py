@@ -51,6 +51,7 @@ from workhorse.store.protocol import ClaimRequest, JobFilter, Retention, Settled
 EXAMPLES = int(os.environ.get("SCENARIO_EXAMPLES", "30"))
 STEPS = 40
 LEASE = 30.0
+WORKERS = 3
 QUEUES = ("a", "b")
 FACTS = (
     "state", "attempt", "failures", "crashes", "lost", "outcome", "enqueued_at", "run_at",
@@ -146,8 +147,10 @@ class Play(RuleBasedStateMachine):
         return self.clock.now
 
     def a_worker(self, which: int) -> int:
-        workers = list(self.model.workers)
-        return workers[which % len(workers)]
+        """Mostly one that may claim; every fourth time any that has ever been."""
+        able = [w for w in self.model.workers if self.model.lease(w, self.now)[1]]
+        workers = list(self.model.workers) if which % 4 == 3 or not able else able
+        return workers[which // 4 % len(workers)]
 
     def a_job(self, which: int) -> int:
         return self.ids[which % len(self.ids)]
@@ -228,25 +231,48 @@ class Play(RuleBasedStateMachine):
     def first_worker(self) -> None:
         self.register()
 
-    @precondition(
-        lambda self: sum(bool(self.model.lease(w, self.now)[0]) for w in self.model.workers) < 3
-    )
+    @precondition(lambda self: self.able_workers < WORKERS)
     @rule()
     def register(self) -> None:
         worker = Worker(self.store, queues=QUEUES, lease=LEASE)
         assert worker.id not in self.model.workers
         self.model.workers[worker.id] = ModelWorker(worker.id, self.now + round(LEASE * 1000))
 
+    @property
+    def able_workers(self) -> int:
+        return sum(self.model.lease(worker, self.now)[1] for worker in self.model.workers)
+
     @rule(which=pick, request=requests)
     def claim(self, which: int, request: ClaimRequest) -> None:
-        worker = self.a_worker(which)
-        turn = self.store.turn(worker, (), (), request)
-        self._check_claim(worker, request, turn.claimed)
-        assert turn.lease_valid == self.model.lease(worker, self.now)[0]
+        self._turn(self.a_worker(which), [], request)
 
-    def _check_claim(self, worker: int, request: ClaimRequest, claimed: Any) -> None:
-        assert list(claimed) == self.model.claim(worker, request, self.now)
+    @rule(which=pick, request=requests, ends=st.lists(st.tuples(outcomes, chances), min_size=4))
+    def claim_and_end(
+        self, which: int, request: ClaimRequest, ends: list[tuple[AttemptOutcome, float]]
+    ) -> None:
+        """A worker's ordinary day: some of what it claimed ends at once."""
+        worker = self.a_worker(which)
+        claimed = self._turn(worker, [], request)
+        self._turn(
+            worker,
+            [
+                Settled(job.id, job.attempt, settle(job, outcome, chance=chance))
+                for job, (outcome, chance) in zip(claimed, ends, strict=False)
+            ],
+            None,
+        )
+
+    def _turn(
+        self, worker: int, settled: list[Settled], request: ClaimRequest | None
+    ) -> list[Claimed]:
+        """One turn, of both; return what was claimed."""
+        turn = self.store.turn(worker, settled, (), request)
+        assert sorted(turn.stale) == sorted(self.model.settle(worker, settled, self.now))
+        claimed = [] if request is None else self.model.claim(worker, request, self.now)
+        assert list(turn.claimed) == claimed
+        assert turn.lease_valid == self.model.lease(worker, self.now)[0]
         self.handles += [(worker, job) for job in claimed]
+        return claimed
 
     @precondition(lambda self: self.handles)
     @rule(
@@ -266,22 +292,15 @@ class Play(RuleBasedStateMachine):
                 (mine[which % len(mine)], outcome, chance) for which, outcome, chance in ends
             )
         }
-        settled = list(chosen.values())
-        turn = self.store.turn(worker, settled, (), request)
-        stale = self.model.settle(worker, settled, self.now)
-        assert sorted(turn.stale) == sorted(stale)
-        if request is not None:
-            self._check_claim(worker, request, turn.claimed)
+        self._turn(worker, list(chosen.values()), request)
 
     @precondition(lambda self: self.handles)
     @rule(which=pick, outcome=outcomes)
     def settle_under_another_name(self, which: int, outcome: AttemptOutcome) -> None:
         """No worker ends the attempt of another, even if it knows its number."""
         _, job = self.handles[which % len(self.handles)]
-        worker = self.a_worker(which + 1)
         settled = [Settled(job.id, job.attempt, settle(job, outcome))]
-        stale = self.model.settle(worker, settled, self.now)
-        assert list(self.store.turn(worker, settled, (), None).stale) == stale
+        self._turn(self.a_worker(which + 1), settled, None)
 
     @precondition(lambda self: self.handles)
     @rule(which=pick, percent=st.integers(0, 100))
@@ -296,40 +315,35 @@ class Play(RuleBasedStateMachine):
 
     # ── supervisors ─────────────────────────────────────────────────────────────────────────
 
-    @rule(seconds=st.sampled_from([0.5, 5.0, 5.0, 20.0, 31.0, 400.0]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.5, 5.0, 20.0, 29.0, 31.0]), renew=st.integers(0, 3))
+    def time_passes(self, seconds: float, renew: int) -> None:
+        """Mostly with every lease renewed."""
         self.clock.advance(seconds)
-
-    @rule(seconds=st.sampled_from([1.0, 10.0, 29.0]))
-    def time_passes_and_leases_are_renewed(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        for worker in self.model.workers:
+        for worker in self.model.workers if renew else ():
             assert self.store.renew(worker, LEASE) == self.model.renew(worker, LEASE, self.now)
 
-    @rule(which=pick)
-    def drain(self, which: int) -> None:
+    @rule(which=pick, retires=st.booleans())
+    def leave(self, which: int, retires: bool) -> None:
         worker = self.a_worker(which)
-        self.store.draining(worker)
-        self.model.draining(worker)
-
-    @rule(which=pick)
-    def retire(self, which: int) -> None:
-        worker = self.a_worker(which)
-        self.store.retire(worker)
-        self.model.retire(worker, self.now)
+        if retires:
+            self.store.retire(worker)
+            self.model.retire(worker, self.now)
+        else:
+            self.store.draining(worker)
+            self.model.draining(worker)
 
     @rule()
     def rescue_the_expired(self) -> None:
         expired = self.store.expired_workers()
         assert expired == self.model.expired(self.now)
         for worker in expired:
-            assert self.store.rescue(worker, reason="gone") == self.model.rescue(
-                worker, self.now, expired_only=True
-            )
+            self._rescue(worker, expired_only=True)
 
     @rule(which=pick, expired_only=st.booleans())
     def rescue(self, which: int, expired_only: bool) -> None:
-        worker = self.a_worker(which)
+        self._rescue(self.a_worker(which), expired_only=expired_only)
+
+    def _rescue(self, worker: int, *, expired_only: bool) -> None:
         jobs = self.store.rescue(worker, reason="gone", expired_only=expired_only)
         assert jobs == self.model.rescue(worker, self.now, expired_only=expired_only)
 

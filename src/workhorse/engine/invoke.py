@@ -11,7 +11,7 @@ import contextvars
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from workhorse.codec import failure_from
+from workhorse.failure import failure_from
 from workhorse.context import Context, Reject, Snooze
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.outcome import AttemptOutcome, Completed, Failed, Rejected, Snoozed

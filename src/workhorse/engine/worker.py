@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from workhorse.codec import failure_from
+from workhorse.failure import failure_from
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.job import Outcome, State
 from workhorse.domain.outcome import (

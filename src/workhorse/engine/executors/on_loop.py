@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workhorse.codec import failure_from
+from workhorse.failure import failure_from
 from workhorse.domain.outcome import AttemptOutcome, Failed
 from workhorse.engine.invoke import call_async
 
