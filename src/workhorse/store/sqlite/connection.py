@@ -14,19 +14,19 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from workhorse.domain.errors import Unavailable
+from workhorse.store.sqlite.clock import Clock
 from workhorse.store.sqlite.failures import in_our_words, translated
 from workhorse.store.sqlite.filesystem import NETWORK, file_system
 from workhorse.store.sqlite.gate import PATIENCE, Gate
-from workhorse.store.sqlite.statements import statements
+from workhorse.store.sqlite.transaction import SQL, SqliteTransaction
 
 T = TypeVar("T")
-Parameters: TypeAlias = Mapping[str, Any]
-Work: TypeAlias = Callable[[sqlite3.Connection], T]
+Work: TypeAlias = Callable[[SqliteTransaction], T]
 
 CHECKPOINT_PAGES: Final = 2000
 """Pages in the log after which a commit copies them into the database file."""
@@ -64,8 +64,9 @@ class _Write(Generic[T]):
 class Database:
     """One file, its connections, and the two ways in: `write` and `read`."""
 
-    def __init__(self, path: Path, *, durability: str = "full") -> None:
+    def __init__(self, path: Path, clock: Clock, *, durability: str = "full") -> None:
         self.path = path
+        self.clock = clock
         self.run_dir = path.with_name(path.name + "-run")
         self._durability = durability
         self._pid = os.getpid()
@@ -135,7 +136,7 @@ class Database:
         connection.execute("begin immediate")
         try:
             for write in group:
-                write.result = write.work(connection)
+                write.result = write.work(SqliteTransaction(connection, self.clock()))
             connection.execute("commit")
         except Exception:  # noqa: BLE001 - whatever one work raised, it will raise again alone
             _undo(connection)
@@ -150,7 +151,7 @@ class Database:
     def _alone(self, connection: sqlite3.Connection, write: _Write[Any]) -> None:
         try:
             connection.execute("begin immediate")
-            write.result = write.work(connection)
+            write.result = write.work(SqliteTransaction(connection, self.clock()))
             connection.execute("commit")
         except sqlite3.Error as error:
             _undo(connection)
@@ -176,7 +177,7 @@ class Database:
                 pragma temp_store = memory;
                 """
             )
-            self._writer.execute(statements("settle")["create_settling"])
+            self._writer.execute(SQL["settle.create_settling"])
         return self._writer
 
     def _cut_log(self, connection: sqlite3.Connection) -> None:
@@ -202,7 +203,7 @@ class Database:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────
 
-    def read(self, sql: str, parameters: Parameters | None = None) -> list[Any]:
+    def read(self, statement: str, /, **parameters: Any) -> list[Any]:
         """Return all rows of one query: a snapshot of what was committed."""
         self._check_usable()
         with in_our_words(self.path):
@@ -212,7 +213,11 @@ class Database:
                 connection = self._connect()
                 connection.execute("pragma query_only = on")
             try:
-                return connection.execute(sql, parameters or {}).fetchall()
+                return (
+                    SqliteTransaction(connection, self.clock())
+                    .run(statement, **parameters)
+                    .fetchall()
+                )
             finally:
                 if len(self._readers) < _IDLE_READERS and not self._closed:
                     self._readers.append(connection)
@@ -234,7 +239,7 @@ class Database:
             connection.execute("pragma analysis_limit = 400")
             connection.execute("pragma optimize")
 
-    def exclusively(self, work: Work[T]) -> T:
+    def exclusively(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` with the writer's connection and no transaction: for migrations."""
         self._check_usable()
         with in_our_words(self.path), self._lock, self._gate:

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.job import Enqueued, NewJob, State
-from workhorse.store.sqlite.rows import backoff_text, compact
-from workhorse.store.sqlite.statements import statements
-
-JOBS: Final = statements("jobs")
-EVENTS: Final = statements("events")
-DEPENDENCIES: Final = statements("dependencies")
+from workhorse.store.rows import backoff_text, compact
+from workhorse.store.sqlite.transaction import SqliteTransaction
 
 
-def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
-    """Store `jobs` inside the open transaction of `connection`; answer in their order."""
-    cursor = connection.cursor()
-    cursor.row_factory = None
+def enqueue(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    """Store `jobs` inside the open transaction; answer in their order."""
     answers: list[Enqueued] = []
     for alike in runs(jobs):
         first = alike[0]
         if first.unique is not None or first.after:
-            answers.append(_enqueue_one(cursor, first, now))
+            answers.append(_enqueue_one(tx, first))
         else:
-            answers.extend(_enqueue_run(cursor, alike, now))
+            answers.extend(_enqueue_run(tx, alike))
     return answers
 
 
@@ -47,34 +40,32 @@ def _options(job: NewJob) -> object:
     )  # fmt: skip
 
 
-def _enqueue_run(cursor: sqlite3.Cursor, jobs: Sequence[NewJob], now: int) -> Iterator[Enqueued]:
-    row = _row(jobs[0], now)
-    row["args"] = json.dumps([job.args for job in jobs])
-    cursor.execute(JOBS["enqueue"], row)
-    last = cursor.lastrowid
+def _enqueue_run(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> Iterator[Enqueued]:
+    row = _row(jobs[0], tx.now)
+    last = tx.run("jobs.enqueue", **row, args=json.dumps([job.args for job in jobs])).lastrowid
     assert last is not None
     first = last - len(jobs) + 1
-    _record(cursor, first, last, row)
     state = State(row["state"])
+    _record(tx, first, last, state)
     return (Enqueued(number, state, existing=False) for number in range(first, last + 1))
 
 
-def _enqueue_one(cursor: sqlite3.Cursor, job: NewJob, now: int) -> Enqueued:
-    waits_for = [number for number in dict.fromkeys(job.after) if _must_wait(cursor, number)]
-    row = _row(job, now)
+def _enqueue_one(tx: SqliteTransaction, job: NewJob) -> Enqueued:
+    waits_for = [number for number in dict.fromkeys(job.after) if _must_wait(tx, number)]
+    row = _row(job, tx.now)
     if waits_for:
         row["state"] = State.BLOCKED.value
-    row |= {"args": job.args, "unique": job.unique}
-    cursor.execute(JOBS["enqueue_unique"], row)
-    if not cursor.rowcount:
-        (holder, state) = cursor.execute(JOBS["holder"], {"unique": job.unique}).fetchone()
+    stored = tx.run("jobs.enqueue_unique", **row, args=job.args, unique=job.unique)
+    if not stored.rowcount:
+        (holder, state) = tx.run("jobs.holder", unique=job.unique).fetchone()
         return Enqueued(holder, State(state), existing=True)
-    assert cursor.lastrowid is not None
-    added = cursor.lastrowid
+    added = stored.lastrowid
+    assert added is not None
     if waits_for:
-        cursor.execute(DEPENDENCIES["add"], {"id": added, "after": compact(waits_for)})
-    _record(cursor, added, added, row)
-    return Enqueued(added, State(row["state"]), existing=False)
+        tx.run("dependencies.add", id=added, after=compact(waits_for))
+    state = State(row["state"])
+    _record(tx, added, added, state)
+    return Enqueued(added, state, existing=False)
 
 
 def _row(job: NewJob, now: int) -> dict[str, Any]:
@@ -87,25 +78,24 @@ def _row(job: NewJob, now: int) -> dict[str, Any]:
         "max_attempts": job.max_attempts,
         "timeout": job.timeout,
         "backoff": backoff_text(job.backoff),
-        "now": now,
         "run_at": run_at,
     }
 
 
-def _record(cursor: sqlite3.Cursor, first: int, last: int, row: dict[str, Any]) -> None:
+def _record(tx: SqliteTransaction, first: int, last: int, state: State) -> None:
     """Write an event for each new job; it names the state when that is not `available`."""
-    state = row["state"]
-    data = None if state == "available" else compact({"state": state})
-    found = {"now": row["now"], "first": first, "last": last, "data": data}
-    cursor.execute(EVENTS["enqueued"], found)
+    data = None if state is State.AVAILABLE else compact({"state": state})
+    tx.run("events.enqueued", first=first, last=last, data=data)
 
 
-def _must_wait(cursor: sqlite3.Cursor, job_id: int) -> bool:
+def _must_wait(tx: SqliteTransaction, job_id: int) -> bool:
     """Tell whether a job has still to succeed; refuse one that never will."""
-    found = cursor.execute(JOBS["state"], {"id": job_id}).fetchone()
-    if found is None:
+    if tx.value("jobs.lock", id=job_id) is not None:
+        return True
+    ended = tx.value("jobs.lock_ended", id=job_id)
+    if ended is None:
         raise NotFound(f"There is no job {job_id} to wait for.")
-    state = State(found[0])
+    state = State(ended)
     if state in {State.FAILED, State.CANCELLED}:
         raise Conflict(f"Job {job_id} has {state}: a job after it could never start.")
     return state is not State.SUCCEEDED

@@ -7,56 +7,47 @@ with no result: they come in as bare ids, the rest as rows. One mechanism, two d
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import State
 from workhorse.domain.transitions import Change, Verb
 from workhorse.store.protocol import Settled
-from workhorse.store.sqlite import edges
-from workhorse.store.sqlite.rows import compact, compact_or_none
-from workhorse.store.sqlite.statements import statements
-
-SETTLE: Final = statements("settle")
-JOBS: Final = statements("jobs")
+from workhorse.store.rows import compact, compact_or_none
+from workhorse.store.sqlite.transaction import SqliteTransaction
+from workhorse.store.verbs import edges
 
 Fence = tuple[int, int]
 """(job id, attempt)"""
 
 
-def settle(
-    connection: sqlite3.Connection, worker: int, settled: Sequence[Settled], now: int
-) -> list[Fence]:
+def settle(tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:
     """End these attempts of `worker`; return those that were no longer its own."""
     if not settled:
         return []
     plain, others = _sort(settled)
-    loaded = _load(connection, worker, plain, others, now)
-    stale = [] if loaded == len(settled) else _stale(connection, worker, settled)
+    loaded = _load(tx, worker, plain, others)
+    stale = [] if loaded == len(settled) else _stale(tx, worker, settled)
     if loaded:
-        _apply(connection, worker, now, only_plain=not others)
-        _follow(connection, now, only_plain=not others)
-        connection.execute(SETTLE["clear"])
+        _apply(tx, worker, only_plain=not others)
+        _follow(tx, only_plain=not others)
+        tx.run("settle.clear")
     return stale
 
 
-def keep_output(
-    connection: sqlite3.Connection, worker: int, lines: Sequence[OutputLine], now: int
-) -> None:
+def keep_output(tx: SqliteTransaction, worker: int, lines: Sequence[OutputLine]) -> None:
     """Keep output lines of attempts that are still the worker's, and their latest progress."""
     if not lines:
         return
-    among = {"lines": compact(lines), "now": now, "worker": worker}
-    connection.execute(SETTLE["output_event"], among)
+    tx.run("settle.output_event", lines=compact(lines), worker=worker)
     latest = {
         (line.job_id, line.attempt): line.data for line in lines if line.name is Output.PROGRESS
     }
     if latest:
         rows = compact([[*fence, data] for fence, data in latest.items()])
-        connection.execute(SETTLE["progress"], {"rows": rows, "worker": worker})
+        tx.run("settle.progress", rows=rows, worker=worker)
 
 
 def _sort(settled: Sequence[Settled]) -> tuple[dict[int, list[int]], list[Settled]]:
@@ -73,19 +64,18 @@ def _sort(settled: Sequence[Settled]) -> tuple[dict[int, list[int]], list[Settle
 
 
 def _load(
-    connection: sqlite3.Connection,
+    tx: SqliteTransaction,
     worker: int,
     plain: dict[int, list[int]],
     others: Sequence[Settled],
-    now: int,
 ) -> int:
     loaded = 0
     for attempt, ids in plain.items():
-        among: dict[str, Any] = {"ids": compact(ids), "attempt": attempt, "worker": worker}
-        loaded += connection.execute(SETTLE["load_completed"], among).rowcount
+        stored = tx.run("settle.load_completed", ids=compact(ids), attempt=attempt, worker=worker)
+        loaded += stored.rowcount
     if others:
-        among = {"rows": compact([_row(one, now) for one in others]), "worker": worker}
-        loaded += connection.execute(SETTLE["load"], among).rowcount
+        rows = compact([_row(one, tx.now) for one in others])
+        loaded += tx.run("settle.load", rows=rows, worker=worker).rowcount
     return loaded
 
 
@@ -109,36 +99,35 @@ def _told(change: Change) -> dict[str, Any]:
     return told
 
 
-def _apply(connection: sqlite3.Connection, worker: int, now: int, *, only_plain: bool) -> None:
-    among = {"now": now, "worker": worker}
-    connection.execute(SETTLE["finish"], among)
-    connection.execute(SETTLE["settle_event"], among)
-    connection.execute(SETTLE["drop_ended"])
+def _apply(tx: SqliteTransaction, worker: int, *, only_plain: bool) -> None:
+    tx.run("settle.finish")
+    tx.run("settle.settle_event", worker=worker)
+    tx.run("settle.drop_ended")
     if not only_plain:
-        connection.execute(SETTLE["keep_attempts"], among)
-        connection.execute(SETTLE["give_back"], among)
+        tx.run("settle.keep_attempts")
+        tx.run("settle.give_back")
 
 
-def _follow(connection: sqlite3.Connection, now: int, *, only_plain: bool) -> None:
+def _follow(tx: SqliteTransaction, *, only_plain: bool) -> None:
     """Let others go, or cancel them; cancel what was told to end and was given back instead."""
-    if edges.any_dependencies(connection):
-        edges.unblock_after(connection, edges.ids(connection, SETTLE["succeeded"]), now)
-        for ended, state in edges.ids(connection, SETTLE["ended_badly"]):
-            edges.cancel_dependents(connection, ended, state, now)
+    if edges.any_dependencies(tx):
+        edges.unblock_after(tx, tx.listed("settle.succeeded"))
+        for ended, state in tx.listed("settle.ended_badly"):
+            edges.cancel_dependents(tx, ended, state)
     if not only_plain:
-        for job_id, reason in edges.ids(connection, JOBS["end_requested"]):
-            edges.cancel_jobs(connection, [job_id], reason, now)
+        for job_id, reason in tx.listed("jobs.end_requested"):
+            edges.cancel_jobs(tx, [job_id], reason)
 
 
-def _stale(connection: sqlite3.Connection, worker: int, settled: Sequence[Settled]) -> list[Fence]:
+def _stale(tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:
     """Return the attempts that did not get in, but for those recorded before just so."""
-    left = {tuple(fence) for fence in edges.ids(connection, SETTLE["loaded"])}
+    left = {tuple(fence) for fence in tx.listed("settle.loaded")}
     stale: list[Fence] = []
     for id, attempt, change in settled:
         if (id, attempt) in left:
             left.remove((id, attempt))
             continue
-        among = {"id": id, "attempt": attempt, "worker": worker, "outcome": change.outcome}
-        if connection.execute(SETTLE["already_settled"], among).fetchone() is None:
+        fence = {"id": id, "attempt": attempt, "worker": worker}
+        if tx.value("settle.already_settled", **fence, outcome=change.outcome) is None:
             stale.append((id, attempt))
     return stale
