@@ -27,6 +27,8 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
     milliseconds since 1970 UTC; the default is the host's, which here never goes back.
     """
 
+    _db: Database
+
     def __init__(
         self, path: Path | str, *, durability: str = "full", clock: Clock | None = None
     ) -> None:
