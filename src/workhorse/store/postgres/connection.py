@@ -29,7 +29,7 @@ _GREETING: Final = """
                || set_config('statement_timeout', '10s', false)
                || set_config('lock_timeout', '5s', false)
                || set_config('idle_in_transaction_session_timeout', '15s', false)
-               || set_config('plan_cache_mode', 'force_custom_plan', false)
+               || set_config('plan_cache_mode', %(plans)s, false)
            end
 """
 
@@ -60,8 +60,12 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         return not poll.poll(0)
 
 
-def connect(url: str, *, name: str) -> Connection:
-    """Return a new connection. Raises `psycopg.OperationalError` when there is none to be had."""
+def connect(url: str, *, name: str, fresh_plans: bool = False) -> Connection:
+    """Return a new connection. Raises `psycopg.OperationalError` when there is none to be had.
+
+    With `fresh_plans` each statement is planned for the table as it is: a hot table may have been
+    empty when a plan was made, and hold a million rows when it is used.
+    """
     conninfo = make_conninfo(
         url,
         connect_timeout=CONNECT_PATIENCE,
@@ -73,7 +77,8 @@ def connect(url: str, *, name: str) -> Connection:
     try:
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         pid = connection.info.backend_pid
-        found = connection.execute(_GREETING, {"pid": pid}).fetchone()
+        plans = "force_custom_plan" if fresh_plans else "auto"
+        found = connection.execute(_GREETING, {"pid": pid, "plans": plans}).fetchone()
         assert found is not None
         connection.pooled = found[0] != pid
         connection.prepare_threshold = None if connection.pooled else 0

@@ -49,9 +49,10 @@ class PostgresTransaction:
 class Lane:
     """Up to `size` connections for one use: clients, claims, or the lease."""
 
-    def __init__(self, place: Place, name: str, size: int) -> None:
+    def __init__(self, place: Place, name: str, size: int, *, fresh_plans: bool) -> None:
         self._place = place
         self._name = f"workhorse {name}"
+        self._fresh_plans = fresh_plans
         self._idle: list[Connection] = []
         self._room = threading.BoundedSemaphore(size)
         self._closed = False
@@ -79,7 +80,9 @@ class Lane:
                 return connection
             connection.close()
         try:
-            return connect(self._place.conninfo, name=self._name)
+            return connect(
+                self._place.conninfo, name=self._name, fresh_plans=self._fresh_plans
+            )
         except psycopg.Error as error:
             raise cannot_connect(error, self._place.shown) from error
 
@@ -100,9 +103,9 @@ class Lane:
 class Database:
     """The two ways in, over one lane."""
 
-    def __init__(self, place: Place, name: str, *, size: int) -> None:
+    def __init__(self, place: Place, name: str, *, size: int, fresh_plans: bool = False) -> None:
         self.place = place
-        self._lane = Lane(place, name, size)
+        self._lane = Lane(place, name, size, fresh_plans=fresh_plans)
         self._pid = os.getpid()
         self.sql: dict[str, bytes] = {
             name: place.in_schema(text).encode() for name, text in statements("postgres").items()

@@ -7,29 +7,30 @@ create function workhorse.clock() returns bigint
     language sql stable parallel safe
     return (extract(epoch from statement_timestamp()) * 1000)::bigint;
 
--- Unfinished jobs only: what is claimed stays small whatever the past holds. A row changes twice and
--- goes, so pages leave room for the next version, and vacuum comes early and does not dawdle.
+-- Unfinished jobs only: what is claimed stays small whatever the past holds. A row is changed once or
+-- more and goes: pages leave room for its next version, and vacuum comes early and does not dawdle.
 create table workhorse.jobs (
     id bigint generated always as identity primary key,
-    kind text not null,
-    queue text not null,
-    state text not null check (state in ('available', 'running', 'scheduled', 'blocked')),
+    enqueued_at bigint not null,
+    run_at bigint not null,
     priority integer not null,
-    solo boolean not null default false,
-    args text not null,
-    attempt integer not null default 0,
+    max_attempts integer not null check (max_attempts > 0),
     failures integer not null default 0,
     crashes integer not null default 0,
     lost integer not null default 0,
-    max_attempts integer not null check (max_attempts > 0),
+    solo boolean not null default false,
+    kind text not null,
+    queue text not null,
+    args text not null,
     timeout double precision,
     backoff text,
-    enqueued_at bigint not null,
-    run_at bigint not null,
+    unique_key text,
+    -- What a claim changes stands behind what it does not: the log holds only the difference.
+    attempt integer not null default 0,
+    child integer,
     started_at bigint,
     worker bigint,
-    child integer,
-    unique_key text,
+    state text not null check (state in ('available', 'running', 'scheduled', 'blocked')),
     cancel_at bigint,
     cancel_reason text,
     progress integer,
@@ -38,7 +39,7 @@ create table workhorse.jobs (
                                     'lost', 'cancelled', 'expired', 'released', 'snoozed')),
     error text,
     check ((state = 'running') = (worker is not null))
-) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 -- What is next? One seek, then only rows that may be claimed, in the order they are claimed.
 create index jobs_next on workhorse.jobs (queue, solo, priority desc, id) include (kind)
@@ -82,7 +83,7 @@ create table workhorse.history (
     error text
 );
 
-create index history_age on workhorse.history (state, finished_at);
+create index history_age on workhorse.history (finished_at);
 create index history_unsuccessful on workhorse.history (id) where state <> 'succeeded';
 
 -- Attempts that ended without ending their job.
