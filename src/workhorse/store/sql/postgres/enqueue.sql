@@ -5,7 +5,7 @@ with added as (
                                 enqueued_at, run_at, unique_key)
     select %(kind)s, %(queue)s,
            case when %(blocked)s then 'blocked' when due > workhorse.clock() then 'scheduled'
-                else 'available' end,
+                else 'available'::workhorse.state end,
            %(priority)s, %(args)s, %(max_attempts)s, %(timeout)s, %(backoff)s, workhorse.clock(), due,
            %(unique)s
       from coalesce(%(run_at)s::bigint, workhorse.clock() + %(delay)s) as due
@@ -25,7 +25,7 @@ with added as (
     insert into workhorse.jobs (kind, queue, state, priority, args, max_attempts, timeout, backoff,
                                 enqueued_at, run_at)
     select %(kind)s, %(queue)s,
-           case when due > workhorse.clock() then 'scheduled' else 'available' end,
+           case when due > workhorse.clock() then 'scheduled' else 'available'::workhorse.state end,
            %(priority)s, args, %(max_attempts)s, %(timeout)s, %(backoff)s, workhorse.clock(), due
       from unnest(%(args)s::text[]) with ordinality as given(args, place),
            coalesce(%(run_at)s::bigint, workhorse.clock() + %(delay)s) as due

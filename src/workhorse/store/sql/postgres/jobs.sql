@@ -32,7 +32,7 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
 -- name: list
 -- Jobs newest first. A null parameter does not filter.
 with wanted as materialized (
-    select array(select json_array_elements_text(%(states)s::json)) as states,
+    select array(select json_array_elements_text(%(states)s::json)::workhorse.state) as states,
            array(select json_array_elements_text(%(queues)s::json)) as queues,
            array(select json_array_elements_text(%(kinds)s::json)) as kinds,
            array(select json_array_elements_text(%(ids)s::json)::bigint) as ids)
@@ -44,7 +44,7 @@ with wanted as materialized (
            from workhorse.dependencies where job_id = jobs.id) as waits_for
    from workhorse.jobs
   where id < %(before)s
-    and (%(states)s::text is null or state = any ((select states from wanted)::text[]))
+    and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
     and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
     and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
     and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
@@ -56,7 +56,7 @@ union all
         solo, cancel_at is not null, progress, message, outcome, result, error, '[]'
    from workhorse.history
   where id < %(before)s
-    and (%(states)s::text is null or state = any ((select states from wanted)::text[]))
+    and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
     and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
     and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
     and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
@@ -70,7 +70,7 @@ union all
 select id from workhorse.history
  where state <> 'succeeded'
    and (%(states)s::text is null
-        or state in (select json_array_elements_text(%(states)s::json)))
+        or state in (select json_array_elements_text(%(states)s::json)::workhorse.state))
    and (%(queues)s::text is null
         or queue in (select json_array_elements_text(%(queues)s::json)))
    and (%(kinds)s::text is null

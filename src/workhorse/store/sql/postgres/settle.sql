@@ -31,8 +31,9 @@ select case when count(*) < cardinality(%(ids)s::bigint[])
 -- that is still the worker's. A job told to end that would be given back is cancelled instead.
 with ended as materialized (
     select * from json_to_recordset(%(rows)s::json) as ended(
-        id bigint, attempt integer, verb text, state text, outcome text, result text, error text,
-        data text, delay bigint, failures integer, crashes integer, lost integer, solo boolean)
+        id bigint, attempt integer, verb workhorse.event_name, state workhorse.state,
+        outcome workhorse.outcome, result text, error text, data text, delay bigint, failures smallint,
+        crashes smallint, lost smallint, solo boolean)
 ), mine as materialized (
     select jobs.id, jobs.attempt, jobs.kind, jobs.queue, jobs.priority, jobs.args, jobs.max_attempts,
            jobs.timeout, jobs.backoff, jobs.enqueued_at, jobs.run_at, jobs.started_at, jobs.worker,
@@ -94,7 +95,7 @@ select 1 from workhorse.all_attempts
 -- name: output_event
 -- Progress and log lines of attempts that are still the worker's.
 insert into workhorse.events (at, name, job_id, attempt, worker, data)
-select workhorse.clock(), line ->> 2, jobs.id, jobs.attempt, worker, line ->> 3
+select workhorse.clock(), (line ->> 2)::workhorse.event_name, jobs.id, jobs.attempt, worker, line ->> 3
   from json_array_elements(%(lines)s::json) with ordinality as said(line, place)
   join workhorse.jobs on jobs.id = (line ->> 0)::bigint and jobs.attempt = (line ->> 1)::integer
  where state = 'running' and worker = %(worker)s
