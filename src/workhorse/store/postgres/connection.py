@@ -45,8 +45,10 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     """Whether a pooler stands between: then nothing may be prepared or set for the session."""
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
         try:
-            return super().wait(gen, interval, PATIENCE if timeout is None else timeout)
+            return super().wait(gen, interval, PATIENCE)
         except psycopg.errors._WaitTimeout:  # noqa: SLF001 - the driver asks its users to handle it
             self.pgconn.finish()
             raise psycopg.OperationalError(f"no answer within {PATIENCE:g} s") from None
