@@ -8,38 +8,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
-import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
-from workhorse.calls import AsyncKind, Bound, JobDecorator, Kind, Order, Prepared, SyncKind
+from workhorse.calls import Bound, JobDecorator, Kind, Order, Prepared
 from workhorse.context import Context
 from workhorse.domain.errors import ConfigurationError, InvalidJob, NotFound, UnknownKind
-from workhorse.domain.job import Enqueued, State, check_name, priority_number
+from workhorse.domain.job import Enqueued, NewJob, State, check_name
 from workhorse.domain.retry import Retry
 from workhorse.handle import Handle, Home
-from workhorse.kind import DEFAULT_TIMEOUT, KindSpec, Run, make_spec
+from workhorse.kind import KindSpec, Run, make_spec
 from workhorse.options import (
-    LAST_RESORT,
     NO_OPTIONS,
     UNSET,
     Defaults,
     Options,
     Unset,
-    as_retry,
-    check_timeout,
+    as_defaults,
     new_job,
+    terms_of,
 )
-from workhorse.sources import DEFAULT_DATABASE_URL
+from workhorse.sources import DEFAULT_DATABASE_URL, configured_url
 
 if TYPE_CHECKING:
     from workhorse.coalesce import Coalescer
-    from workhorse.domain.job import NewJob
     from workhorse.engine.wake import Wake
     from workhorse.store.protocol import Store
 
@@ -55,12 +52,13 @@ class Workhorse:
 
     Args:
         url: The store, as ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; by default
-            the environment's ``WORKHORSE_DATABASE_URL``, else ``./.workhorse/jobs.db``.
+            the one that is configured (``WORKHORSE_DATABASE_URL``, ``workhorse.toml``, …), else
+            ``./.workhorse/jobs.db``.
         inline: Run each job where it is enqueued, without a worker: for tests and scripts.
     """
 
     def __init__(self, url: str | None = None, *, inline: bool = False) -> None:
-        self.url = url or os.environ.get("WORKHORSE_DATABASE_URL") or DEFAULT_DATABASE_URL
+        self.url = url or configured_url() or DEFAULT_DATABASE_URL
         self.inline = inline
         self._declared: dict[str, Defaults] = {}
         self._queues: dict[str, Defaults] = {}
@@ -98,11 +96,12 @@ class Workhorse:
         """Let go of the store; the next use opens it again. Idempotent."""
         with self._lock:
             pool, self._pool = self._pool, None
-            wake, self._wake = self._wake, None
-            store, self._store = self._store, None
             self._coalescers.clear()
         if pool is not None:
-            pool.shutdown()
+            pool.shutdown()  # what it is storing needs the store once more
+        with self._lock:
+            wake, self._wake = self._wake, None
+            store, self._store = self._store, None
         if wake is not None:
             wake.close()
         if store is not None:
@@ -110,19 +109,10 @@ class Workhorse:
 
     # ── kinds and queues ────────────────────────────────────────────────────────────────────
 
-    # The overloads overlap on purpose: the first that fits says most.
     @overload
-    def job(  # type: ignore[overload-overlap]
-        self, func: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
-    ) -> AsyncKind[P, R]: ...
+    def job(self, func: Callable[Concatenate[Context, P], R], /) -> Kind[P, R]: ...
     @overload
-    def job(self, func: Callable[Concatenate[Context, P], R], /) -> SyncKind[P, R]: ...
-    @overload
-    def job(  # type: ignore[overload-overlap]
-        self, func: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> AsyncKind[P, R]: ...
-    @overload
-    def job(self, func: Callable[P, R], /) -> SyncKind[P, R]: ...
+    def job(self, func: Callable[P, R], /) -> Kind[P, R]: ...
     @overload
     def job(
         self,
@@ -150,7 +140,8 @@ class Workhorse:
 
         Args:
             func: The handler: ``def`` or ``async def``. A first parameter annotated with
-                `Context` (or named ``ctx``, without annotation) is given the context.
+                `Context` (or named ``ctx``, without annotation) is given the context. Annotate
+                what it returns: mypy checks no call of one with a context that returns `Any`.
             name: The kind's name; by default the function's.
             queue: Where its jobs wait.
             priority: low, normal (the default), high, critical, or any integer.
@@ -162,11 +153,7 @@ class Workhorse:
         Raises `ConfigurationError` for a function that cannot be a handler and for a name
         that is taken, `InvalidJob` for an option that makes no sense.
         """
-        declared = Defaults(
-            as_retry(retry),
-            check_timeout(timeout),
-            None if priority is None else priority_number(priority),
-        )
+        declared = as_defaults(retry, timeout, priority)
 
         def register(function: Callable[..., Any]) -> Kind[..., Any]:
             spec = make_spec(function, name=name, run=run, queue=queue)
@@ -183,21 +170,15 @@ class Workhorse:
                 )
             self._declared[spec.name] = declared
             spec = self._resolved(spec)
-            kind: Kind[..., Any] = AsyncKind(self, spec) if spec.is_async else SyncKind(self, spec)
+            kind: Kind[..., Any] = Kind(self, spec)
             self._specs[spec.name] = spec
             self._kinds[spec.name] = kind
         return kind
 
     def _resolved(self, spec: KindSpec) -> KindSpec:
         """Return the kind with its own options, then its queue's, then the defaults."""
-        queue = self._queues.get(spec.queue, LAST_RESORT)
-        found = self._declared[spec.name].over(queue).over(LAST_RESORT)
-        return replace(
-            spec,
-            retry=found.retry or Retry(),
-            timeout=DEFAULT_TIMEOUT if isinstance(found.timeout, Unset) else found.timeout,
-            priority=found.priority or 0,
-        )
+        found = terms_of(self._declared[spec.name], self._queues.get(spec.queue))
+        return replace(spec, **found._asdict())
 
     def queue(
         self,
@@ -209,11 +190,7 @@ class Workhorse:
     ) -> None:
         """Say what holds for the jobs of a queue wherever their kind says nothing itself."""
         with self._lock:
-            self._queues[check_name("queue", name)] = Defaults(
-                as_retry(retry),
-                check_timeout(timeout),
-                None if priority is None else priority_number(priority),
-            )
+            self._queues[check_name("queue", name)] = as_defaults(retry, timeout, priority)
             self._templates.clear()
             for kind in self._kinds.values():
                 if kind.spec.queue == name:
@@ -325,12 +302,13 @@ class Workhorse:
 
     def _ring(self) -> None:
         """Wake the workers that sleep beside this store."""
-        wake = self._wake
-        if wake is None:
-            from workhorse.engine.wake import Wake  # noqa: PLC0415 - lazy
+        if self._wake is None:
+            with self._lock:
+                if self._wake is None:
+                    from workhorse.engine.wake import Wake  # noqa: PLC0415 - lazy
 
-            wake = self._wake = Wake(getattr(self.store, "run_dir", None))
-        wake.ring()
+                    self._wake = Wake(self.store.run_dir)
+        self._wake.ring()
 
     def _coalescer(self) -> Coalescer:
         """Return the coalescer of the running loop."""
@@ -342,7 +320,7 @@ class Workhorse:
             with self._lock:
                 if self._pool is None:
                     self._pool = ThreadPoolExecutor(1, thread_name_prefix="workhorse-enqueue")
-                found = self._coalescers[loop] = Coalescer(loop, self._pool, self._store_many)
+                found = self._coalescers[loop] = Coalescer(self._pool, self._store_many)
         return found
 
     def _store_many(self, jobs: Any) -> list[Enqueued]:
@@ -365,7 +343,8 @@ class Workhorse:
 
 
 def _with_args(job: NewJob, args: str) -> NewJob:
-    return type(job)(
+    """Return a job made from a template: what `dataclasses.replace` does, but faster."""
+    return NewJob(
         job.kind,
         args,
         job.queue,

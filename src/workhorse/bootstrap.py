@@ -27,19 +27,24 @@ def open_app(loaded: Loaded) -> Workhorse:
     from workhorse.app import Workhorse  # noqa: PLC0415
     from workhorse.engine.loading import load_app  # noqa: PLC0415
 
-    name = loaded.settings.app
-    if name is None:
-        raise ConfigurationError(
-            "No app is named.",
-            hint="Give --app module:attribute, set WORKHORSE_APP, or put app = "
-            '"module:attribute" into workhorse.toml (`workhorse init` writes one).',
-        )
+    name = app_name(loaded)
     offer_url(loaded)
     app = load_app(name)
     if not isinstance(app, Workhorse):
         raise ConfigurationError(f"{name!r} is a {type(app).__name__}, not a Workhorse app.")
     refuse_two_stores(loaded, app.url)
     return app
+
+
+def app_name(loaded: Loaded) -> str:
+    """Return the name of the app, ``module:attribute``. `ConfigurationError` when there is none."""
+    if loaded.settings.app is None:
+        raise ConfigurationError(
+            "No app is named.",
+            hint="Give --app module:attribute, set WORKHORSE_APP, or put app = "
+            '"module:attribute" into workhorse.toml (`workhorse init` writes one).',
+        )
+    return loaded.settings.app
 
 
 def offer_url(loaded: Loaded) -> None:
@@ -92,10 +97,8 @@ def worker_config(loaded: Loaded, *, burst: bool = False) -> WorkerConfig:
     from workhorse.engine.config import WorkerConfig  # noqa: PLC0415
 
     settings = loaded.settings
-    if settings.app is None:
-        open_app(loaded)
     return WorkerConfig(
-        app=settings.app or "",
+        app=app_name(loaded),
         queues=settings.queues,
         processes=settings.processes,
         concurrency=settings.concurrency,
@@ -141,8 +144,7 @@ def _same_store(one: str, other: str) -> bool:
 
 
 def _place(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    rest = rest.partition("?")[0]
-    if scheme != "sqlite":
-        return f"{scheme}://{rest}"
-    return os.path.realpath(rest.removeprefix("/"))
+    from workhorse.sources import sqlite_path  # noqa: PLC0415
+
+    path = sqlite_path(url)
+    return url.partition("?")[0] if path is None else os.path.realpath(path)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 
 class Order(NamedTuple):
@@ -80,7 +81,15 @@ class Prepared(Generic[P, R]):
         self.spec = spec
         self.options = options
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    # A kind of an `async def` function promises what is awaited, not the awaitable.
+
+    @overload
+    def enqueue(
+        self: Prepared[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[T]: ...
+    @overload
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    def enqueue(self, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store one job and return its handle; when this returns, the job is durable.
 
         Raises `InvalidJob` (naming every wrong argument) or `TooLarge` with nothing stored,
@@ -88,11 +97,23 @@ class Prepared(Generic[P, R]):
         """
         return self._app.send(self._order(args, kwargs))
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    @overload
+    async def aenqueue(
+        self: Prepared[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[T]: ...
+    @overload
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    async def aenqueue(self, *args: Any, **kwargs: Any) -> Handle[Any]:
         """`enqueue`, without blocking the running loop; calls at the same time share a commit."""
         return await self._app.asend(self._order(args, kwargs))
 
-    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
+    @overload
+    def bind(
+        self: Prepared[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> Bound[T]: ...
+    @overload
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]: ...
+    def bind(self, *args: Any, **kwargs: Any) -> Bound[Any]:
         """Check the arguments now and enqueue later, with others: see `Workhorse.enqueue_many`."""
         return Bound(self._order(args, kwargs))
 
@@ -142,11 +163,15 @@ class Prepared(Generic[P, R]):
 
 
 class Kind(Prepared[P, R]):
-    """A registered function. Calling it runs the function here and now, as if undecorated."""
+    """A registered function: calling it runs the function here and now, as if undecorated.
+
+    `R` is what such a call returns: for an ``async def`` function, a coroutine.
+    """
 
     def __init__(self, app: Sender, spec: KindSpec) -> None:
         super().__init__(app, spec)
-        update_wrapper(cast("Callable[..., R]", self), spec.func)
+        # Its name, docstring and annotations, but none of its attributes: they could be ours.
+        update_wrapper(cast("Callable[..., R]", self), spec.func, updated=())
 
     @property
     def name(self) -> str:
@@ -156,54 +181,24 @@ class Kind(Prepared[P, R]):
     def __repr__(self) -> str:
         return f"<Kind {self.spec.name}>"
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self.spec.takes_context and not (args and isinstance(args[0], Context)):
-            args = (_nowhere(self.spec), *args)
-        return self.spec.func(*args, **kwargs)
-
-
-class SyncKind(Kind[P, R]):
-    """A kind of a ``def`` function."""
-
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
     def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
         """Call the function itself, with or without a context."""
-        return self._call(args, kwargs)
-
-
-class AsyncKind(Kind[P, R]):
-    """A kind of an ``async def`` function."""
-
-    @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
-    @overload
-    def __call__(
-        self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, R]: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
-        """Call the function itself, with or without a context."""
-        return self._call(args, kwargs)
+        if self.spec.takes_context and not (args and isinstance(args[0], Context)):
+            args = (_nowhere(self.spec), *args)
+        return self.spec.func(*args, **kwargs)
 
 
 class JobDecorator(Protocol):
     """What ``app.job(…)`` with options returns."""
 
-    # The overloads overlap on purpose: the first that fits says most.
     @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, func: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
-    ) -> AsyncKind[P, R]: ...
+    def __call__(self, func: Callable[Concatenate[Context, P], R], /) -> Kind[P, R]: ...
     @overload
-    def __call__(self, func: Callable[Concatenate[Context, P], R], /) -> SyncKind[P, R]: ...
-    @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, func: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> AsyncKind[P, R]: ...
-    @overload
-    def __call__(self, func: Callable[P, R], /) -> SyncKind[P, R]: ...
+    def __call__(self, func: Callable[P, R], /) -> Kind[P, R]: ...
 
 
 def _nowhere(spec: KindSpec) -> Context:

@@ -24,10 +24,12 @@ Waiting = tuple[NewJob, "asyncio.Future[Enqueued]"]
 
 
 class Coalescer:
-    """Collects the jobs of one loop. To be used on that loop's thread only."""
+    """Collects the jobs of one loop. To be used on that loop's thread only.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, executor: Executor, store: Store) -> None:
-        self._loop = loop
+    It holds no reference to its loop, which can thus be forgotten with it.
+    """
+
+    def __init__(self, executor: Executor, store: Store) -> None:
         self._executor = executor
         self._store = store
         self._waiting: list[Waiting] = []
@@ -35,27 +37,29 @@ class Coalescer:
 
     async def enqueue(self, job: NewJob) -> Enqueued:
         """Store `job`, and return when it is durable; a bad neighbour does no harm."""
-        future: asyncio.Future[Enqueued] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Enqueued] = loop.create_future()
         self._waiting.append((job, future))
         if not self._busy:
             self._busy = True
-            self._loop.call_soon(self._flush)
+            loop.call_soon(self._flush)
         return await future
 
     def _flush(self) -> None:
-        batch = [item for item in self._waiting[:MAX_BATCH] if not item[1].done()]
-        del self._waiting[:MAX_BATCH]
+        wanted = [item for item in self._waiting if not item[1].done()]
+        batch, self._waiting = wanted[:MAX_BATCH], wanted[MAX_BATCH:]
         if not batch:
-            self._busy = bool(self._waiting)
-            if self._busy:
-                self._loop.call_soon(self._flush)
+            self._busy = False
             return
         jobs = [job for job, _ in batch]
+        loop = asyncio.get_running_loop()
         try:
-            work = self._loop.run_in_executor(self._executor, enqueue_each, self._store, jobs)
-        except RuntimeError as error:
+            work = loop.run_in_executor(self._executor, enqueue_each, self._store, jobs)
+        except RuntimeError:
             self._busy = False
-            _answer(batch, [error] * len(batch))
+            closed = Unavailable("The app was closed before this job was stored.")
+            _answer(batch + self._waiting, [closed] * len(wanted))
+            self._waiting = []
             return
         work.add_done_callback(lambda done: self._flushed(batch, done))
 

@@ -29,6 +29,8 @@ MESSAGE_LIMIT: Final = 8 * 1024
 """Longest error message kept, in bytes."""
 TRACEBACK_LIMIT: Final = 16 * 1024
 """Longest traceback kept, in bytes: cut in the middle."""
+NAME_LIMIT: Final = 256
+"""Longest name of a type kept, in bytes."""
 MAX_DEPTH: Final = 64
 """Deepest nesting of lists and objects."""
 MAX_DIGITS: Final = 1000
@@ -46,14 +48,16 @@ _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 def dump_json(value: Any, *, what: str, limit: int, known: bool = False) -> str:
     """Return plain JSON data (`what`, in words) as JSON text of at most `limit` bytes.
 
-    With `known`, the value is known to hold nothing but JSON's own types. Raises `InvalidJob` naming the place of what JSON cannot hold: NaN and infinities, NUL and lone
-    surrogates, keys that are not text, integers over 1,000 digits, depth over 64, cycles, and
-    values of other types; `TooLarge` with both sizes when the text is over `limit`.
+    Tuples become lists. Raises `InvalidJob` naming the place of what JSON cannot hold: NaN and
+    infinities, NUL and lone surrogates, keys that are not text, integers over 1,000 digits, depth
+    over 64, cycles, and values of other types; `TooLarge` with both sizes when the text is over
+    `limit`. With `known`, the caller has seen to it that there are no other types.
     """
     try:
         raw = to_json(value, inf_nan_mode="constants")
     except (ValueError, RecursionError, TypeError) as error:
-        refuse(value, what, error)
+        check_value(value, what)
+        raise not_json(what, error) from error
     if is_suspicious(raw) or not (known or is_faithful(value, raw)):
         check_value(value, what)
     return sized(raw, what=what, limit=limit)
@@ -75,7 +79,7 @@ def is_faithful(value: Any, raw: bytes) -> bool:
         return True
     try:
         return bool(from_json(raw) == value)
-    except (ValueError, RecursionError):
+    except Exception:  # noqa: BLE001 - a value's own __eq__ may raise anything
         return False
 
 
@@ -98,32 +102,20 @@ def depth(raw: bytes) -> int:
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
 
 
-def refuse(value: Any, what: str, error: Exception) -> NoReturn:
-    """Raise `InvalidJob` for a value that could not be encoded: with the place, when found."""
-    check_value(value, what)
-    refuse_typed(value, what, error)
-
-
-def refuse_typed(value: Any, what: str, error: Exception) -> NoReturn:
-    """Raise `InvalidJob` for typed data (models, dataclasses, …) that could not be encoded."""
-    try:
-        plain = to_jsonable_python(value, fallback=safe_text, bytes_mode="base64")
-    except Exception:  # noqa: BLE001 - the first error tells it
-        plain = None
-    check_value(plain, what)
+def not_json(what: str, error: Exception) -> InvalidJob:
+    """Return the error for something that could not be encoded, and why."""
     reason = safe_text(error).removeprefix("Error serializing to JSON: ")
-    raise InvalidJob(f"{what} cannot be JSON: {reason}") from error
+    return InvalidJob(f"{what} cannot be JSON: {reason}")
 
 
-def check_raw(raw: bytes, what: str) -> None:
-    """Raise `InvalidJob`, naming the place, for JSON text that holds what the store must not."""
-    if not is_suspicious(raw):
-        return
-    try:
-        value = from_json(raw)
-    except ValueError as error:
-        raise InvalidJob(f"{what} cannot be JSON: {safe_text(error)}") from None
-    check_value(value, what)
+def check_typed(values: Mapping[str, Any], what: str) -> None:
+    """Raise `InvalidJob`, naming the place, for typed data that holds what the store must not."""
+    for name, value in values.items():
+        try:
+            plain = to_jsonable_python(value, bytes_mode="base64")
+        except Exception as error:
+            raise not_json(f"{what}.{name}", error) from error
+        check_value(plain, f"{what}.{name}")
 
 
 def check_value(value: Any, path: str, *, level: int = 0) -> None:
@@ -160,9 +152,8 @@ def _check_text(text: str, path: str) -> None:
 
 
 def _refuse_type(value: Any, path: str) -> NoReturn:
-    name = type(value).__qualname__
     raise InvalidJob(
-        f"{path} is of type {name}, which is not plain JSON.",
+        f"{path} is of type {type_name(type(value))}, which is not plain JSON.",
         hint="Annotate the handler's parameter with its type, so that it can be decoded again.",
     )
 
@@ -229,14 +220,13 @@ def _second_try(value: Any, first: Exception) -> bytes:
     """Encode a result whose text could not be encoded, cleaned; or say why it cannot be."""
     try:
         plain = to_jsonable_python(
-            value, inf_nan_mode="constants", bytes_mode="base64", by_alias=True
+            clean_value(value), inf_nan_mode="constants", bytes_mode="base64", by_alias=True
         )
         return _cleaned(plain)
     except InvalidJob:
         raise
     except Exception:  # noqa: BLE001 - the same value, looked at once more
-        reason = safe_text(first).removeprefix("Error serializing to JSON: ")
-        raise InvalidJob(f"The result cannot be JSON: {reason}") from None
+        raise not_json("The result", first) from None
 
 
 def _cleaned(value: Any) -> bytes:
@@ -249,12 +239,12 @@ def _cleaned(value: Any) -> bytes:
 def clean_value(value: Any, level: int = 0) -> Any:
     """Return plain data with NUL and lone surrogates in its text replaced by U+FFFD."""
     if level > MAX_DEPTH:
-        raise InvalidJob(f"The result is nested deeper than {MAX_DEPTH} levels.")
+        raise InvalidJob(f"The result is nested deeper than {MAX_DEPTH} levels, or holds itself.")
     if isinstance(value, str):
         return _BAD_TEXT.sub("\ufffd", value)
     if isinstance(value, dict):
         return {
-            _BAD_TEXT.sub("\ufffd", str(key)): clean_value(item, level + 1)
+            clean_value(key, level) if isinstance(key, str) else key: clean_value(item, level + 1)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
@@ -290,8 +280,8 @@ def safe_text(value: object, limit: int = MESSAGE_LIMIT) -> str:
     """Return ``str(value)``, clean and cut; a value that cannot say it is named by its type."""
     try:
         return clean_text(str(value), limit)
-    except Exception:  # noqa: BLE001 - a value's own __str__ may raise anything
-        return f"<{type(value).__qualname__} without a readable text>"
+    except BaseException:  # noqa: BLE001 - a value's own __str__ may raise anything, even SystemExit
+        return f"<{type_name(type(value))} without a readable text>"
 
 
 def failure_from(error: BaseException) -> Failure:
@@ -300,17 +290,19 @@ def failure_from(error: BaseException) -> Failure:
     Local variables are not kept. Whatever the exception's own methods do, this returns.
     """
     return Failure(
-        type=clean_text(type_name(type(error)), 256),
+        type=type_name(type(error)),
         message=safe_text(error),
         traceback=_traceback(error),
     )
 
 
 def type_name(kind: type) -> str:
-    """Return the qualified name of a type, without the module for a builtin."""
-    module = getattr(kind, "__module__", None)
-    name = str(getattr(kind, "__qualname__", kind))
-    return name if module in (None, "builtins") else f"{module}.{name}"
+    """Return the qualified name of a type, clean and cut; without the module for a builtin."""
+    try:
+        module, name = kind.__module__, str(kind.__qualname__)
+        return clean_text(name if module == "builtins" else f"{module}.{name}", NAME_LIMIT)
+    except BaseException:  # noqa: BLE001 - a metaclass may raise anything
+        return "<a type without a readable name>"
 
 
 def _traceback(error: BaseException) -> str | None:
@@ -321,7 +313,7 @@ def _traceback(error: BaseException) -> str | None:
         for part in _chain(told):
             part.stack = traceback.StackSummary.from_list(list(_user_frames(part.stack)))
         return cut_middle(clean_text("".join(told.format()).rstrip()), TRACEBACK_LIMIT)
-    except Exception:  # noqa: BLE001 - hostile notes, sources or names must not hurt the settle
+    except BaseException:  # noqa: BLE001 - hostile notes, sources or names must not hurt the settle
         return None
 
 

@@ -24,10 +24,11 @@ class Facts:
 
 def explain(facts: Facts) -> str:
     """Return a few lines: where the job stands, why, and what became of each attempt."""
-    return "\n".join([*_standing(facts), *_history(facts)])
+    return "\n".join([*standing(facts), *_history(facts)])
 
 
-def _standing(facts: Facts) -> Iterator[str]:
+def standing(facts: Facts) -> Iterator[str]:
+    """Yield where the job stands and why, a sentence each."""
     job = facts.job
     name = f"Job {job.id} ({job.kind})"
     match job.state:

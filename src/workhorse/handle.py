@@ -183,17 +183,20 @@ class Handle(Generic[R_co]):
 
     def explain(self) -> str:
         """Say in words why the job is where it is, and what became of each attempt."""
-        store, job = self._home.store(), self._look()
-        stats = {queue.name: queue for queue in store.queues()}
-        found = {other: store.get(other) for other in job.waits_for}
-        facts = Facts(
-            job=job,
-            attempts=store.attempts(job.id),
-            queue=stats.get(job.queue) or QueueStats(job.queue),
-            workers=store.workers(),
-            waits_for={other: was.state if was else None for other, was in found.items()},
-        )
-        return explain(facts)
+        return explain(facts(self._home.store(), self._look()))
+
+
+def facts(store: ClientStore, job: Job) -> Facts:
+    """Return what `workhorse.explain` wants to know of a job and its surroundings."""
+    stats = {queue.name: queue for queue in store.queues()}
+    found = {other: store.get(other) for other in job.waits_for}
+    return Facts(
+        job=job,
+        attempts=store.attempts(job.id),
+        queue=stats.get(job.queue) or QueueStats(job.queue),
+        workers=store.workers(),
+        waits_for={other: was.state if was else None for other, was in found.items()},
+    )
 
 
 def _pauses(timeout: float | None) -> Iterator[float | None]:

@@ -3,8 +3,9 @@
 The job is stored, claimed and settled like any other, by a worker that lives as long as the job:
 the same edges, events, fences and limits. What is different: a failed attempt is tried again at
 once, without its backoff; a ``def`` handler cannot be ended by a time limit or a cancel (it sees
-``ctx.cancelled``); ``run="process"`` kinds run in this process too. A delayed or snoozed job
-stays scheduled: a worker, or nobody, runs it.
+``ctx.cancelled``), nor can an ``async def`` one that swallows its cancellation; ``run="process"``
+kinds run in this process too. A delayed or snoozed job stays scheduled, and one enqueued in the
+caller's own transaction stays available: a worker, or nobody, runs it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from workhorse.codec import failure_from
@@ -28,13 +28,12 @@ from workhorse.domain.errors import Unavailable
 from workhorse.domain.outcome import (
     AttemptOutcome,
     Cancelled,
-    Completed,
     Failed,
     Released,
     TimedOut,
 )
 from workhorse.domain.transitions import Verb, settle
-from workhorse.engine.invoke import call_async, context_for, outcome_of
+from workhorse.engine.invoke import call_async, call_sync
 from workhorse.engine.lease import lock_path
 from workhorse.engine.output import OutputBuffer
 from workhorse.store.protocol import NewWorker, Settled
@@ -49,8 +48,6 @@ LEASE: Final = 60.0
 RENEW: Final = 10.0
 LOOK: Final = 0.5
 """How often a running job's cancel request is looked for, in seconds."""
-GRACE: Final = 5.0
-"""How long an ``async def`` handler may take to end once it is told to, in seconds."""
 
 
 def run_inline(store: Store, kinds: Mapping[str, KindSpec], job_id: int) -> None:
@@ -85,7 +82,7 @@ def _worker(store: Store, kinds: Mapping[str, KindSpec]) -> Iterator[int]:
 @contextlib.contextmanager
 def _locked(store: Store, worker: int) -> Iterator[None]:
     """Hold the worker's file locked: others see at once when this process is gone."""
-    run_dir: Path | None = getattr(store, "run_dir", None)
+    run_dir = store.run_dir
     if run_dir is None:
         yield
         return
@@ -134,13 +131,7 @@ def _perform(
     emit = partial(output.emit, job.id, job.attempt)
     if kind.is_async:
         return _on_a_loop(_run_async(kind, job, emit, asked))
-    try:
-        args, kwargs = kind.load_args(job.args)
-        if kind.takes_context:
-            args = (context_for(job, emit, asked.is_set), *args)
-        return Completed(kind.dump_result(kind.func(*args, **kwargs)))
-    except Exception as error:  # noqa: BLE001 - whatever user code raises is an outcome
-        return outcome_of(error, kind)
+    return call_sync(kind, job, emit, asked.is_set, passing=(KeyboardInterrupt,))
 
 
 async def _run_async(
@@ -162,7 +153,7 @@ async def _run_async(
     if stop is not None:
         told.set()
         task.cancel()
-        await asyncio.wait({task}, timeout=GRACE)
+        await asyncio.wait({task})
         return stop
     try:
         return task.result()

@@ -22,7 +22,6 @@ from pydantic_core import (
     SchemaValidator,
     ValidationError,
     from_json,
-    to_json,
 )
 
 from workhorse import codec
@@ -45,9 +44,14 @@ class Parameter(NamedTuple):
     """One parameter of a handler, the context left out."""
 
     name: str
-    required: bool
+    default: Any
     positional: bool
     positional_only: bool
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is _MISSING
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,8 @@ class KindSpec:
             return None
 
     @cached_property
-    def _by_position(self) -> tuple[str, ...]:
-        return tuple(p.name for p in self.parameters if p.positional_only)
+    def _by_position(self) -> tuple[Parameter, ...]:
+        return tuple(p for p in self.parameters if p.positional_only)
 
     @cached_property
     def _positional(self) -> tuple[str, ...]:
@@ -147,13 +151,10 @@ class KindSpec:
         return values
 
     def _split(self, values: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Separate the arguments that can only be passed by position, up to the first gap."""
-        args = []
-        for name in self._by_position:
-            if name not in values:
-                break
-            args.append(values.pop(name))
-        return tuple(args), values
+        """Separate the arguments that can only be passed by position; a gap takes its default."""
+        given = [n for n, p in enumerate(self._by_position, 1) if p.name in values]
+        before = self._by_position[: max(given, default=0)]
+        return tuple(values.pop(p.name, p.default) for p in before), values
 
 
 class _Arguments:
@@ -170,10 +171,9 @@ class _Arguments:
         self._closed = all(is_closed(schema) for schema in schemas.values())
         if self.is_plain:
             self._validator = SchemaValidator(_object_schema(parameters, schemas))
-            self._to_json: Callable[[Any], bytes] = to_json
         else:
             fields = {p.name: (hints.get(p.name, Any), p.required) for p in parameters}
-            self._validator, self._to_json = _typed(kind, fields)
+            self._validator, self._serializer = _typed(kind, fields)
 
     def dump(self, values: dict[str, Any]) -> str:
         try:
@@ -210,19 +210,33 @@ class _Arguments:
         if self.is_plain:
             return codec.dump_json(values, what="args", limit=codec.ARGS_LIMIT, known=self._closed)
         try:
-            raw = self._to_json(values)
+            raw = self._serializer.to_json(values, **_FAITHFULLY)
         except (PydanticSerializationError, UnicodeError, RecursionError) as error:
-            codec.refuse_typed(values, "args", error)
-        codec.check_raw(raw, "args")
+            codec.check_typed(values, "args")
+            raise codec.not_json("args", error) from error
+        if codec.is_suspicious(raw):
+            codec.check_typed(values, "args")
         text = codec.sized(raw, what="args", limit=codec.ARGS_LIMIT)
         try:
             again = self._validator.validate_json(text)
         except ValidationError as error:
             raise self._wrong(error, "does not survive being encoded as JSON: ") from None
-        for name in self._plain:
-            if name in values and again[name] != values[name]:
-                codec.check_value(values[name], f"args.{name}")
+        if not _alike(again, values):
+            self._compare(again, values)
         return text
+
+    def _compare(self, again: dict[str, Any], values: dict[str, Any]) -> None:
+        """Refuse, by name, an argument that JSON gives back as another value."""
+        for name in self._plain:
+            if name in values:
+                codec.check_value(values[name], f"args.{name}")
+        was, now = (self._serializer.to_python(v, **_FAITHFULLY) for v in (values, again))
+        for name, value in was.items():
+            if not _alike(value, now[name]):
+                raise InvalidJob(
+                    f"{self.kind}: args.{name} would come back from JSON as another value.",
+                    hint="Pass plain data, or a type that encodes all it holds.",
+                )
 
     def _wrong(self, error: ValidationError, why: str = "") -> InvalidJob:
         """Name every argument that is wrong, in one line each."""
@@ -231,6 +245,24 @@ class _Arguments:
             place = _place(problem["loc"])
             lines.append(f"{place}: {why}{_told(problem['type'], problem['msg'])}")
         return InvalidJob(f"{self.kind}: " + "; ".join(codec.clean_text(x, 1024) for x in lines))
+
+
+_BY_IDENTITY: Final[Any] = object.__eq__
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values are equal, as far as their types can tell; a tuple may be a list."""
+    kind: Any = type(one)
+    try:
+        if one == other:
+            return True
+    except Exception:  # noqa: BLE001 - a value's own __eq__ may raise, or answer with an array
+        return kind is type(other)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
+    return kind is type(other) and kind.__eq__ is _BY_IDENTITY
 
 
 def _place(loc: Sequence[str | int]) -> str:
@@ -254,9 +286,6 @@ def make_spec(
     name: str | None = None,
     run: Run | None = None,
     queue: str = "default",
-    priority: int = 0,
-    retry: Retry | None = None,
-    timeout: float | None = DEFAULT_TIMEOUT,
 ) -> KindSpec:
     """Read a kind off a function. Raises `ConfigurationError` for one that cannot be a handler."""
     label = name or str(getattr(func, "__name__", ""))
@@ -275,18 +304,11 @@ def make_spec(
             f'{label}: an `async def` function cannot have run="thread".',
             hint='Use run="async" or run="process".',
         )
-    if timeout is not None and not 0 < timeout < float("inf"):
-        raise ConfigurationError(
-            f"{label}: timeout must be a number of seconds over 0, or None for no limit."
-        )
     return KindSpec(
         name=check_name("kind", label),
         func=func,
         run=run,
         queue=check_name("queue", queue),
-        priority=priority,
-        retry=retry or Retry(),
-        timeout=timeout,
         takes_context=takes_context,
         parameters=parameters,
         is_async=is_async,
@@ -321,8 +343,7 @@ def _read_signature(func: Callable[..., Any], label: str) -> tuple[bool, tuple[P
         if _is_context(p, func, by_name=False):
             raise ConfigurationError(f"{label}: the Context must be the first parameter.")
     return takes_context, tuple(
-        Parameter(p.name, p.default is _MISSING, p.kind is not _BY_NAME, p.kind is _BY_POSITION)
-        for p in rest
+        Parameter(p.name, p.default, p.kind is not _BY_NAME, p.kind is _BY_POSITION) for p in rest
     )
 
 
@@ -426,12 +447,13 @@ _CONFIG: Final[Any] = {
     "val_json_bytes": "base64",
     "allow_inf_nan": False,
 }
+_FAITHFULLY: Final[Any] = {"by_alias": True, "round_trip": True, "warnings": "error"}
 
 
 def _typed(
     kind: str, fields: Mapping[str, tuple[Any, bool]]
-) -> tuple[SchemaValidator, Callable[[Any], bytes]]:
-    """Build validator and encoder for parameters of any type pydantic knows."""
+) -> tuple[SchemaValidator, SchemaSerializer]:
+    """Build validator and serializer for parameters of any type pydantic knows."""
     from typing_extensions import TypedDict  # noqa: PLC0415 - loaded with pydantic, not before
 
     members = {
@@ -444,22 +466,22 @@ def _typed(
         return _adapter(shape)
     except Exception as error:
         raise ConfigurationError(
-            f"{kind}: its parameters cannot be checked: {codec.safe_text(error, 1024)}",
+            f"{kind}: its parameters cannot be checked: {_first_line(error)}",
             hint="Use types that pydantic can validate and encode.",
         ) from error
 
 
-def _adapter(hint: Any) -> tuple[SchemaValidator, Callable[[Any], bytes]]:
-    """Return validator and encoder of a type: pydantic is imported here, at first need."""
+def _adapter(hint: Any) -> tuple[SchemaValidator, SchemaSerializer]:
+    """Return validator and serializer of a type: pydantic is imported here, at first need."""
     from pydantic import TypeAdapter  # noqa: PLC0415 - plain kinds must not pay for it
 
     schema = TypeAdapter(hint).core_schema
-    serializer = SchemaSerializer(schema, _CONFIG)
+    return SchemaValidator(schema, _CONFIG), SchemaSerializer(schema, _CONFIG)
 
-    def encode(value: Any) -> bytes:
-        return serializer.to_json(value, by_alias=True, round_trip=True, warnings="error")
 
-    return SchemaValidator(schema, _CONFIG), encode
+def _first_line(error: Exception) -> str:
+    """Return what pydantic says, without its page to read on."""
+    return codec.safe_text(error, 1024).partition("\n")[0]
 
 
 __all__ = ["DEFAULT_TIMEOUT", "RUNS", "KindSpec", "Parameter", "Run", "make_spec", "plain_schema"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -12,11 +11,9 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 from workhorse.codec import clean_text
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import NewJob, check_name, priority_number
-from workhorse.domain.retry import Retry
+from workhorse.domain.retry import MAX_DELAY, Retry, check_budget
 from workhorse.kind import DEFAULT_TIMEOUT, KindSpec
 
-MAX_DELAY: Final = 100 * 365 * 86400.0
-"""Furthest a job can be put off, in seconds: a hundred years."""
 MAX_AFTER: Final = 1000
 """Most jobs one job can wait for."""
 MAX_UNIQUE: Final = 255
@@ -41,6 +38,14 @@ class HasId(Protocol):
         """The job's id."""
 
 
+class Terms(NamedTuple):
+    """What holds for a job that asks for nothing else."""
+
+    retry: Retry = Retry()
+    timeout: float | None = DEFAULT_TIMEOUT
+    priority: int = 0
+
+
 class Defaults(NamedTuple):
     """What a kind, or a queue, says of its jobs; None and UNSET where it says nothing."""
 
@@ -48,31 +53,32 @@ class Defaults(NamedTuple):
     timeout: float | Unset | None = UNSET
     priority: int | None = None
 
-    def over(self, other: Defaults) -> Defaults:
-        """Return this, with the gaps filled from `other`."""
-        return Defaults(
-            self.retry or other.retry,
-            other.timeout if self.timeout is UNSET else self.timeout,
-            other.priority if self.priority is None else self.priority,
+    def over(self, terms: Terms) -> Terms:
+        """Return `terms`, but for what this says."""
+        return Terms(
+            self.retry or terms.retry,
+            terms.timeout if isinstance(self.timeout, Unset) else self.timeout,
+            terms.priority if self.priority is None else self.priority,
         )
 
 
-LAST_RESORT: Final = Defaults(Retry(), DEFAULT_TIMEOUT, 0)
-"""What holds when neither the kind nor its queue says anything."""
+def as_defaults(
+    retry: Retry | int | None, timeout: float | Unset | None, priority: str | int | None
+) -> Defaults:
+    """Return what a kind or a queue was given; a number for `retry` is its budget of failures.
+
+    Raises `InvalidJob` for an option that makes no sense.
+    """
+    return Defaults(
+        Retry(max_attempts=retry) if isinstance(retry, int) else retry,
+        timeout if isinstance(timeout, Unset) else _timeout(timeout),
+        None if priority is None else priority_number(priority),
+    )
 
 
-def as_retry(retry: Retry | int | None) -> Retry | None:
-    """Return a retry policy; a number is its budget of failures."""
-    return Retry(max_attempts=retry) if isinstance(retry, int) else retry
-
-
-def check_timeout(timeout: float | Unset | None) -> float | Unset | None:
-    """Return a timeout in seconds that can be kept, None for no limit; or raise `InvalidJob`."""
-    if timeout is None or isinstance(timeout, Unset):
-        return timeout
-    if isinstance(timeout, bool) or not (math.isfinite(timeout) and 0 < timeout <= MAX_DELAY):
-        raise InvalidJob("timeout must be a number of seconds over 0, or None for no limit.")
-    return float(timeout)
+def terms_of(declared: Defaults, queue: Defaults | None) -> Terms:
+    """Return what holds: what the kind says itself, else its queue, else the defaults."""
+    return declared.over(Terms() if queue is None else queue.over(Terms()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +119,17 @@ def new_job(
 ) -> NewJob:
     """Return the job to store. Raises `InvalidJob` for options that make no sense.
 
-    `declared` is what the kind itself says; where it is silent, the queue's defaults hold.
+    `declared` is what the kind itself says; where it is silent, its queue's defaults hold.
     """
-    queue = spec.queue if options.queue is None else check_name("queue", options.queue)
-    defaults = declared.over(queues.get(queue, LAST_RESORT)).over(LAST_RESORT)
-    retry = defaults.retry or spec.retry
-    timeout = defaults.timeout if options.timeout is UNSET else check_timeout(options.timeout)
-    priority = defaults.priority or 0
-    if options.priority is not None:
-        priority = priority_number(options.priority)
     if options.delay is not None and options.run_at is not None:
         raise InvalidJob("Give delay or run_at, not both.")
+    queue = spec.queue if options.queue is None else check_name("queue", options.queue)
+    retry, timeout, priority = terms_of(declared, queues.get(queue))
+    if not isinstance(options.timeout, Unset):
+        timeout = _timeout(options.timeout)
+    if options.priority is not None:
+        priority = priority_number(options.priority)
+    budget = options.max_attempts
     return NewJob(
         kind=spec.name,
         args=args,
@@ -131,12 +137,23 @@ def new_job(
         priority=priority,
         delay=_seconds(options.delay),
         run_at=_instant(options.run_at),
-        timeout=None if isinstance(timeout, Unset) else timeout,
-        max_attempts=_budget(options.max_attempts, retry),
+        timeout=timeout,
+        max_attempts=retry.max_attempts if budget is None else check_budget(budget),
         backoff=retry.backoff,
         unique=_unique(options.unique),
         after=_after(options.after),
     )
+
+
+def _timeout(timeout: float | None) -> float | None:
+    """Return a timeout in seconds that can be kept, None for no limit."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise InvalidJob(f"timeout must be a number of seconds, not a {type(timeout).__name__}.")
+    if not 0 < timeout <= MAX_DELAY:
+        raise InvalidJob("timeout must be a number of seconds over 0, or None for no limit.")
+    return float(timeout)
 
 
 def _seconds(delay: float | timedelta | None) -> float:
@@ -146,7 +163,7 @@ def _seconds(delay: float | timedelta | None) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidJob(f"delay must be a number of seconds, not a {type(delay).__name__}.")
     if not 0 <= seconds <= MAX_DELAY:
-        raise InvalidJob(f"delay must be 0 to {MAX_DELAY:.0f} seconds, not {seconds:g}.")
+        raise InvalidJob(f"delay must be 0 to {MAX_DELAY:.0f} seconds.")
     return float(seconds)
 
 
@@ -164,18 +181,8 @@ def _instant(run_at: datetime | int | None) -> int | None:
     if isinstance(run_at, bool) or not isinstance(run_at, int):
         raise InvalidJob("run_at must be a datetime, or milliseconds since 1970 as an integer.")
     if not 0 <= run_at < 2**53:
-        raise InvalidJob(f"run_at={run_at} is out of range.")
+        raise InvalidJob("run_at is out of range: give milliseconds since 1970.")
     return run_at
-
-
-def _budget(max_attempts: int | None, retry: Retry) -> int:
-    if max_attempts is None:
-        return retry.max_attempts
-    if isinstance(max_attempts, bool) or not isinstance(max_attempts, int):
-        raise InvalidJob("max_attempts must be an integer.")
-    if not 1 <= max_attempts < 2**31:
-        raise InvalidJob(f"max_attempts must be 1 or more, not {max_attempts}.")
-    return max_attempts
 
 
 def _unique(key: Any) -> str | None:

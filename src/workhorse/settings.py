@@ -12,10 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from workhorse import sources
 from workhorse.domain.errors import ConfigurationError, WorkhorseError
@@ -48,7 +54,7 @@ def _app_name(value: str) -> str:
 
 def _store_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
-    if not re.match(r"(sqlite|postgres|postgresql)://", text):
+    if not re.match(r"(sqlite:///|postgres(ql)?://).", text):
         raise ValueError(
             "Input should be a URL such as sqlite:///jobs.db (in this folder) or "
             "sqlite:////var/lib/workhorse/jobs.db"
@@ -76,25 +82,10 @@ Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[Count | None, BeforeValidator(_none)]
 
 
-class _Places(PydanticBaseSettingsSource):
-    """The environment and the files, as one source."""
+class Settings(BaseModel):
+    """What Workhorse can be told. Made by `load`, which finds the values and words the errors."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Part of the base class's contract; all fields are found at once in `__call__`."""
-        del field
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """Return every value found, by setting."""
-        found = sources.find()
-        sources.unknown_variables(found, Settings.model_fields)
-        return {name: given.value for name, given in found.values.items()}
-
-
-class Settings(BaseSettings):
-    """What Workhorse can be told. Made by `load`, which words the errors."""
-
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     app: AppName | None = Field(
         default=None, description="The app: `module:attribute`, importable from the current folder."
@@ -141,7 +132,8 @@ class Settings(BaseSettings):
         description="Seconds before a dead child is started again; doubles while it goes on.",
     )
     crash_loop_restarts: Count = Field(
-        default=5, description="Restarts within `crash_loop_minutes` that make a worker unhealthy."
+        default=sources.CRASH_LOOP_RESTARTS,
+        description="Restarts within `crash_loop_minutes` that make a worker unhealthy.",
     )
     crash_loop_minutes: Annotated[float, Field(gt=0, le=1440)] = Field(
         default=5.0, description="The window in which restarts are counted, in minutes."
@@ -169,19 +161,6 @@ class Settings(BaseSettings):
     retention_max_mib: Limit = Field(
         default=None, description="MiB of finished jobs kept at most, or `none`."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Look where `workhorse.sources` looks: it keeps the origin of each value."""
-        del env_settings, dotenv_settings, file_secret_settings
-        return init_settings, _Places(settings_cls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Highest first: command-line flags, the environment (``WORKHORSE_*``), ``.env``,
 ``workhorse.toml``, ``[tool.workhorse]`` in ``pyproject.toml``; files are looked for in the
 current folder only. Each value keeps its origin, and each thing that cannot be used becomes a
-`Problem`: nothing here raises, so that every problem can be told at once.
+`Problem`: finding never raises, so that every problem can be told at once.
 
 `workhorse.settings` checks the values. This module knows no field but the secret ones.
 """
@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-from workhorse.domain.errors import Unavailable
+from workhorse.domain.errors import ConfigurationError, Unavailable
 
 PREFIX: Final = "WORKHORSE_"
 SECRETS: Final = ("database_url",)
 """Settings that are never printed whole and may be given as a file: ``WORKHORSE_…_FILE``."""
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///.workhorse/jobs.db"
+CRASH_LOOP_RESTARTS: Final = 5
 
 _INTERNAL: Final = (
     "WORKHORSE_WORKER_TREE",
@@ -110,17 +111,36 @@ def database_url(found: Found) -> str | None:
     return url if isinstance(url, str) and url else None
 
 
+def configured_url() -> str | None:
+    """Return the database URL that the environment or a file here names, if one does.
+
+    Raises `ConfigurationError` when none does and a place that might cannot be read: jobs put
+    into the default store instead would never be seen.
+    """
+    found = find()
+    url = database_url(found)
+    if url is None and found.problems:
+        problems = "\n".join(map(str, found.problems))
+        raise ConfigurationError(f"Where the jobs are kept cannot be told.\n{problems}")
+    return url
+
+
 def mask_url(url: str) -> str:
     """Return `url` without its password, fit to be printed."""
     url = re.sub(r"(://[^/?#@]*?):[^/?#]*@", r"\1:***@", url)
     return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", r"\1***", url)
 
 
+def sqlite_path(url: str) -> Path | None:
+    """Return the file that a SQLite URL names; None for any other store."""
+    scheme, _, rest = url.partition("://")
+    return Path(unquote(rest.partition("?")[0][1:])) if scheme == "sqlite" else None
+
+
 def refuse_missing(url: str) -> None:
     """Raise `Unavailable` when `url` is a SQLite file that is not there: looking makes none."""
-    scheme, _, rest = url.partition("://")
-    path = Path(unquote(rest.partition("?")[0][1:]))
-    if scheme == "sqlite" and _is_missing(path):
+    path = sqlite_path(url)
+    if path is not None and _is_missing(path):
         raise Unavailable(
             f"There is no store at {url} (folder {Path.cwd()}).",
             hint="A worker, an enqueue or `workhorse migrate` makes one.",

@@ -8,7 +8,7 @@ import click
 
 from workhorse.cli.output import Column, compact, print_rows
 from workhorse.cli.root import HelpfulGroup
-from workhorse.cli.shared import load_settings, output_option, place_options
+from workhorse.cli.shared import Place, output_option, place_options
 
 COLUMNS: Final = (
     Column("SETTING", lambda row: row["name"]),
@@ -26,11 +26,11 @@ def config() -> None:
 @config.command()
 @output_option
 @place_options
-def show(*, output: str, app: str | None, database_url: str | None) -> None:
+def show(*, output: str, place: Place) -> None:
     """List every setting with its value, where it came from, and what it means."""
     from workhorse.settings import Settings, shown
 
-    loaded = load_settings(app=app, database_url=database_url)
+    loaded = place.settings()
     rows = [
         {
             "name": name,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from workhorse.cli.output import clean, paint, print_rows
-from workhorse.cli.shared import output_option, place_options
-from workhorse.domain.errors import WorkhorseError
+from workhorse.cli.output import paint, print_rows
+from workhorse.cli.shared import Place, output_option, place_options
+from workhorse.domain.errors import Unavailable, WorkhorseError
+from workhorse.domain.job import State
+from workhorse.screen import clean
 
 if TYPE_CHECKING:
     from workhorse.settings import Loaded
@@ -32,36 +34,42 @@ class Finding(NamedTuple):
 @click.command()
 @output_option
 @place_options
-def doctor(*, output: str, app: str | None, database_url: str | None) -> int:
+def doctor(*, output: str, place: Place) -> int:
     """Look for what is wrong, and say what to do.
 
     Exit 0 when there is no error (warnings may be), else the code of the first error.
     """
-    findings = list(examine(app, database_url))
+    findings = list(examine(place))
     if output == "table":
         for finding in findings:
-            click.echo(f"{paint(finding.level):<5} {finding.about}: {clean_lines(finding.finding)}")
-            if finding.advice:
-                click.echo(f"      → {clean_lines(finding.advice)}")
+            _print(finding)
     else:
-        rows = [{"id": finding.about, **finding._asdict()} for finding in findings]
-        for row in rows:
-            del row["code"], row["about"]
+        rows = (
+            {"name": one.about, "level": one.level, "finding": one.finding, "advice": one.advice}
+            for one in findings
+        )
         print_rows(rows, output, ())
     return next((finding.code for finding in findings if finding.level == "error"), 0)
 
 
-def clean_lines(text: str) -> str:
+def _print(finding: Finding) -> None:
+    level = paint(f"{finding.level:<5}", like=finding.level)
+    click.echo(f"{level} {finding.about}: {_indented(finding.finding)}")
+    if finding.advice:
+        click.echo(f"      → {_indented(finding.advice)}")
+
+
+def _indented(text: str) -> str:
     """Return text fit for a terminal, later lines indented."""
-    return "\n      ".join(clean(line) for line in text.splitlines())
+    return "\n      ".join(map(clean, text.splitlines()))
 
 
-def examine(app: str | None, database_url: str | None) -> Iterator[Finding]:
+def examine(place: Place) -> Iterator[Finding]:
     """Yield findings, the most basic first; what rests on something broken is not looked at."""
     from workhorse import bootstrap, settings
 
     try:
-        loaded = settings.load({"app": app, "database_url": database_url})
+        loaded = settings.load(place._asdict())
     except WorkhorseError as error:
         yield _error("settings", error)
         return
@@ -73,9 +81,11 @@ def examine(app: str | None, database_url: str | None) -> Iterator[Finding]:
     yield from _app(loaded)
     try:
         store = bootstrap.open_store(loaded)
-    except WorkhorseError as error:
+    except Unavailable as error:
         yield _error("store", error)
         return
+    except WorkhorseError:
+        return  # the app does not say where the store is: that was told above
     try:
         yield from _store(store)
         yield from _workers(store, loaded.settings.crash_loop_restarts)
@@ -154,39 +164,23 @@ def _store(store: Store) -> Iterator[Finding]:
         "ok", "store", f"{health.url}, {health.version}, schema {health.schema}, {size:.1f} MiB."
     )
     for level, text in health.findings:
-        yield Finding(level, "store", text, code=4 if level == "error" else 1)
+        yield Finding(level, "store", text, code=Unavailable.exit_code)
 
 
-def _workers(store: Store, limit: int) -> Iterator[Finding]:
+def _workers(store: Store, crash_loop_restarts: int) -> Iterator[Finding]:
     from workhorse.cli.probe import worker_problems
 
-    for problem in worker_problems(store, limit):
+    for problem in worker_problems(store, crash_loop_restarts):
         yield Finding(
             "error", "workers", problem, "See its log; start a worker: it gives the jobs back."
         )
     workers = store.workers()
     yield Finding("ok", "workers", f"{len(workers)} at work.")
-    yield from _waiting_kinds(store, {kind for worker in workers for kind in worker.kinds})
-    served = {queue for worker in workers for queue in worker.queues}
-    for queue in store.queues():
-        waiting = sum(number for state, number in queue.counts.items() if state == "available")
-        if waiting and queue.paused:
-            yield Finding(
-                "warn",
-                "queues",
-                f"{queue.name} is paused with {waiting} jobs waiting.",
-                f"workhorse queues resume {queue.name}",
-            )
-        elif waiting and queue.name not in served:
-            yield Finding(
-                "warn",
-                "queues",
-                f"No worker takes from {queue.name}; {waiting} jobs wait.",
-                f"workhorse worker --queues {queue.name}",
-            )
+    yield from _kinds(store, {kind for worker in workers for kind in worker.kinds})
+    yield from _queues(store, {queue for worker in workers for queue in worker.queues})
 
 
-def _waiting_kinds(store: Store, known: set[Any]) -> Iterator[Finding]:
+def _kinds(store: Store, known: set[str]) -> Iterator[Finding]:
     from workhorse.sources import nearest
 
     for kind, waiting in store.kinds_waiting().items():
@@ -194,6 +188,29 @@ def _waiting_kinds(store: Store, known: set[Any]) -> Iterator[Finding]:
             yield Finding(
                 "warn",
                 "kinds",
-                f"{waiting} jobs of kind {kind!r} wait, and no worker knows it.",
+                f"{_jobs(waiting)} of kind {kind!r} and no worker knows it.",
                 f"Deploy a worker that has it, or cancel them.{nearest(kind, known)}",
             )
+
+
+def _queues(store: Store, served: set[str]) -> Iterator[Finding]:
+    for queue in store.queues():
+        waiting = queue.counts.get(State.AVAILABLE, 0)
+        if waiting and queue.paused:
+            yield Finding(
+                "warn",
+                "queues",
+                f"{_jobs(waiting)} in {queue.name}, which is paused.",
+                f"workhorse queues resume {queue.name}",
+            )
+        elif waiting and queue.name not in served:
+            yield Finding(
+                "warn",
+                "queues",
+                f"{_jobs(waiting)} in {queue.name} and no worker takes from it.",
+                f"workhorse worker --queues {queue.name}",
+            )
+
+
+def _jobs(waiting: int) -> str:
+    return "1 job waits" if waiting == 1 else f"{waiting} jobs wait"

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from workhorse.cli.output import paint, print_row
-from workhorse.cli.shared import fail_usage, output_option, place_options, the_app
-
-if TYPE_CHECKING:
-    from workhorse.domain.job import Job
+from workhorse.cli.shared import Place, fail_usage, output_option, place_options, read_stdin
 
 
 @click.command()
@@ -39,8 +37,7 @@ def enqueue(
     watching: bool,
     wait_timeout: float | None,
     output: str,
-    app: str | None,
-    database_url: str | None,
+    place: Place,
     **options: Any,
 ) -> int:
     """Put one job into its queue.
@@ -48,27 +45,30 @@ def enqueue(
     JSON is an object of the kind's arguments by name; `-` reads it from stdin, `@FILE` from a
     file. The job is on stable storage when the command ends.
     """
-    from workhorse.cli import watch
+    from workhorse.cli import follow, watch
+    from workhorse.cli.rows import job_row
 
     args = read_object(arguments)
     if options["priority"] is not None:
         options["priority"] = _number_or_name(options["priority"])
     given = {name: value for name, value in options.items() if value is not None}
-    with the_app(app, database_url) as opened:
-        handle = opened.enqueue_by_name(kind, args, **given)
+    with place.open_app() as app:
+        handle = app.enqueue_by_name(kind, args, **given)
         if watching:
-            return watch.watch(opened.store, handle.id, output, timeout=wait_timeout)
+            return watch.watch(app.store, handle.id, output, timeout=wait_timeout)
         if waiting:
-            job = watch.wait(opened.store, handle.id, timeout=wait_timeout)
+            job = follow.wait(app.store, handle.id, follow.Patience(wait_timeout))
             return watch.print_end(job, output)
-        return _print_queued(watch.existing(opened.store, handle.id), output)
+        row = job_row(follow.existing(app.store, handle.id)) | {"existing": handle.existing}
+        print_row(row, output, _lines)
+        return 0
 
 
 def read_object(text: str) -> dict[str, Any]:
     """Return the JSON object that `text` is, or names. Refuses anything else as wrong usage."""
     what = "The arguments"
     if text == "-":
-        text, what = click.get_text_stream("stdin").read(), "What was read from stdin"
+        text, what = read_stdin(), "What was read from stdin"
     elif text.startswith("@"):
         path = Path(text[1:])
         try:
@@ -101,12 +101,7 @@ def _number_or_name(text: str) -> int | str:
         return text
 
 
-def _print_queued(job: Job, output: str) -> int:
-    from workhorse.cli.rows import job_row
-
-    row = job_row(job)
-    if output == "table":
-        click.echo(f"Job {job.id} ({job.kind}) is {paint(row['state'])} in queue {job.queue!r}.")
-    else:
-        print_row(row, output, [])
-    return 0
+def _lines(row: Any) -> Iterator[str]:
+    already = " already" if row["existing"] else ""
+    name, state = f"Job {row['id']} ({row['kind']})", paint(row["state"])
+    yield f"{name} is{already} {state} in queue {row['queue']!r}."

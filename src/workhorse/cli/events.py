@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import click
 
-from workhorse.cli.output import compact
+from workhorse.cli.follow import pages
+from workhorse.cli.output import print_rows
 from workhorse.cli.root import HelpfulGroup
 from workhorse.cli.rows import event_row
-from workhorse.cli.shared import place_options, the_store
+from workhorse.cli.shared import Place, place_options
 
 
 @click.group(cls=HelpfulGroup)
@@ -19,26 +22,15 @@ def events() -> None:
 @click.option("--after", type=int, default=0, help="Only events after this one: its seq.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many.")
 @click.option("--job", "job_id", type=int, help="Only events of this job.")
-@click.option("--output", "with_output", is_flag=True, help="Also what jobs said: log, progress.")
+@click.option("--with-output", is_flag=True, help="Also what jobs said: log, progress.")
 @place_options
 def export(
-    *,
-    after: int,
-    limit: int | None,
-    job_id: int | None,
-    with_output: bool,
-    app: str | None,
-    database_url: str | None,
+    *, after: int, limit: int | None, job_id: int | None, with_output: bool, place: Place
 ) -> None:
     """Write events as JSON lines, oldest first.
 
     The seq of the last line is the cursor for the next export: --after SEQ.
     """
-    from itertools import islice
-
-    from workhorse.cli.record import pages
-
-    with the_store(app, database_url) as store:
+    with place.open_store() as store:
         found = pages(store, job_id=job_id, after=after, output=with_output)
-        for event in islice(found, limit):
-            click.echo(compact(event_row(event)))
+        print_rows(map(event_row, islice(found, limit)), "jsonl", ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from workhorse.cli.shared import place_options
+from workhorse.cli.shared import Place, place_options
 
 
 @click.command()
@@ -13,7 +13,7 @@ from workhorse.cli.shared import place_options
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
 @place_options
-def health(*, worker: bool, output: str, app: str | None, database_url: str | None) -> int:
+def health(*, worker: bool, output: str, place: Place) -> int:
     """Probe store and workers, for containers.
 
     Exit 0 healthy; 1 a worker's lease has run out or its children keep dying; 4 the store
@@ -21,4 +21,4 @@ def health(*, worker: bool, output: str, app: str | None, database_url: str | No
     """
     from workhorse.cli import probe
 
-    return probe.probe(probe.Options(app, database_url, worker, output))
+    return probe.probe(probe.Options(place.app, place.database_url, worker, output))

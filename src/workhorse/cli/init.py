@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import click
 
+from workhorse.cli.shared import fail_usage
+from workhorse.domain.errors import Conflict
+
 APP: Final = '''"""A Workhorse app: its jobs are the functions below."""
 
 from workhorse import Context, Workhorse
 
-app = Workhorse()  # jobs are kept where the settings say: by default in .workhorse/jobs.db
+app = Workhorse()  # the jobs are kept where workhorse.toml says
 
 
 @app.job()
@@ -30,6 +35,7 @@ if __name__ == "__main__":
 TOML: Final = """# Settings of Workhorse. Flags and WORKHORSE_* variables win over this file;
 # `workhorse config show` lists them all.
 app = "app:app"
+database_url = "sqlite:///.workhorse/jobs.db"
 """
 
 IGNORE: Final = "*\n"
@@ -40,30 +46,28 @@ IGNORE: Final = "*\n"
     "folder", default=".", type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]"
 )
 def init(folder: Path) -> None:
-    """Write app.py with a first job, and workhorse.toml, into FOLDER (default: here).
+    """Write a small app and its settings here.
 
-    Nothing that is there is overwritten.
+    They are app.py, with a first job, and workhorse.toml, in FOLDER. Nothing that is there is
+    overwritten.
     """
-    from workhorse.domain.errors import Conflict
-
-    files = {
-        folder / "app.py": APP,
-        folder / "workhorse.toml": TOML,
-    }
+    files = {folder / "app.py": APP, folder / "workhorse.toml": TOML}
     present = [str(path) for path in files if path.exists()]
     if present:
-        raise Conflict(
-            f"{' and '.join(present)} would be overwritten.", hint="Nothing was written."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+        raise Conflict(f"{' and '.join(present)} would be overwritten; nothing was written.")
+    try:
+        _write(files | {folder / ".workhorse" / ".gitignore": IGNORE})
+    except OSError as error:
+        fail_usage(f"Cannot write {error.filename}: {error.strerror}.")
+    click.echo(f"Wrote {' and '.join(map(str, files))}. Now run:")
+    if folder != Path():
+        click.echo(f"  cd {shlex.quote(str(folder))}")
+    click.echo("  workhorse worker")
+    click.echo("and beside it:")
+    click.echo("""  workhorse enqueue hello '{"name": "you"}' --watch""")
+
+
+def _write(files: Mapping[Path, str]) -> None:
     for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    hidden = folder / ".workhorse" / ".gitignore"
-    hidden.parent.mkdir(exist_ok=True)
-    hidden.write_text(IGNORE, encoding="utf-8")
-    click.echo(
-        f"Wrote {' and '.join(map(str, files))}. Now run:\n"
-        "  workhorse worker\n"
-        "and beside it:\n"
-        """  workhorse enqueue hello '{"name": "you"}' --watch"""
-    )

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from workhorse.cli.output import Column, compact, print_row, print_rows
-from workhorse.cli.pick import filter_options, make_filter
+from workhorse.cli.follow import Patience, existing
+from workhorse.cli.follow import wait as wait_for
+from workhorse.cli.output import Column, compact, pairs, print_row, print_rows
+from workhorse.cli.pick import filter_options, read_ids
 from workhorse.cli.rows import attempt_row, job_row, short_duration, short_instant
-from workhorse.cli.shared import (
-    output_option,
-    place_options,
-    read_ids,
-    say,
-    the_store,
-)
+from workhorse.cli.shared import Place, output_option, place_options, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from workhorse.store.protocol import Store
+    from workhorse.store.protocol import JobFilter, Store
 
 
 def _tries(row: Any) -> str:
@@ -46,7 +41,7 @@ def note(row: Any) -> str | None:
 
 COLUMNS: Final = (
     Column("ID", lambda row: row["id"], right=True),
-    Column("STATE", lambda row: row["state"]),
+    Column("STATE", lambda row: row["state"], state=True),
     Column("KIND", lambda row: row["kind"]),
     Column("QUEUE", lambda row: row["queue"]),
     Column("PRIO", lambda row: row["priority"], right=True),
@@ -64,41 +59,33 @@ COLUMNS: Final = (
 @click.option("--before", type=int, help="Only jobs older than this id: the next page.")
 @output_option
 @place_options
-def list_(
-    *,
-    states: tuple[str, ...],
-    queues: tuple[str, ...],
-    kinds: tuple[str, ...],
-    worker: int | None,
-    limit: int,
-    before: int | None,
-    output: str,
-    app: str | None,
-    database_url: str | None,
-) -> None:
+def list_(*, where: JobFilter, limit: int, before: int | None, output: str, place: Place) -> None:
     """List jobs, newest first."""
-    with the_store(app, database_url) as store:
-        where = make_filter(states, queues, kinds, worker)
-        rows = [job_row(job) for job in store.list_jobs(where, limit=limit, before=before)]
-        print_rows(rows, output, COLUMNS)
+    with place.open_store() as store:
+        rows = [job_row(job) for job in store.list_jobs(where, limit=limit + 1, before=before)]
+        print_rows(rows[:limit], output, COLUMNS)
         if not rows:
-            _hint_at_names(store, queues, kinds)
-        elif len(rows) == limit:
-            say(f"There may be more: --before {rows[-1]['id']}")
+            _hint_at_names(store, where)
+        elif len(rows) > limit:
+            say(f"There are more: --before {rows[limit - 1]['id']}")
 
 
 @click.command()
 @click.argument("job_id", type=int, metavar="ID")
 @output_option
 @place_options
-def show(*, job_id: int, output: str, app: str | None, database_url: str | None) -> None:
-    """Show one job with its attempts."""
-    from workhorse.cli.watch import existing
+def show(*, job_id: int, output: str, place: Place) -> None:
+    """Show one job: its attempts, and why it is where it is."""
+    from workhorse.explain import standing
+    from workhorse.handle import facts
 
-    with the_store(app, database_url) as store:
-        row = job_row(existing(store, job_id))
+    with place.open_store() as store:
+        job = existing(store, job_id)
+        row = job_row(job)
         row["attempts"] = [attempt_row(attempt) for attempt in store.attempts(job_id)]
-    print_row(row, output, _lines(row))
+        unfinished = not job.is_finished
+        row["why"] = "\n".join(standing(facts(store, job))) if unfinished else None
+    print_row(row, output, lambda row: pairs(_lines(row)))
 
 
 @click.command()
@@ -106,13 +93,11 @@ def show(*, job_id: int, output: str, app: str | None, database_url: str | None)
 @click.option("--timeout", type=float, help="Give up after this many seconds: exit 7.")
 @output_option
 @place_options
-def watch(
-    *, job_id: int, timeout: float | None, output: str, app: str | None, database_url: str | None
-) -> int:
+def watch(*, job_id: int, timeout: float | None, output: str, place: Place) -> int:
     """Follow one job live until it ends, then show its result."""
     from workhorse.cli.watch import watch as watch_job
 
-    with the_store(app, database_url) as store:
+    with place.open_store() as store:
         return watch_job(store, job_id, output, timeout=timeout)
 
 
@@ -121,26 +106,12 @@ def watch(
 @click.option("--timeout", type=float, help="Give up after this many seconds: exit 7.")
 @output_option
 @place_options
-def wait(
-    *,
-    ids: tuple[str, ...],
-    timeout: float | None,
-    output: str,
-    app: str | None,
-    database_url: str | None,
-) -> int:
+def wait(*, ids: tuple[str, ...], timeout: float | None, output: str, place: Place) -> int:
     """Wait until all these jobs have ended. Exit 1 when one of them did not succeed."""
-    import time
-
-    from workhorse.cli.watch import wait as wait_for
-
-    numbers = read_ids(ids)
-    deadline = None if timeout is None else time.monotonic() + timeout
-    rows = []
-    with the_store(app, database_url) as store:
-        for number in numbers:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0)
-            rows.append(job_row(wait_for(store, number, timeout=left)))
+    patience = Patience(timeout)
+    with place.open_store() as store:
+        jobs = [existing(store, number) for number in read_ids(ids)]
+        rows = [job_row(wait_for(store, job.id, patience)) for job in jobs]
     print_rows(rows, output, COLUMNS)
     return 0 if all(row["state"] == "succeeded" for row in rows) else 1
 
@@ -148,73 +119,60 @@ def wait(
 @click.command()
 @click.argument("job_id", type=int, metavar="ID")
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the job ends.")
-@click.option("--all", "everything", is_flag=True, help="The edges of its life as well.")
+@click.option("--all", "everything", is_flag=True, help="Its whole record.")
 @click.option("--after", type=int, default=0, help="Only events after this one (its seq).")
 @output_option
 @place_options
 def logs(
-    *,
-    job_id: int,
-    following: bool,
-    everything: bool,
-    after: int,
-    output: str,
-    app: str | None,
-    database_url: str | None,
+    *, job_id: int, following: bool, everything: bool, after: int, output: str, place: Place
 ) -> None:
-    """Print what a job said: its log lines, and with --all its whole record."""
+    """Print what a job said.
+
+    That is its log lines; with --all its progress and the edges of its life as well.
+    """
     from workhorse.cli.record import print_record
 
-    with the_store(app, database_url) as store:
+    with place.open_store() as store:
         print_record(store, job_id, output, following=following, everything=everything, after=after)
 
 
-def _hint_at_names(store: Store, queues: Sequence[str], kinds: Sequence[str]) -> None:
-    """Say which queue or kind was probably meant by one that has no jobs."""
+def _hint_at_names(store: Store, where: JobFilter) -> None:
+    """Say which queue or kind was probably meant by one that nothing is known of."""
     from workhorse.sources import nearest
 
-    known = [queue.name for queue in store.queues()]
-    for name in queues:
-        if name not in known:
-            say(f"No job is in a queue {name!r}.{nearest(name, known)}")
-    if kinds:
-        ran = {kind for worker in store.workers() for kind in worker.kinds}
-        ran.update(store.kinds_waiting())
-        for name in kinds:
-            if ran and name not in ran:
-                say(f"No worker knows a kind {name!r}.{nearest(name, ran)}")
+    workers = store.workers()
+    queues = {queue.name for queue in store.queues()}
+    kinds = {kind for worker in workers for kind in worker.kinds} | set(store.kinds_waiting())
+    for what, asked, known in (("queue", where.queues, queues), ("kind", where.kinds, kinds)):
+        for name in asked:
+            if known and name not in known:
+                say(f"Nothing uses a {what} {name!r}.{nearest(name, known)}")
 
 
-def _lines(row: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return what `jobs show` prints for people."""
-    progress = None if row["progress"] is None else f"{row['progress']}% {row['message'] or ''}"
-    lines = [
-        ("id", row["id"]),
-        ("kind", row["kind"]),
-        ("queue", row["queue"]),
-        ("state", row["state"]),
-        ("outcome", row["outcome"]),
-        ("priority", row["priority"]),
-        ("args", compact(row["args"])),
-        ("result", None if row["result"] is None else compact(row["result"])),
-        ("progress", progress),
-        ("attempt", f"{row['attempt']}, {row['failures']} of {row['max_attempts']} failures used"),
-        ("timeout", None if row["timeout"] is None else short_duration(row["timeout"])),
-        ("unique", row["unique"]),
-        ("waits for", ", ".join(map(str, row["waits_for"])) or None),
-        ("enqueued", row["enqueued_at"]),
-        ("due", row["run_at"] if row["state"] == "scheduled" else None),
-        ("started", row["started_at"]),
-        ("finished", row["finished_at"]),
-        ("took", short_duration(row["duration"])),
-        ("note", "a cancel was requested" if row["cancel_requested"] else None),
-    ]
+def _lines(row: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what `jobs show` prints for people."""
+    yield "id", row["id"]
+    yield "kind", row["kind"]
+    yield "queue", row["queue"]
+    yield "state", row["state"]
+    yield "why", row["why"]
+    yield "outcome", row["outcome"]
+    yield "priority", row["priority"]
+    yield "args", compact(row["args"])
+    yield "result", None if row["result"] is None else compact(row["result"])
+    if row["progress"] is not None:
+        yield "progress", f"{row['progress']}% {row['message'] or ''}"
+    yield "budget", f"{row['failures']} of {row['max_attempts']} failures used"
+    yield "timeout", short_duration(row["timeout"])
+    yield "unique", row["unique"]
+    yield "enqueued", row["enqueued_at"]
+    yield "started", row["started_at"]
+    yield "finished", row["finished_at"]
+    yield "took", short_duration(row["duration"])
     for attempt in row["attempts"]:
         took, error = short_duration(attempt["duration"]), attempt["error"]
-        text = f"{attempt['outcome']} after {took}, worker {attempt['worker']}"
-        if error:
-            text += f"\n{error.get('type')}: {error.get('message')}"
-        lines.append((f"attempt {attempt['attempt']}", text))
+        why = f"\n{error.get('type')}: {error.get('message')}" if error else ""
+        ended = f"{attempt['outcome']} after {took}, worker {attempt['worker']}"
+        yield f"attempt {attempt['attempt']}", ended + why
     if row["error"]:
-        lines.append(("traceback", row["error"].get("traceback")))
-    return lines
+        yield "traceback", row["error"].get("traceback")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import click
 
-from workhorse.cli.shared import place_options, the_store
+from workhorse.cli.shared import Place, place_options
 
 
 @click.command()
 @click.option("--sql", is_flag=True, help="Print the statements instead of running them.")
 @place_options
-def migrate(*, sql: bool, app: str | None, database_url: str | None) -> None:
+def migrate(*, sql: bool, place: Place) -> None:
     """Bring the store's schema up to date. Running it again changes nothing."""
     if sql:
         click.echo(_statements(), nl=False)
         return
-    with the_store(app, database_url, create=True) as store:
+    with place.open_store(create=True) as store:
         applied = store.migrate()
         version = store.health().schema
     for name in applied:

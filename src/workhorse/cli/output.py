@@ -7,25 +7,20 @@ so control characters never reach a terminal: they are shown as escapes.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import click
 
 from workhorse.logs import wants_colour
+from workhorse.screen import STATE_COLOURS, clean, cut, escaped, width
 
 Row = Mapping[str, Any]
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_STATE_COLOURS: Final = {
-    "running": "cyan",
-    "succeeded": "green",
-    "failed": "red",
-    "cancelled": "yellow",
+_COLOURS: Final = {
+    **STATE_COLOURS,
     "error": "red",
     "warn": "yellow",
     "ok": "green",
@@ -36,80 +31,85 @@ _STATE_COLOURS: Final = {
 
 
 class Column(NamedTuple):
-    """One column of a table: its title, its text, and whether it is a number."""
+    """One column of a table: its title, its text, and what its cells are."""
 
     title: str
     text: Callable[[Row], Any]
     right: bool = False
+    """A number: aligned to the right."""
+    state: bool = False
+    """A state: in its colour."""
 
 
-def print_rows(rows: Sequence[Row], output: str, columns: Sequence[Column]) -> None:
-    """Print many rows. JSON is one array; an empty table prints nothing but its head."""
+def print_rows(rows: Iterable[Row], output: str, columns: Sequence[Column]) -> None:
+    """Print many rows. JSON is one array, an empty table its head; lines come one by one."""
     if output == "json":
         click.echo(_json(list(rows), indent=2))
     elif output == "table":
-        print_table(rows, columns)
+        print_table(list(rows), columns)
     else:
         for row in rows:
-            click.echo(_id(row) if output == "ids" else _json(row))
+            print_line(row, output)
 
 
-def print_row(row: Row, output: str, lines: Sequence[tuple[str, Any]]) -> None:
-    """Print one row. As a table it is `lines`, a label and a value each; None is left out."""
+def print_row(row: Row, output: str, text: Callable[[Row], Iterable[str]]) -> None:
+    """Print one row; as a table it is the lines of `text`."""
     if output == "json":
         click.echo(_json(row, indent=2))
     elif output == "table":
-        print_lines(lines)
+        for line in text(row):
+            click.echo(line)
     else:
-        click.echo(_id(row) if output == "ids" else _json(row))
+        print_line(row, output)
 
 
-def print_lines(lines: Sequence[tuple[str, Any]]) -> None:
-    """Print labels and values, one pair a line; several lines of a value are indented."""
+def print_line(row: Row, output: str) -> None:
+    """Print a row as one line: its id, or the whole as JSON."""
+    click.echo(_id(row) if output == "ids" else compact(row))
+
+
+def pairs(lines: Iterable[tuple[str, Any]]) -> Iterable[str]:
+    """Yield labels and values, aligned; later lines of a value are indented. None is left out."""
     shown = [(label, value) for label, value in lines if value is not None]
-    width = max((len(label) for label, _ in shown), default=0)
+    room = max((len(label) for label, _ in shown), default=0)
     for label, value in shown:
         first, *more = [clean(part) for part in str(value).splitlines()] or [""]
-        click.echo(f"{label:<{width}}  {paint(first)}")
+        yield f"{label:<{room}}  {paint(first) if label == 'state' else first}".rstrip()
         for line in more:
-            click.echo(f"{'':<{width}}  {line}")
+            yield f"{'':<{room}}  {line}".rstrip()
 
 
 def print_table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
     """Print rows under their titles; the last column is cut to the terminal's width."""
     cells = [[_cell(column.text(row)) for column in columns] for row in rows]
     widths = [
-        max([len(column.title), *(_width(line[i]) for line in cells)])
+        max([len(column.title), *(width(line[i]) for line in cells)])
         for i, column in enumerate(columns)
     ]
     if sys.stdout.isatty():
         room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
         widths[-1] = max(min(widths[-1], room), len(columns[-1].title))
-    click.echo(_line([column.title for column in columns], widths, columns, head=True))
+    head = _line([column.title for column in columns], widths, columns, styled=False)
+    click.echo(click.style(head, bold=True) if wants_colour(sys.stdout) else head)
     for line in cells:
         click.echo(_line(line, widths, columns))
 
 
-def clean(text: str) -> str:
-    """Return `text` with control characters as escapes, so that it cannot drive a terminal."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
 def paint(text: str, *, like: str | None = None) -> str:
     """Colour `text` as the state it names (or as `like`), on a terminal that wants colour."""
-    colour = _STATE_COLOURS.get(like or text)
+    colour = _COLOURS.get(like or text)
     if colour is None or not wants_colour(sys.stdout):
         return text
     return click.style(text, fg=colour)
 
 
 def compact(value: Any) -> str:
-    """Return plain JSON data as one short line of JSON."""
+    """Return plain JSON data as one line of JSON, fit for a terminal."""
     return _json(value)
 
 
 def _json(value: Any, *, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return escaped(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def _id(row: Row) -> str:
@@ -121,31 +121,12 @@ def _cell(value: Any) -> str:
 
 
 def _line(
-    cells: Sequence[str], widths: Sequence[int], columns: Sequence[Column], *, head: bool = False
+    cells: Sequence[str], widths: Sequence[int], columns: Sequence[Column], *, styled: bool = True
 ) -> str:
     parts = []
-    for cell, width, column in zip(cells, widths, columns, strict=True):
-        text = _cut(cell, width)
-        space = " " * (width - _width(text))
-        shown = text if head else paint(text)
+    for cell, room, column in zip(cells, widths, columns, strict=True):
+        text = cut(cell, room)
+        space = " " * (room - width(text))
+        shown = paint(text) if styled and column.state else text
         parts.append(space + shown if column.right else shown + space)
-    line = "  ".join(parts).rstrip()
-    return click.style(line, bold=True) if head and wants_colour(sys.stdout) else line
-
-
-def _cut(text: str, width: int) -> str:
-    if _width(text) <= width:
-        return text
-    while text and _width(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
-
-
-def _width(text: str) -> int:
-    """Return how many columns of a terminal `text` takes."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )
+    return "  ".join(parts).rstrip()

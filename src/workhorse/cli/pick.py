@@ -1,42 +1,75 @@
-"""Picking jobs by state, queue, kind and worker."""
+"""Picking jobs: by state, queue, kind and worker, or by id."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from workhorse.cli.shared import STATES
+from workhorse.cli.shared import fail_usage, read_stdin, with_options
+from workhorse.domain.job import State
+from workhorse.store.protocol import JobFilter
 
 if TYPE_CHECKING:
-    from workhorse.store.protocol import JobFilter
+    from workhorse.domain.job import Job
+    from workhorse.store.protocol import Store
+
+PAGE: Final = 1000
+LARGEST_ID: Final = 2**63 - 1
 
 
-def filter_options(command: Any) -> Any:
-    """Add ``--state``, ``--queue``, ``--kind`` and ``--worker``; each may be repeated."""
-    for option in (
-        click.option("--worker", type=int, help="Only jobs of this worker."),
-        click.option("--kind", "kinds", multiple=True, help="Only jobs of this kind."),
-        click.option("--queue", "queues", multiple=True, help="Only jobs of this queue."),
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add options that filter jobs and may be repeated; they reach the command as one `where`."""
+
+    @wraps(command)
+    def filtered(
+        *,
+        states: tuple[str, ...],
+        queues: tuple[str, ...],
+        kinds: tuple[str, ...],
+        worker: int | None,
+        **rest: Any,
+    ) -> Any:
+        where = JobFilter(
+            states=tuple(map(State, states)), queues=queues, kinds=kinds, worker=worker
+        )
+        return command(where=where, **rest)
+
+    return with_options(
+        filtered,
         click.option(
-            "--state", "states", multiple=True, type=click.Choice(STATES), help="Only this state."
+            "--state",
+            "states",
+            multiple=True,
+            type=click.Choice([state.value for state in State]),
+            help="Only jobs in this state.",
         ),
-    ):
-        command = option(command)
-    return command
-
-
-def make_filter(
-    states: Sequence[str], queues: Sequence[str], kinds: Sequence[str], worker: int | None
-) -> JobFilter:
-    """Return the store's filter for the options of `filter_options`."""
-    from workhorse.domain.job import State
-    from workhorse.store.protocol import JobFilter
-
-    return JobFilter(
-        states=tuple(State(state) for state in states),
-        queues=tuple(queues),
-        kinds=tuple(kinds),
-        worker=worker,
+        click.option("--queue", "queues", multiple=True, help="Only jobs of this queue."),
+        click.option("--kind", "kinds", multiple=True, help="Only jobs of this kind."),
+        click.option("--worker", type=int, help="Only jobs of this worker, by its id."),
     )
+
+
+def matching(store: Store, where: JobFilter) -> Iterator[Job]:
+    """Yield every job that fits, newest first."""
+    before: int | None = None
+    while page := store.list_jobs(where, limit=PAGE, before=before):
+        yield from page
+        before = page[-1].id
+
+
+def read_ids(given: Sequence[str]) -> list[int]:
+    """Return job ids from arguments; ``-`` stands for ids on stdin, separated by white space."""
+    words: list[str] = []
+    for word in given:
+        words += read_stdin().split() if word == "-" else [word]
+    return list(dict.fromkeys(map(_id, words)))
+
+
+def _id(word: str) -> int:
+    digits = word.isascii() and word.isdecimal() and len(word) <= len(str(LARGEST_ID))
+    if not digits or int(word) > LARGEST_ID:
+        fail_usage(f"{word[:40]!r} is not a job id.")
+    return int(word)

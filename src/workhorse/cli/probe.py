@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from workhorse.store.protocol import Store
 
 UNHEALTHY: Final = 1
-CRASH_LOOP_RESTARTS: Final = 5
-"""The default of the setting, here to spare loading it; a test keeps the two alike."""
 
 
 class Options(NamedTuple):
@@ -107,7 +105,7 @@ def _settings(options: Options) -> tuple[str, int]:
     from workhorse import sources
 
     found = sources.find({"app": options.app, "database_url": options.database_url})
-    limit = found.get("crash_loop_restarts") or CRASH_LOOP_RESTARTS
+    limit = found.get("crash_loop_restarts") or sources.CRASH_LOOP_RESTARTS
     url = sources.database_url(found)
     if url is None and found.get("app") is None:
         url = sources.DEFAULT_DATABASE_URL

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 import click
 
+from workhorse import __version__
 from workhorse.cli import menu
 from workhorse.sources import nearest
 
 
 class HelpfulGroup(click.Group):
-    """A group that names the nearest command when there is no such one."""
+    """A group that names its commands when none is given, and the nearest to one it lacks."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say what there is when nothing is asked for."""
+        if not args:
+            raise click.UsageError(f"Say which: {', '.join(self.list_commands(ctx))}.", ctx)
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -52,9 +60,7 @@ class Menu(HelpfulGroup):
 def _show_version(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     del param
     if value:
-        from importlib.metadata import version
-
-        click.echo(f"workhorse {version('workhorse')}")
+        click.echo(f"workhorse {__version__}")
         ctx.exit()
 
 
@@ -64,6 +70,4 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: Any) -> Non
 def root(*, debug: bool) -> None:
     """A durable job queue with a supervised worker, from one SQLite file."""
     if debug:
-        import os
-
         os.environ["WORKHORSE_DEBUG"] = "1"

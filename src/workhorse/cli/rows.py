@@ -7,9 +7,10 @@ UTC, with milliseconds; durations are seconds.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+
+from workhorse.domain.job import UNFINISHED
 
 if TYPE_CHECKING:
     from workhorse.domain.events import Event
@@ -93,14 +94,13 @@ def event_row(event: Event) -> Json:
     }
 
 
-def queue_row(queue: QueueStats, states: Sequence[str]) -> Json:
-    """Return a queue, with a count for each of `states`; the age is in seconds."""
-    counts = {str(state): count for state, count in queue.counts.items()}
+def queue_row(queue: QueueStats) -> Json:
+    """Return a queue, with a count for each unfinished state; the age is in seconds."""
     age = queue.oldest_available_age
     return {
         "name": queue.name,
         "paused": queue.paused,
-        "counts": {state: counts.get(state, 0) for state in states},
+        "counts": {str(state): queue.counts.get(state, 0) for state in UNFINISHED},
         "oldest_available_age": None if age is None else age / 1000,
     }
 

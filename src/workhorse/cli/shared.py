@@ -1,11 +1,12 @@
-"""What several commands share: where the store and the app are, and how ids are given."""
+"""What several commands share: where app and store are, what is read and said beside the data."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
@@ -14,93 +15,84 @@ if TYPE_CHECKING:
     from workhorse.settings import Loaded
     from workhorse.store.protocol import Store
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
-STATES: Final = (
-    "scheduled",
-    "blocked",
-    "available",
-    "running",
-    "succeeded",
-    "failed",
-    "cancelled",
-)
+class Place(NamedTuple):
+    """Which app and which store a command is about, as far as its flags say."""
+
+    app: str | None = None
+    database_url: str | None = None
+
+    def settings(self, **flags: Any) -> Loaded:
+        """Return the settings under these flags, after saying what looked odd in them."""
+        from workhorse.settings import load
+
+        loaded = load(self._asdict() | flags)
+        for warning in loaded.warnings:
+            say(f"Warning: {warning}")
+        return loaded
+
+    @contextmanager
+    def open_store(self, *, create: bool = False) -> Iterator[Store]:
+        """Open the store that the flags and the settings name, and close it in the end."""
+        from workhorse.bootstrap import open_store
+
+        store = open_store(self.settings(), create=create)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @contextmanager
+    def open_app(self) -> Iterator[Workhorse]:
+        """Load the app that the flags and the settings name; close its store in the end."""
+        from workhorse.bootstrap import open_app
+
+        app = open_app(self.settings())
+        try:
+            yield app
+        finally:
+            app.close()
 
 
-def place_options(command: Command) -> Command:
-    """Add ``--app`` and ``--database-url``: which app, which store."""
-    for option in (
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--app`` and ``--database-url``, which reach the command as one `place`."""
+
+    @wraps(command)
+    def placed(*, app: str | None, database_url: str | None, **rest: Any) -> Any:
+        return command(place=Place(app, database_url), **rest)
+
+    return with_options(
+        placed,
+        click.option("--app", metavar="MODULE:ATTR", help="The app, e.g. app:app."),
         click.option(
             "--database-url",
             metavar="URL",
             help="Where the jobs are kept, e.g. sqlite:///jobs.db. A password is better given by "
             "WORKHORSE_DATABASE_URL or WORKHORSE_DATABASE_URL_FILE: others can see arguments.",
         ),
-        click.option("--app", metavar="MODULE:ATTR", help="The app, e.g. app:app."),
-    ):
+    )
+
+
+def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``-o``: the shape of what is printed."""
+    return with_options(
+        command,
+        click.option(
+            "-o",
+            "--output",
+            type=click.Choice(["table", "json", "jsonl", "ids"]),
+            default="table",
+            show_default=True,
+            help="A table for people, JSON (one value, or one per line), or bare ids.",
+        ),
+    )
+
+
+def with_options(command: Callable[..., Any], *options: Callable[..., Any]) -> Callable[..., Any]:
+    """Add click's `options` to a command, so that its help lists them in this order."""
+    for option in reversed(options):
         command = option(command)
     return command
-
-
-def output_option(command: Command) -> Command:
-    """Add ``-o``: the shape of what is printed."""
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Choice(["table", "json", "jsonl", "ids"]),
-        default="table",
-        show_default=True,
-        help="What to print: a table for people, JSON (one value, or one per line), or bare ids.",
-    )(command)
-
-
-def load_settings(**flags: Any) -> Loaded:
-    """Return the settings under these flags, after saying what looked odd in them."""
-    from workhorse.settings import load
-
-    loaded = load(flags)
-    for warning in loaded.warnings:
-        say(f"Warning: {warning}")
-    return loaded
-
-
-@contextmanager
-def the_store(
-    app: str | None, database_url: str | None, *, create: bool = False
-) -> Iterator[Store]:
-    """Open the store that the flags and the settings name, and close it in the end."""
-    from workhorse.bootstrap import open_store
-
-    store = open_store(load_settings(app=app, database_url=database_url), create=create)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def the_app(app: str | None, database_url: str | None) -> Iterator[Workhorse]:
-    """Load the app that the flags and the settings name; close its store in the end."""
-    from workhorse.bootstrap import open_app
-
-    opened = open_app(load_settings(app=app, database_url=database_url))
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-def read_ids(given: Sequence[str]) -> list[int]:
-    """Return job ids from arguments; ``-`` stands for ids on stdin, separated by white space."""
-    words: list[str] = []
-    for word in given:
-        words += click.get_text_stream("stdin").read().split() if word == "-" else [word]
-    ids = []
-    for word in words:
-        if not (word.isascii() and word.isdecimal() and int(word) < 2**63):
-            fail_usage(f"{word[:40]!r} is not a job id.")
-        ids.append(int(word))
-    return list(dict.fromkeys(ids))
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -110,6 +102,14 @@ def confirm(question: str, *, yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         fail_usage(f"{question} There is no terminal to ask on: add --yes.")
     click.confirm(question, abort=True, err=True)
+
+
+def read_stdin() -> str:
+    """Return all of stdin, as text."""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        fail_usage("What was read from stdin is not UTF-8 text.")
 
 
 def say(line: str) -> None:
@@ -126,6 +126,6 @@ def ring(store: Store) -> None:
     """Wake the workers on this host: there is something new to see in the store."""
     from workhorse.engine.wake import Wake
 
-    wake = Wake(getattr(store, "run_dir", None))
+    wake = Wake(store.run_dir)
     wake.ring()
     wake.close()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from workhorse.domain.errors import ConfigurationError, WorkhorseError
+from workhorse.domain.errors import WorkhorseError
+from workhorse.screen import clean, speaks_unicode
 
 if TYPE_CHECKING:
     import click
 
 USAGE: Final = 2
-BUG: Final = 70
+FAULT: Final = 70
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
@@ -23,17 +24,38 @@ def run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         _never_fail_on_odd_text(stream)
     try:
-        code = _run(list(arguments))
+        code = _guarded(list(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         _silence_stdout()
         return BROKEN_PIPE
+    except OSError as error:
+        _silence_stdout()
+        _say(f"Error: The output cannot be written: {error.strerror}.")
+        return FAULT
     return code
 
 
-def _run(arguments: list[str]) -> int:
+def _guarded(arguments: list[str]) -> int:
+    """Carry it out, and turn what goes wrong into words on stderr and an exit code."""
+    try:
+        return _dispatch(arguments)
+    except BrokenPipeError:
+        raise
+    except WorkhorseError as error:
+        _show_traceback()
+        report(error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        if not _show_traceback():
+            _say(f"Error: {type(error).__name__}: {error}")
+            _say("This should not happen. Run `workhorse --debug …` to see where, and report it.")
+        return FAULT
+
+
+def _dispatch(arguments: list[str]) -> int:
     """Answer the two that must start fast by hand; give the rest to click."""
     if arguments in (["--help"], ["-h"], []):
         from workhorse.cli import menu
@@ -45,58 +67,40 @@ def _run(arguments: list[str]) -> int:
 
         options = parse(arguments[1:])
         if options is not None:
-            return _guarded(lambda: probe(options))
+            return probe(options)
     return _with_click(arguments)
 
 
 def _with_click(arguments: list[str]) -> int:
+    """Let click read the arguments; not by its `main`, which has exit codes of its own."""
     import click
 
     from workhorse.cli.root import root
 
-    def call() -> int:
-        try:
-            code = root.main(arguments, prog_name="workhorse", standalone_mode=False)
-        except click.exceptions.Exit as wish:
-            return wish.exit_code
-        except click.Abort:
-            return INTERRUPTED
-        except click.ClickException as error:
-            return _report_usage(error)
-        return code if isinstance(code, int) else 0
-
-    return _guarded(call, debug="--debug" in arguments[:1])
-
-
-def _guarded(call: Callable[[], int], *, debug: bool = False) -> int:
-    """Call, and turn what goes wrong into words on stderr and an exit code."""
     try:
-        return call()
-    except (KeyboardInterrupt, BrokenPipeError):
-        raise
-    except WorkhorseError as error:
-        _show_traceback(debug=debug)
-        report(error)
-        return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last line of defence
-        if not _show_traceback(debug=debug):
-            _say(f"Error: {type(error).__name__}: {error}")
-            _say("This should not happen. Run `workhorse --debug …` to see where, and report it.")
-        return BUG
+        with root.make_context("workhorse", arguments) as context:
+            code = root.invoke(context)
+    except click.exceptions.Exit as wish:
+        return wish.exit_code
+    except click.Abort:
+        _say("Nothing was changed.")
+        return INTERRUPTED
+    except click.ClickException as error:
+        return _report_usage(error)
+    return code if isinstance(code, int) else 0
 
 
 def report(error: WorkhorseError) -> None:
     """Say the error on stderr: on one line when it is one, else in a frame."""
-    if "\n" not in error.message:
+    title, *body = error.message.splitlines() or [""]
+    if not body:
         _say(f"Error: {error}")
         return
-    title, _, body = error.message.partition("\n")
-    word = "Configuration error" if isinstance(error, ConfigurationError) else "Error"
-    rule, side, end = ("──", "│", "╰─") if _speaks_unicode() else ("--", "|", "`-")
-    _say(f"{'╭' if _speaks_unicode() else '.'}{rule[:1]} {word}: {title}")
-    for line in body.splitlines():
-        _say(f"{side} {line}".rstrip())
-    _say(f"{end} {error.hint}" if error.hint else end)
+    top, side, end = ("╭─", "│", "╰─") if speaks_unicode(sys.stderr) else (".-", "|", "`-")
+    _say(f"{top} Error: {title}")
+    for line in body:
+        _say(f"{side} {line}")
+    _say(f"{end} {error.hint or ''}")
 
 
 def _report_usage(error: click.ClickException) -> int:
@@ -108,9 +112,9 @@ def _report_usage(error: click.ClickException) -> int:
     return USAGE
 
 
-def _show_traceback(*, debug: bool) -> bool:
+def _show_traceback() -> bool:
     """Print the traceback when it is wanted; tell whether it was."""
-    wanted = debug or os.environ.get("WORKHORSE_DEBUG", "") not in {"", "0"}
+    wanted = os.environ.get("WORKHORSE_DEBUG", "") not in {"", "0"}
     if wanted:
         import traceback
 
@@ -119,12 +123,7 @@ def _show_traceback(*, debug: bool) -> bool:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _speaks_unicode() -> bool:
-    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
-    return encoding.lower().replace("-", "").startswith("utf")
+    print(clean(line).rstrip(), file=sys.stderr)
 
 
 def _never_fail_on_odd_text(stream: object) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from workhorse.cli.shared import load_settings, place_options
+from workhorse.cli.shared import Place, place_options
 
 
 @click.command()
@@ -28,17 +28,18 @@ from workhorse.cli.shared import load_settings, place_options
 @click.option("--log-level", help="debug, info, warning or error.")
 @click.option("--log-format", help="auto, json or pretty.")
 @place_options
-def worker(*, burst: bool, **flags: Any) -> int:
+def worker(*, place: Place, burst: bool, **flags: Any) -> int:
     """Run jobs until told to stop.
 
     SIGTERM or Ctrl-C drains: nothing new is claimed, running jobs may finish, the rest is given
-    back. A second signal ends them at once. Every option is a setting too: see `config show`.
+    back. A second signal ends them at once. Every option but --burst is a setting too: see
+    `workhorse config show`.
     """
     from workhorse import logs
     from workhorse.bootstrap import offer_url, worker_config
     from workhorse.engine.supervisor import run_worker
 
-    loaded = load_settings(**flags)
+    loaded = place.settings(**flags)
     config = worker_config(loaded, burst=burst)
     logs.configure(config.log_level, config.log_format)
     offer_url(loaded)

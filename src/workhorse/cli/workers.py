@@ -9,11 +9,11 @@ import click
 from workhorse.cli.output import Column, print_rows
 from workhorse.cli.root import HelpfulGroup
 from workhorse.cli.rows import short_instant, worker_row
-from workhorse.cli.shared import output_option, place_options, the_store
+from workhorse.cli.shared import Place, output_option, place_options
 
 COLUMNS: Final = (
     Column("ID", lambda row: row["id"], right=True),
-    Column("STATE", lambda row: row["state"]),
+    Column("STATE", lambda row: row["state"], state=True),
     Column("HOST", lambda row: row["host"]),
     Column("PID", lambda row: row["pid"], right=True),
     Column("RUNNING", lambda row: row["running"], right=True),
@@ -34,8 +34,7 @@ def workers() -> None:
 @click.option("--all", "gone", is_flag=True, help="Those that are gone or lost as well.")
 @output_option
 @place_options
-def list_(*, gone: bool, output: str, app: str | None, database_url: str | None) -> None:
+def list_(*, gone: bool, output: str, place: Place) -> None:
     """List workers, newest first."""
-    with the_store(app, database_url) as store:
-        rows = [worker_row(worker) for worker in store.workers(gone=gone)]
-    print_rows(rows, output, COLUMNS)
+    with place.open_store() as store:
+        print_rows(map(worker_row, store.workers(gone=gone)), output, COLUMNS)

@@ -46,8 +46,9 @@ EVENT_NAMES: Final = (
 class Event:
     """One line of the record. `seq` grows with the record and is the cursor into it.
 
-    `at` is in milliseconds since 1970 UTC. For a verb, `data` holds the outcome and the
-    reason when there is one; for `progress` ``{"percent", "message"}``; for `log`
+    `at` is in milliseconds since 1970 UTC. For a verb, `data` holds the outcome, and the reason
+    when it is Workhorse's or an operator's; of a handler's error only the type, for its words
+    may hold payload. For `progress` it is ``{"percent", "message"}``; for `log`
     ``{"message", "stream", …}``.
     """
 

@@ -59,8 +59,8 @@ class Priority(IntEnum):
 def priority_number(priority: str | int) -> int:
     """Return the number of a priority given by name or number.
 
-    Raises `InvalidJob` for a name that is none of low, normal, high, critical, and for a
-    number that does not fit 32 bits.
+    Raises `InvalidJob` for a name that is none of low, normal, high, critical, and for what is
+    not an integer of 32 bits.
     """
     if isinstance(priority, str):
         try:
@@ -70,14 +70,16 @@ def priority_number(priority: str | int) -> int:
             raise InvalidJob(
                 f"{priority!r} is not a priority.", hint=f"Use one of {names}, or an integer."
             ) from None
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise InvalidJob(f"{priority!r} is not a priority: it must be a name or an integer.")
     if not -(2**31) <= priority < 2**31:
-        raise InvalidJob(f"Priority {priority} does not fit 32 bits.")
+        raise InvalidJob("A priority must fit 32 bits.")
     return int(priority)
 
 
-def check_name(what: str, name: str) -> str:
+def check_name(what: str, name: object) -> str:
     """Return `name` when it may name a `what` (kind, queue); raise `InvalidJob` otherwise."""
-    if not NAME.fullmatch(name):
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise InvalidJob(
             f"{name!r} cannot name a {what}.",
             hint="Use 1 to 128 letters, digits, '.', '_', ':' or '-', the first a letter or digit.",
@@ -140,7 +142,7 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the store knows it, finished or not. Instants are ms since 1970 UTC, UTC.
+    """A job as the store knows it, finished or not. Instants are milliseconds since 1970 UTC.
 
     `attempt` only ever grows; the retry budget is counted by `failures`. `result` is JSON
     text; `error` is that of the last attempt that had one. `outcome` is the last attempt's.

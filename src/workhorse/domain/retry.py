@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
 from workhorse.domain.errors import InvalidJob
 
-MAX_DELAY: Final = 6 * 3600.0
-"""Longest default wait between two attempts, in seconds."""
+MAX_DELAY: Final = 100 * 365 * 86400.0
+"""Furthest a job can be put off, in seconds: a hundred years."""
+DEFAULT_CAP: Final = 6 * 3600.0
+"""Longest wait between two attempts when nothing else is said, in seconds."""
+MAX_BUDGET: Final = 2**31 - 1
+"""Largest budget of failures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +26,21 @@ class Backoff:
 
     base: float = 2.0
     factor: float = 4.0
-    cap: float = MAX_DELAY
+    cap: float = DEFAULT_CAP
     jitter: float = 0.2
 
     def __post_init__(self) -> None:
         """Refuse a backoff that could wait a negative or an endless time."""
-        if not (self.base >= 0 and self.factor >= 1 and self.cap >= 0 and 0 <= self.jitter <= 1):
+        if not (
+            0 <= self.base < math.inf
+            and 1 <= self.factor < math.inf
+            and 0 <= self.cap <= MAX_DELAY
+            and 0 <= self.jitter <= 1
+        ):
             raise InvalidJob(
                 f"{self!r} is not a backoff.",
-                hint="Needed: base >= 0, factor >= 1, cap >= 0 and 0 <= jitter <= 1.",
+                hint="Needed: base >= 0, factor >= 1, cap >= 0 and 0 <= jitter <= 1, all finite, "
+                "and a cap of at most a hundred years.",
             )
 
     def delay(self, failures: int, chance: float) -> float:
@@ -37,8 +48,10 @@ class Backoff:
 
         `chance` is a number from 0 to 1: it places the wait within the jitter.
         """
-        exponent = min(failures - 1, 64)
-        wait = min(self.cap, self.base * self.factor**exponent)
+        try:
+            wait = min(self.cap, self.base * float(self.factor) ** (failures - 1))
+        except OverflowError:
+            wait = self.cap if self.base else 0.0
         return wait * (1 + self.jitter * (2 * chance - 1))
 
 
@@ -48,24 +61,21 @@ class Retry:
 
     `max_attempts` is the budget of failures: a snooze, a release by a draining worker or a
     lost lease spends none of it. An exception that is an instance of a type in `never`
-    fails the job at once, as does one that is not an instance of any type in `on`.
+    fails the job at once, as does one that is not an instance of any type in `on`, and always
+    `InvalidJob`: arguments that do not fit the handler, or a result that JSON cannot hold.
     """
 
     max_attempts: int = 5
     base: float = 2.0
     factor: float = 4.0
-    cap: float = MAX_DELAY
+    cap: float = DEFAULT_CAP
     jitter: float = 0.2
     on: tuple[type[BaseException], ...] = (Exception,)
     never: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a policy that can never run, or whose waits make no sense."""
-        if self.max_attempts < 1:
-            raise InvalidJob(
-                f"max_attempts must be 1 or more, not {self.max_attempts}.",
-                hint="Use Retry(max_attempts=1) for a job that is tried once.",
-            )
+        check_budget(self.max_attempts)
         _ = self.backoff
 
     @property
@@ -78,8 +88,19 @@ class Retry:
         return isinstance(error, self.on) and not isinstance(error, self.never)
 
 
-NO_RETRY: Final[Retry] = Retry(max_attempts=1)
 DEFAULT_BACKOFF: Final = Backoff()
+
+
+def check_budget(max_attempts: int) -> int:
+    """Return a budget of failures that can be kept; raise `InvalidJob` for any other."""
+    if isinstance(max_attempts, bool) or not isinstance(max_attempts, int):
+        raise InvalidJob("max_attempts must be an integer.")
+    if not 1 <= max_attempts <= MAX_BUDGET:
+        raise InvalidJob(
+            f"max_attempts must be 1 to {MAX_BUDGET:,}.",
+            hint="Use 1 for a job that is tried once.",
+        )
+    return max_attempts
 
 
 def backoff_to_row(backoff: Backoff) -> list[float] | None:

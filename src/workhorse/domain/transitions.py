@@ -23,6 +23,7 @@ from workhorse.domain.outcome import (
     Snoozed,
     TimedOut,
 )
+from workhorse.domain.retry import MAX_DELAY
 
 CRASH_LIMIT: Final = 3
 """Crashes with evidence after which a job is poison and fails."""
@@ -127,9 +128,8 @@ def settle(job: Claimed, outcome: AttemptOutcome, *, chance: float = 0.5) -> Cha
             return _spend(job, name, error, chance, final=final)._replace(crashes=1, solo=True)
         case Snoozed(delay, reason):
             why = _row("Snooze", reason) if reason else None
-            return Change(
-                Verb.SNOOZE, State.SCHEDULED, Outcome.SNOOZED, error=why, delay=max(0.0, delay)
-            )
+            wait = min(max(0.0, delay), MAX_DELAY)
+            return Change(Verb.SNOOZE, State.SCHEDULED, Outcome.SNOOZED, error=why, delay=wait)
         case Cancelled(reason):
             error = _row("Cancelled", reason)
             return Change(Verb.CANCEL, State.CANCELLED, Outcome.CANCELLED, error=error)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from workhorse.codec import failure_from
 from workhorse.context import Context, Reject, Snooze
+from workhorse.domain.errors import InvalidJob
 from workhorse.domain.outcome import AttemptOutcome, Completed, Failed, Rejected, Snoozed
 
 if TYPE_CHECKING:
@@ -45,12 +46,24 @@ def outcome_of(error: BaseException, kind: KindSpec) -> AttemptOutcome:
         return Rejected(failure.message)
     if isinstance(error, MemoryError):
         return Failed(failure, out_of_memory=True)
+    if isinstance(error, InvalidJob):  # arguments or a result that no attempt will change
+        return Failed(failure, permanent=True)
     permanent = isinstance(error, Exception) and not kind.retry.wants(error)
     return Failed(failure, permanent=permanent)
 
 
-def call_sync(kind: KindSpec, job: Claimed, emit: Emit, stopping: Stopping) -> AttemptOutcome:
-    """Run a ``def`` handler here and now; an ``async def`` one on a loop of its own."""
+def call_sync(
+    kind: KindSpec,
+    job: Claimed,
+    emit: Emit,
+    stopping: Stopping,
+    *,
+    passing: tuple[type[BaseException], ...] = (),
+) -> AttemptOutcome:
+    """Run a ``def`` handler here and now; an ``async def`` one on a loop of its own.
+
+    An exception that is one of `passing` is the caller's to judge.
+    """
     try:
         args, kwargs = kind.load_args(job.args)
         if kind.takes_context:
@@ -60,6 +73,8 @@ def call_sync(kind: KindSpec, job: Claimed, emit: Emit, stopping: Stopping) -> A
         else:
             value = contextvars.copy_context().run(kind.func, *args, **kwargs)
         return Completed(None if value is None else kind.dump_result(value))
+    except passing:
+        raise
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is an outcome
         return outcome_of(error, kind)
 

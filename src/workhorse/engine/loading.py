@@ -7,12 +7,23 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from workhorse.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from workhorse.kind import KindSpec
+
+
+FRAMES: Final = 3
+"""How many of the user's frames an import error shows."""
+
+_NOT_THEIRS: Final = (
+    "<frozen importlib",
+    importlib.__file__,
+    str(Path(__file__).resolve().parents[1]) + os.sep,
+)
 
 
 @runtime_checkable
@@ -48,8 +59,8 @@ def load_app(spec: str) -> Any:
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ConfigurationError(_import_failure(spec, module_name, error)) from error
+    except (Exception, SystemExit) as error:
+        raise _import_failure(spec, module_name, error) from error
     try:
         app = getattr(module, attribute)
     except AttributeError:
@@ -62,17 +73,23 @@ def load_app(spec: str) -> Any:
     return app
 
 
-def _import_failure(spec: str, module_name: str, error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name == module_name:
-        return (
-            f"There is no module {module_name!r} (app {spec!r}). "
-            f"Looked in {os.getcwd()} and on sys.path."
+def _import_failure(spec: str, module_name: str, error: BaseException) -> ConfigurationError:
+    """Return the error that tells why the app cannot be imported, each line of it once."""
+    if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
+        return ConfigurationError(
+            f"There is no module {error.name!r} (app {spec!r}).",
+            hint=f"Looked in {os.getcwd()} and on sys.path.",
         )
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and frame.filename != __file__
-    ]
-    where = "".join(traceback.format_list(frames[-3:]))
-    what = "".join(traceback.format_exception_only(error))
-    return f"The app {spec!r} cannot be imported:\n{where}{what}".rstrip()
+    cause = "".join(traceback.format_exception_only(error))
+    lines = [f"The app {spec!r} cannot be imported.", *_user_frames(error), cause.rstrip()]
+    return ConfigurationError(
+        "\n".join(lines),
+        hint=f"`python -c 'import {module_name}'` shows the whole traceback.",
+    )
+
+
+def _user_frames(error: BaseException) -> list[str]:
+    """Return where the user's own code was, the innermost last, without its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(_NOT_THEIRS)]
+    return [f'  File "{f.filename}", line {f.lineno}, in {f.name}' for f in theirs[-FRAMES:]]

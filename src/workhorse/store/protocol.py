@@ -148,7 +148,9 @@ class ClientStore(Protocol):
         """Enqueue inside the caller's open transaction on `connection` (a `sqlite3.Connection`).
 
         The caller's commit makes the jobs exist; its rollback means they never did. Nothing
-        is committed, rolled back or begun here.
+        is committed or rolled back here; when this raises, nothing was added to the transaction.
+        `InvalidJob` for a connection that has none open and would commit each statement itself,
+        or that is not to a store.
         """
 
     def get(self, job_id: int) -> Job | None:
@@ -228,8 +230,8 @@ class WorkerStore(Protocol):
         running, attempt + 1. Settling is fenced by the row alone (a lease that ran out but was
         not rescued yet still counts); claiming needs a living lease. Output of an attempt that
         is no longer the worker's is dropped. A settle that was already recorded by the very
-        same attempt (a lost reply) is not stale. With several jobs the order of `settled` is
-        kept. Finishing a job unblocks (or, when it did not succeed, cancels) those after it.
+        same attempt with the same outcome (a lost reply) is not stale. Finishing a job unblocks
+        (or, when it did not succeed, cancels) those after it.
         """
 
     def claim_job(self, worker: int, job_id: int) -> Claimed | None:

@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from workhorse.domain.events import Event
 from workhorse.domain.job import Attempt, Claimed, Job, Outcome, State, WorkerInfo
 from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff, backoff_from_row, backoff_to_row
+from workhorse.domain.transitions import Change, Verb
+
+T = TypeVar("T")
+
+SLICE: Final = 400
+"""Most jobs that travel as one text: SQLite's texts end at 10^9 bytes, and a job may take 2 MiB."""
+LAST_ID: Final = 2**63 - 1
+"""The largest id there could be; no job will ever have it."""
+
+
+_IN_OUR_WORDS: Final = frozenset(
+    {Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.LOST, Outcome.RELEASED, Outcome.CANCELLED}
+)
+"""Outcomes whose reason is not a handler's: its words may hold payload."""
+
+
+def row_id(number: int) -> int:
+    """Return an id as a database can look for it: one beyond its range is as little there."""
+    return max(-1, min(number, LAST_ID))
+
+
+def slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield neighbours, as many as may travel as one text."""
+    return (items[start : start + SLICE] for start in range(0, len(items), SLICE))
 
 
 def compact(value: Any) -> str:
@@ -19,6 +43,24 @@ def compact(value: Any) -> str:
 def compact_or_none(value: Sequence[Any] | Mapping[str, Any] | None) -> str | None:
     """Return JSON text, or None for what is empty."""
     return compact(value) if value else None
+
+
+def error_text(change: Change) -> str | None:
+    """Return what is stored of the error of a change."""
+    return compact_or_none(change.error)
+
+
+def told_text(change: Change) -> str:
+    """Return what the event says of a change: metadata, and never the words of a handler."""
+    told: dict[str, Any] = {"outcome": change.outcome}
+    if change.verb is Verb.RESCUE:
+        told["state"] = change.state
+    if change.error is not None:
+        if change.outcome in _IN_OUR_WORDS:
+            told["reason"] = change.error["message"]
+        else:
+            told["error"] = change.error["type"]
+    return compact(told)
 
 
 def backoff_text(backoff: Backoff) -> str | None:
@@ -39,6 +81,11 @@ def claimed(text: str) -> list[Claimed]:
             failures, crashes, lost, solo, told, enqueued_at, started_at,
         ) in json.loads(text)
     ]  # fmt: skip
+
+
+def held(rows: Iterable[Sequence[str]]) -> list[Claimed]:
+    """Return the claimed jobs of rows of ``claim.held``, one job in each."""
+    return claimed(f"[{','.join(text for (text,) in rows)}]")
 
 
 def job(row: Sequence[Any]) -> Job:

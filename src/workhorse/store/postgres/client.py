@@ -41,12 +41,16 @@ class PostgresClientVerbs(ClientVerbs):
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not isinstance(connection, psycopg.Connection):
             raise InvalidJob(f"{connection!r} is not a connection of this store's kind.")
-        if connection.autocommit and connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        if (
+            connection.autocommit
+            and connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        ):
             raise InvalidJob("The connection has no open transaction to enqueue in.")
         sql = self._db.sql
-        with in_our_words(self._db.place.shown), connection.cursor(
-            row_factory=psycopg.rows.tuple_row
-        ) as cursor:
+        with (
+            in_our_words(self._db.place.shown),
+            connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor,
+        ):
             return enqueue(
                 lambda statement, **among: cursor.execute(sql[statement], among), jobs, self._ring()
             )

@@ -80,9 +80,7 @@ class Lane:
                 return connection
             connection.close()
         try:
-            return connect(
-                self._place.conninfo, name=self._name, fresh_plans=self._fresh_plans
-            )
+            return connect(self._place.conninfo, name=self._name, fresh_plans=self._fresh_plans)
         except psycopg.Error as error:
             raise cannot_connect(error, self._place.shown) from error
 

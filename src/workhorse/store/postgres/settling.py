@@ -16,7 +16,7 @@ from workhorse.domain.job import State
 from workhorse.domain.transitions import Change, Verb
 from workhorse.store.postgres.database import PostgresTransaction
 from workhorse.store.protocol import Settled
-from workhorse.store.rows import compact, compact_or_none
+from workhorse.store.rows import compact, error_text, told_text
 from workhorse.store.verbs import edges
 
 Fence = tuple[int, int]
@@ -64,12 +64,13 @@ def settle(tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> 
     stale: list[Fence] = []
     if completed:
         own = tx.value("settle.complete", worker=worker, **completed_arrays(completed))
-        stale += not_own(tx, worker, completed, own)
+        stale += not_recorded(tx, worker, completed) if own < len(completed) else []
         unblock(tx, completed)
     if others:
         own = tx.value("settle.others", worker=worker, rows=other_rows(others))
-        stale += not_own(tx, worker, others, own)
-        cancel_dependents(tx, json.loads(own))
+        ended = json.loads(own)
+        stale += not_recorded(tx, worker, others) if len(ended) < len(others) else []
+        cancel_dependents(tx, ended)
     return stale
 
 
@@ -85,23 +86,12 @@ def cancel_dependents(tx: PostgresTransaction, ended: Iterable[tuple[int, int, s
             edges.cancel_dependents(tx, id, state)
 
 
-def not_own(
-    tx: PostgresTransaction, worker: int, settled: Sequence[Settled], own: str | None
-) -> list[Fence]:
-    """Return the attempts that were not the worker's, but for those recorded before just so.
-
-    `own` is what the statement said of those that were; None when all were.
-    """
-    if own is None:
-        return []
-    left = {(id, attempt) for id, attempt, *_ in json.loads(own)}
+def not_recorded(tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:
+    """Return the attempts that are not recorded just so, now or before."""
     stale: list[Fence] = []
     for id, attempt, change in settled:
-        if (id, attempt) in left:
-            left.remove((id, attempt))
-            continue
         fence = {"id": id, "attempt": attempt, "worker": worker}
-        if tx.value("settle.already_settled", **fence, outcome=change.outcome) is None:
+        if tx.value("settle.recorded", **fence, outcome=change.outcome) is None:
             stale.append((id, attempt))
     return stale
 
@@ -114,21 +104,11 @@ def _row(id: int, attempt: int, change: Change) -> dict[str, Any]:
         "state": change.state,
         "outcome": change.outcome,
         "result": change.result,
-        "error": compact_or_none(change.error),
-        "data": compact(_told(change)),
+        "error": error_text(change),
+        "data": told_text(change),
         "delay": round(change.delay * 1000) if change.state is State.SCHEDULED else None,
         "failures": change.failures,
         "crashes": change.crashes,
         "lost": change.lost,
         "solo": change.solo,
     }
-
-
-def _told(change: Change) -> dict[str, Any]:
-    """What the event says of a change: metadata only."""
-    told: dict[str, Any] = {"outcome": change.outcome}
-    if change.verb is Verb.RESCUE:
-        told["state"] = change.state
-    if change.error is not None:
-        told["reason"] = change.error.get("message")
-    return told

@@ -22,9 +22,7 @@ CLIENTS: Final = 4
 """Most connections of one process that enqueue, look and change."""
 
 
-class PostgresStore(
-    PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerbs, HealthVerbs
-):
+class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerbs, HealthVerbs):
     """`workhorse.store.protocol.Store` on PostgreSQL 14 or later, for any number of hosts.
 
     Opening reaches the server once, and checks the schema unless `migrating`; it never changes

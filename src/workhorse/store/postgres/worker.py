@@ -23,7 +23,7 @@ from workhorse.store.postgres.settling import (
     Fence,
     cancel_dependents,
     completed_arrays,
-    not_own,
+    not_recorded,
     other_rows,
     unblock,
 )
@@ -108,12 +108,11 @@ class WorkerVerbs:
 
     def _follow(self, worker: int, ended: Ended, answers: dict[str, Any]) -> list[Fence]:
         """Do what follows from the settled ones, when something does; return the stale ones."""
-        own = answers["completed"][0][0] if ended.completed else None
         awaited = bool(ended.completed) and answers["awaited"][0][0]
-        others = answers["others"][0][0] if ended.others else "[]"
-        bad = [one for one in json.loads(others) if one[2] in {State.FAILED, State.CANCELLED}]
-        whole = own is None and len(json.loads(others)) == len(ended.others)
-        if whole and not awaited and not bad:
+        done = answers["completed"][0][0] if ended.completed else 0
+        others = json.loads(answers["others"][0][0]) if ended.others else []
+        bad = [one for one in others if one[2] in {State.FAILED, State.CANCELLED}]
+        if not (awaited or bad or done < len(ended.completed) or len(others) < len(ended.others)):
             return []
 
         def work(tx: PostgresTransaction) -> list[Fence]:
@@ -121,10 +120,9 @@ class WorkerVerbs:
                 unblock(tx, ended.completed)
             if bad and edges.any_dependencies(tx):
                 cancel_dependents(tx, bad)
-            return [
-                *not_own(tx, worker, ended.completed, own),
-                *not_own(tx, worker, ended.others, others),
-            ]
+            doubtful = [] if done == len(ended.completed) else list(ended.completed)
+            doubtful += [] if len(others) == len(ended.others) else ended.others
+            return not_recorded(tx, worker, doubtful)
 
         return self._claims.write(work)
 
@@ -149,5 +147,3 @@ def claimed_job(row: Sequence[Any]) -> Claimed:
     return job._replace(
         backoff=DEFAULT_BACKOFF if backoff is None else Backoff(*json.loads(backoff))
     )
-
-

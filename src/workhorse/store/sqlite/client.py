@@ -11,6 +11,7 @@ from workhorse.domain.job import Enqueued, NewJob
 from workhorse.store.sqlite.connection import Database
 from workhorse.store.sqlite.enqueueing import enqueue
 from workhorse.store.sqlite.failures import in_our_words
+from workhorse.store.sqlite.session import part_of_transaction
 from workhorse.store.sqlite.transaction import SqliteTransaction
 from workhorse.store.verbs.client import ClientVerbs
 
@@ -26,7 +27,5 @@ class SqliteClientVerbs(ClientVerbs):
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not isinstance(connection, sqlite3.Connection):
             raise InvalidJob(f"{connection!r} is not a connection of this store's kind.")
-        if connection.isolation_level is None and not connection.in_transaction:
-            raise InvalidJob("The connection has no open transaction to enqueue in.")
-        with in_our_words(self._db.path):
+        with in_our_words(self._db.path), part_of_transaction(connection):
             return enqueue(SqliteTransaction(connection, self._db.clock()), jobs)

@@ -19,24 +19,29 @@ _ELAPSED: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class HostClock:
-    """The wall clock, never going backwards."""
+    """The wall clock, never going backwards. Safe to call from any thread."""
 
     def __init__(self) -> None:
-        self._shown = 0
-        self._at = 0
+        self._highest = 0, 0
+        """The highest instant of the wall clock so far, and what `_ELAPSED` was then."""
 
     def __call__(self) -> int:
-        wall = time.time_ns() // 1_000_000
-        elapsed = time.clock_gettime_ns(_ELAPSED) // 1_000_000
-        if wall < self._shown:
-            wall = self._shown + max(0, elapsed - self._at) // 2
-        self._shown, self._at = wall, elapsed
+        wall, elapsed = time.time_ns() // 1_000_000, _elapsed()
+        highest, at = self._highest
+        least = highest + max(0, elapsed - at) // 2
+        if wall < least:
+            return least
+        self._highest = wall, elapsed
         return wall
 
     def not_before(self, instant: int) -> None:
         """Start from `instant` at the earliest: what the store has seen already."""
-        if instant > self._shown:
-            self._shown, self._at = instant, time.clock_gettime_ns(_ELAPSED) // 1_000_000
+        if instant > self._highest[0]:
+            self._highest = instant, _elapsed()
+
+
+def _elapsed() -> int:
+    return time.clock_gettime_ns(_ELAPSED) // 1_000_000
 
 
 def clamped(clock: Clock) -> Clock:

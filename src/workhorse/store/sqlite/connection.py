@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from workhorse.domain.errors import Unavailable
+from workhorse.domain.errors import Unavailable, WorkhorseError
 from workhorse.store.sqlite.clock import Clock
 from workhorse.store.sqlite.failures import in_our_words, translated
 from workhorse.store.sqlite.filesystem import NETWORK, file_system
@@ -92,8 +92,8 @@ class Database:
         self._waiting.append(mine)
         self._take_turn(mine)
         try:
-            if not mine.done:
-                self._lead()
+            while not mine.done:
+                self._lead(mine)
         finally:
             self._lock.release()
         return mine.answer()
@@ -113,7 +113,7 @@ class Database:
         else:
             raise Unavailable("The store is busy: no turn among this process's own writes.")
 
-    def _lead(self) -> None:
+    def _lead(self, mine: _Write[Any]) -> None:
         """Take everyone who waits, and write for all of them."""
         group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_LIMIT))]
         try:
@@ -123,12 +123,13 @@ class Database:
                     for write in group:
                         self._alone(connection, write)
                 self._cut_log(connection)
-        except Unavailable as error:
+        except WorkhorseError as error:
             for write in group:
                 if not write.done:
                     write.error, write.done = error, True
         except BaseException:  # an interrupt is for the leader alone: the others go on
-            self._waiting.extendleft(write for write in reversed(group) if not write.done)
+            left = [write for write in group if not (write.done or write is mine)]
+            self._waiting.extendleft(reversed(left))
             raise
 
     def _together(self, connection: sqlite3.Connection, group: Sequence[_Write[Any]]) -> bool:
@@ -153,13 +154,12 @@ class Database:
             connection.execute("begin immediate")
             write.result = write.work(SqliteTransaction(connection, self.clock()))
             connection.execute("commit")
-        except sqlite3.Error as error:
-            _undo(connection)
-            write.error = translated(error, self.path)
-            write.error.__cause__ = error
         except Exception as error:  # noqa: BLE001 - it is its caller's, who gets it
             _undo(connection)
-            write.error = error
+            said = translated(error, self.path)
+            if said is not None:
+                said.__cause__ = error
+            write.error = said or error
         except BaseException:
             _undo(connection)
             raise
@@ -167,17 +167,16 @@ class Database:
 
     def _writing(self) -> sqlite3.Connection:
         if self._writer is None:
-            self._writer = self._connect()
-            self._writer.executescript(
+            self._writer = self._connect(
                 f"""
                 pragma journal_mode = wal;
                 pragma synchronous = {self._durability};
                 pragma wal_autocheckpoint = {CHECKPOINT_PAGES};
                 pragma journal_size_limit = {64 * 1024 * 1024};
                 pragma temp_store = memory;
+                {SQL["settle.create_settling"]};
                 """
             )
-            self._writer.execute(SQL["settle.create_settling"])
         return self._writer
 
     def _cut_log(self, connection: sqlite3.Connection) -> None:
@@ -210,8 +209,7 @@ class Database:
             try:
                 connection = self._readers.pop()
             except IndexError:
-                connection = self._connect()
-                connection.execute("pragma query_only = on")
+                connection = self._connect("pragma query_only = on")
             try:
                 return (
                     SqliteTransaction(connection, self.clock())
@@ -270,11 +268,15 @@ class Database:
             self._writer.close()
             self._writer = None
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, more: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
         )
-        connection.executescript(_PRAGMAS)
+        try:
+            connection.executescript(_PRAGMAS + more)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _make_files(self) -> None:

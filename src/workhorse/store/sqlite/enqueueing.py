@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.job import Enqueued, NewJob, State
-from workhorse.store.rows import backoff_text, compact
+from workhorse.store.rows import backoff_text, compact, slices
 from workhorse.store.sqlite.transaction import SqliteTransaction
 
 
@@ -25,10 +24,10 @@ def enqueue(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
     return answers
 
 
-def runs(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
+def runs(jobs: Iterable[NewJob]) -> Iterator[Sequence[NewJob]]:
     """Yield neighbours that differ in nothing but their arguments; the particular ones alone."""
     for _, alike in groupby(jobs, key=_options):
-        yield list(alike)
+        yield from slices(list(alike))
 
 
 def _options(job: NewJob) -> object:
@@ -42,7 +41,7 @@ def _options(job: NewJob) -> object:
 
 def _enqueue_run(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> Iterator[Enqueued]:
     row = _row(jobs[0], tx.now)
-    last = tx.run("jobs.enqueue", **row, args=json.dumps([job.args for job in jobs])).lastrowid
+    last = tx.run("jobs.enqueue", **row, args=compact([job.args for job in jobs])).lastrowid
     assert last is not None
     first = last - len(jobs) + 1
     state = State(row["state"])

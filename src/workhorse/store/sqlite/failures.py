@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workhorse.domain.errors import StoreFull, Unavailable
+from workhorse.domain.errors import InvalidJob, StoreFull, Unavailable, WorkhorseError
 
 _FULL_BELOW = 64 * 1024
 """With less than this left (bytes), a failed write is blamed on the full disk."""
@@ -17,23 +17,41 @@ _FULL_BELOW = 64 * 1024
 
 @contextmanager
 def in_our_words(path: Path) -> Iterator[None]:
-    """Turn an error of the driver or the file system into `Unavailable` or `StoreFull`."""
+    """Turn an error of the driver or the file system into one of ours."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise translated(error, path) from error
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise _full(path) from error
-        raise Unavailable(f"Cannot use {path}: {error.strerror or error}.") from error
+    except Exception as error:
+        said = translated(error, path)
+        if said is None:
+            raise
+        raise said from error
 
 
-def translated(error: sqlite3.Error, path: Path) -> Unavailable:
-    """Return what an error of SQLite means to a caller."""
+def translated(error: Exception, path: Path) -> WorkhorseError | None:
+    """Return what an error means to a caller; None for one that is neither driver's nor system's.
+
+    `StoreFull` and `Unavailable` tell of the store, `InvalidJob` of what it was given.
+    """
+    match error:
+        case sqlite3.Error():
+            return _from_sqlite(error, path)
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return _full(path)
+        case OSError():
+            return Unavailable(f"Cannot use {path}: {error.strerror or error}.")
+        case UnicodeError() | OverflowError():
+            return InvalidJob(f"The store cannot hold this: {error}.")
+        case _:
+            return None
+
+
+def _from_sqlite(error: sqlite3.Error, path: Path) -> WorkhorseError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _nothing_left(path)):
         return _full(path)
     match code:
+        case sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH | sqlite3.SQLITE_TOOBIG:
+            return InvalidJob(f"The store cannot hold this: {error}.")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Unavailable(f"The store {path} is busy: another process holds its lock.")
         case sqlite3.SQLITE_NOTADB:

@@ -13,9 +13,9 @@ from typing import Any
 
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import State
-from workhorse.domain.transitions import Change, Verb
+from workhorse.domain.transitions import Verb
 from workhorse.store.protocol import Settled
-from workhorse.store.rows import compact, compact_or_none
+from workhorse.store.rows import compact, error_text, slices, told_text
 from workhorse.store.sqlite.transaction import SqliteTransaction
 from workhorse.store.verbs import edges
 
@@ -29,12 +29,11 @@ def settle(tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> li
         return []
     plain, others = _sort(settled)
     loaded = _load(tx, worker, plain, others)
-    stale = [] if loaded == len(settled) else _stale(tx, worker, settled)
     if loaded:
         _apply(tx, worker, only_plain=not others)
         _follow(tx, only_plain=not others)
         tx.run("settle.clear")
-    return stale
+    return [] if loaded == len(settled) else _stale(tx, worker, settled)
 
 
 def keep_output(tx: SqliteTransaction, worker: int, lines: Sequence[OutputLine]) -> None:
@@ -73,8 +72,8 @@ def _load(
     for attempt, ids in plain.items():
         stored = tx.run("settle.load_completed", ids=compact(ids), attempt=attempt, worker=worker)
         loaded += stored.rowcount
-    if others:
-        rows = compact([_row(one, tx.now) for one in others])
+    for some in slices(others):
+        rows = compact([_row(one, tx.now) for one in some])
         loaded += tx.run("settle.load", rows=rows, worker=worker).rowcount
     return loaded
 
@@ -84,19 +83,9 @@ def _row(settled: Settled, now: int) -> list[Any]:
     run_at = now + round(change.delay * 1000) if change.state is State.SCHEDULED else None
     return [
         id, attempt, change.verb, change.state, change.outcome, change.result,
-        compact_or_none(change.error), compact(_told(change)), run_at,
+        error_text(change), told_text(change), run_at,
         change.failures, change.crashes, change.lost, int(change.solo),
     ]  # fmt: skip
-
-
-def _told(change: Change) -> dict[str, Any]:
-    """What the event says of a change: metadata only."""
-    told: dict[str, Any] = {"outcome": change.outcome}
-    if change.verb is Verb.RESCUE:
-        told["state"] = change.state
-    if change.error is not None:
-        told["reason"] = change.error.get("message")
-    return told
 
 
 def _apply(tx: SqliteTransaction, worker: int, *, only_plain: bool) -> None:
@@ -120,14 +109,10 @@ def _follow(tx: SqliteTransaction, *, only_plain: bool) -> None:
 
 
 def _stale(tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:
-    """Return the attempts that did not get in, but for those recorded before just so."""
-    left = {tuple(fence) for fence in tx.listed("settle.loaded")}
+    """Return the attempts that are not recorded just so, now or before."""
     stale: list[Fence] = []
     for id, attempt, change in settled:
-        if (id, attempt) in left:
-            left.remove((id, attempt))
-            continue
         fence = {"id": id, "attempt": attempt, "worker": worker}
-        if tx.value("settle.already_settled", **fence, outcome=change.outcome) is None:
+        if tx.value("settle.recorded", **fence, outcome=change.outcome) is None:
             stale.append((id, attempt))
     return stale

@@ -10,7 +10,7 @@ from workhorse.domain.job import Claimed, State
 from workhorse.domain.transitions import Verb
 from workhorse.store import rows
 from workhorse.store.protocol import ClaimRequest, Settled, Turn
-from workhorse.store.rows import compact
+from workhorse.store.rows import compact, slices
 from workhorse.store.sqlite.connection import Database
 from workhorse.store.sqlite.settling import keep_output, settle
 from workhorse.store.sqlite.transaction import SqliteTransaction
@@ -69,7 +69,7 @@ def _claim(tx: SqliteTransaction, worker: int, request: ClaimRequest) -> list[Cl
     """claim: available → running, queue by queue."""
     picked: list[int] = []
     among: dict[str, Any] = {"kinds": compact(request.kinds), "solo": int(request.solo)}
-    for queue in request.queues:
+    for queue in dict.fromkeys(request.queues):
         left = request.limit - len(picked)
         if left <= 0:
             break
@@ -81,4 +81,7 @@ def _take(tx: SqliteTransaction, worker: int, child: int, picked: Sequence[int])
     ids = compact(picked)
     tx.run("claim.claim", ids=ids, worker=worker, child=child)
     tx.run("claim.claim_event", ids=ids, worker=worker)
-    return rows.claimed(tx.value("claim.claimed", ids=ids))
+    taken: list[Claimed] = []
+    for some in slices(picked):
+        taken += rows.claimed(tx.value("claim.claimed", ids=compact(some)))
+    return taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.events import Event, Life
@@ -12,10 +12,8 @@ from workhorse.domain.transitions import EDGES, Verb
 from workhorse.store import rows
 from workhorse.store.driver import Driver, Transaction
 from workhorse.store.protocol import JobFilter
-from workhorse.store.rows import compact_or_none
+from workhorse.store.rows import LAST_ID, compact_or_none, row_id
 from workhorse.store.verbs import edges
-
-NO_END: Final = 2**63 - 1
 
 
 class ClientVerbs:
@@ -24,18 +22,18 @@ class ClientVerbs:
     _db: Driver[Transaction]
 
     def get(self, job_id: int) -> Job | None:
-        found = self._db.read("jobs.get", id=job_id)
+        found = self._db.read("jobs.get", id=row_id(job_id))
         return rows.job(found[0]) if found else None
 
     def list_jobs(
         self, where: JobFilter, *, limit: int = 50, before: int | None = None
     ) -> list[Job]:
-        before = NO_END if before is None else before
+        before = LAST_ID if before is None else row_id(before)
         found = self._db.read("jobs.list", **_filter(where), limit=limit, before=before)
         return [rows.job(row) for row in found]
 
     def attempts(self, job_id: int) -> list[Attempt]:
-        return rows.attempts(self._db.read("jobs.attempts", id=job_id))
+        return rows.attempts(self._db.read("jobs.attempts", id=row_id(job_id)))
 
     def events(
         self,
@@ -48,7 +46,7 @@ class ClientVerbs:
         page = {"after": after, "limit": limit, "output": output}
         if job_id is None:
             return rows.events(self._db.read("events.all", **page))
-        return rows.events(self._db.read("events.of_job", job_id=job_id, **page))
+        return rows.events(self._db.read("events.of_job", job_id=row_id(job_id), **page))
 
     def cancel(self, job_id: int, *, reason: str = "cancelled on request") -> State:
         def work(tx: Transaction) -> State:
@@ -145,7 +143,7 @@ def _state(tx: Transaction, job_id: int) -> State:
     A job that moves between the two tables while it is looked for is found at the third look.
     """
     for statement in ("jobs.lock", "jobs.lock_ended", "jobs.lock"):
-        found = tx.value(statement, id=job_id)
+        found = tx.value(statement, id=row_id(job_id))
         if found is not None:
             return State(found)
     raise NotFound(f"There is no job {job_id}.")

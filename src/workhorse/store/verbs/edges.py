@@ -5,6 +5,7 @@ Functions here run inside the caller's open transaction; ids travel as JSON arra
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,10 +58,7 @@ def unblock_ready(tx: Transaction) -> int:
 
 def cancel_jobs(tx: Transaction, targets: Sequence[int], reason: str) -> int:
     """cancel: scheduled, blocked, available → cancelled, and whatever waits for them."""
-    targets = tx.listed("jobs.cancellable", ids=compact(targets))
-    tx.run("jobs.cancel", ids=compact(targets), reason=reason)
-    tx.run("jobs.drop_cancelled", ids=compact(targets))
-    _record_all(tx, "cancel", targets, {"outcome": "cancelled", "reason": reason})
+    targets = _cancel(tx, targets, reason)
     cancelled = len(targets)
     if any_dependencies(tx):
         tx.run("dependencies.forget", ids=compact(targets))
@@ -70,12 +68,26 @@ def cancel_jobs(tx: Transaction, targets: Sequence[int], reason: str) -> int:
 
 
 def cancel_dependents(tx: Transaction, ended: int, state: str) -> int:
-    """cancel: blocked → cancelled, for jobs that waited for one that will not succeed."""
-    waiting = tx.listed("dependencies.waiting", ids=compact([ended]))
-    if not waiting:
-        return 0
-    tx.run("dependencies.satisfy", ids=compact([ended]))
-    return cancel_jobs(tx, waiting, f"job {ended} {state}")
+    """cancel: blocked → cancelled, for all that wait, near or far, for one that did not succeed."""
+    cancelled, causes = 0, deque([(ended, state)])
+    while causes:
+        cause, state = causes.popleft()
+        waiting = tx.listed("dependencies.waiting", ids=compact([cause]))
+        if waiting:
+            tx.run("dependencies.forget", ids=compact(waiting))
+            ended_now = _cancel(tx, waiting, f"job {cause} {state}")
+            causes.extend((one, "cancelled") for one in ended_now)
+            cancelled += len(ended_now)
+    return cancelled
+
+
+def _cancel(tx: Transaction, targets: Sequence[int], reason: str) -> list[int]:
+    """Cancel those of `targets` that do not run; return them."""
+    found = tx.listed("jobs.cancellable", ids=compact(targets))
+    tx.run("jobs.cancel", ids=compact(found), reason=reason)
+    tx.run("jobs.drop_cancelled", ids=compact(found))
+    _record_all(tx, "cancel", found, {"outcome": "cancelled", "reason": reason})
+    return found
 
 
 def any_dependencies(tx: Transaction) -> bool:

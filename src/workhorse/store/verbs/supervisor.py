@@ -79,8 +79,7 @@ class SupervisorVerbs:
         self._db.write(lambda tx: edges.record(tx, name, worker=worker, data=data))
 
     def held(self, worker: int, child: int | None = None) -> list[Claimed]:
-        ((text,),) = self._db.read("claim.held", worker=worker, child=child)
-        return rows.claimed(text)
+        return rows.held(self._db.read("claim.held", worker=worker, child=child))
 
     def solo_waiting(self) -> int:
         ((waiting,),) = self._db.read("queues.solo_waiting")
@@ -137,7 +136,7 @@ class SupervisorVerbs:
 
 
 def _held(tx: Transaction, worker: int) -> list[Claimed]:
-    return sorted(rows.claimed(tx.value("claim.held", worker=worker, child=None)))
+    return rows.held(tx.run("claim.held", worker=worker, child=None).fetchall())
 
 
 def _ms(seconds: float) -> int:

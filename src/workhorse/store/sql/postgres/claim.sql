@@ -61,12 +61,12 @@ select exists (
 select set_config('synchronous_commit', 'off', true);
 
 -- name: held
--- The running jobs of a worker, or of one of its children, as one row of JSON.
-select coalesce(json_agg(json_build_array(
-           id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff::json, failures,
-           crashes, lost, solo, cancel_at is not null, enqueued_at, started_at)), '[]')::text
+-- The running jobs of a worker, or of one of its children, oldest first.
+select json_build_array(id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff::json,
+                        failures, crashes, lost, solo, cancel_at is not null, enqueued_at,
+                        started_at)::text
   from workhorse.jobs
- where worker = %(worker)s and (%(child)s::integer is null or child = %(child)s);
+ where worker = %(worker)s and (%(child)s::integer is null or child = %(child)s) order by id;
 
 -- name: cancel_requests
 -- Running jobs of a worker that were told to end, and for how long.

@@ -1,6 +1,6 @@
 -- name: complete
 -- running → succeeded, for attempts that are still the worker's: the row goes to the history.
--- Says how many there were, and, when not all were its own, which.
+-- Says how many there were.
 with ended as materialized (
     select * from unnest(%(ids)s::bigint[], %(attempts)s::integer[], %(results)s::text[])
                as ended(id, attempt, result)
@@ -22,9 +22,7 @@ with ended as materialized (
     insert into workhorse.events (at, name, job_id, attempt, worker)
     select workhorse.clock(), 'complete', id, attempt, worker from mine
 )
-select case when count(*) < cardinality(%(ids)s::bigint[])
-            then coalesce(json_agg(json_build_array(id, attempt)), '[]')::text end
-  from mine;
+select count(*) from mine;
 
 -- name: others
 -- running → succeeded, failed, cancelled, available, scheduled, by what `rows` says of each attempt
@@ -87,8 +85,8 @@ with ended as materialized (
 )
 select coalesce(json_agg(json_build_array(id, attempt, state)), '[]')::text from mine;
 
--- name: already_settled
--- Whether this very attempt was recorded before, with the same outcome.
+-- name: recorded
+-- Whether this very attempt is recorded, with this outcome.
 select 1 from workhorse.all_attempts
  where job_id = %(id)s and attempt = %(attempt)s and worker = %(worker)s and outcome = %(outcome)s;
 

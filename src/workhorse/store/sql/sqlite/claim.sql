@@ -34,11 +34,10 @@ select json_group_array(json_array(jobs.id, attempt, kind, args, queue, priority
   from json_each(:ids) cross join jobs on jobs.id = value;
 
 -- name: held
--- The running jobs of a worker, or of one of its children, as one row.
-select json_group_array(json_array(jobs.id, attempt, kind, args, queue, priority, timeout, max_attempts,
-                                   json(backoff), failures, crashes, lost, solo,
-                                   cancel_at is not null, enqueued_at, started_at))
-  from jobs where worker = :worker and (:child is null or child = :child);
+-- The running jobs of a worker, or of one of its children, oldest first.
+select json_array(jobs.id, attempt, kind, args, queue, priority, timeout, max_attempts, json(backoff),
+                  failures, crashes, lost, solo, cancel_at is not null, enqueued_at, started_at)
+  from jobs where worker = :worker and (:child is null or child = :child) order by id;
 
 -- name: cancel_requests
 -- Running jobs of a worker that were told to end, and for how long.

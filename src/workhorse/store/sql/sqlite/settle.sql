@@ -32,12 +32,8 @@ select jobs.id, attempt, value ->> 2, value ->> 3, value ->> 4, value ->> 5, val
   from json_each(:rows) cross join jobs on jobs.id = value ->> 0
  where state = 'running' and attempt = value ->> 1 and worker = :worker;
 
--- name: loaded
--- What got in: the rest is stale.
-select json_group_array(json_array(id, attempt)) from settling;
-
--- name: already_settled
--- Whether this very attempt was recorded before, with the same outcome.
+-- name: recorded
+-- Whether this very attempt is recorded, with this outcome.
 select 1 from all_attempts
  where job_id = :id and attempt = :attempt and worker = :worker and outcome = :outcome;
 

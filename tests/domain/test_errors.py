@@ -1,0 +1,75 @@
+"""The tree of errors: what a caller, a script and the web may rely on."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+import workhorse
+from workhorse.domain import errors
+from workhorse.domain.errors import JobCancelled, JobFailed, ResultTimeout, WorkhorseError
+
+TREE = [
+    cls for cls in vars(errors).values() if inspect.isclass(cls) and issubclass(cls, WorkhorseError)
+]
+
+STABLE = {
+    "WorkhorseError": ("error", 1),
+    "InvalidJob": ("invalid", 2),
+    "TooLarge": ("too_large", 2),
+    "ConfigurationError": ("configuration", 3),
+    "Unavailable": ("unavailable", 4),
+    "StoreFull": ("store_full", 4),
+    "NotFound": ("not_found", 5),
+    "UnknownKind": ("unknown_kind", 5),
+    "Conflict": ("conflict", 6),
+    "LeaseLost": ("lease_lost", 6),
+    "ResultTimeout": ("timed_out", 7),
+    "JobFailed": ("job_failed", 1),
+    "JobCancelled": ("job_cancelled", 1),
+}
+"""Scripts depend on these: a code is never renamed, an exit code never moved."""
+
+
+def test_codes_and_exit_codes_are_as_published() -> None:
+    """Each error has its code and its exit code, and they do not change."""
+    assert {cls.__name__: (cls.code, cls.exit_code) for cls in TREE} == STABLE
+
+
+def test_no_two_errors_share_a_code() -> None:
+    """A code tells exactly one error."""
+    codes = [cls.code for cls in TREE]
+    assert len(codes) == len(set(codes))
+
+
+def test_every_error_is_public_and_drawn() -> None:
+    """Each can be imported from `workhorse`, and stands in the drawing with code and exit code."""
+    for cls in TREE:
+        assert getattr(workhorse, cls.__name__) is cls
+        if cls is not WorkhorseError:
+            line = rf"{cls.__name__} +{cls.code} +{cls.exit_code}\b|{cls.__name__} +{cls.code}$"
+            assert re.search(line, errors.__doc__ or "", re.MULTILINE), cls
+
+
+def test_an_error_reads_as_one_line_with_its_hint() -> None:
+    """What went wrong, then what to do about it."""
+    error = WorkhorseError("It is broken.", hint="Mend it.")
+    assert str(error) == "It is broken. Mend it."
+    assert (error.message, error.hint) == ("It is broken.", "Mend it.")
+    assert str(WorkhorseError("It is broken.")) == "It is broken."
+
+
+def test_a_failed_job_is_kept_with_its_error() -> None:
+    """Whoever waited for the result can look at the job; a cancelled one has no result either."""
+    job = object()
+    error = JobCancelled("cancelled", job=job)
+    assert error.job is job
+    assert isinstance(error, JobFailed)
+
+
+def test_waiting_too_long_is_a_timeout_to_python_as_well() -> None:
+    """`except TimeoutError` catches it."""
+    with pytest.raises(TimeoutError):
+        raise ResultTimeout("still running")

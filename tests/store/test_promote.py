@@ -1,0 +1,46 @@
+"""promote: scheduled → available, when the job is due."""
+
+from __future__ import annotations
+
+from tests.store.hands import SettableClock, nothing_changed, put, put_many, state, story
+from workhorse.domain.job import State
+from workhorse.store.protocol import Store
+
+
+def test_a_job_is_promoted_when_it_is_due(store: Store, clock: SettableClock) -> None:
+    """At its instant, not a millisecond before; and its event is written."""
+    job_id = put(store, delay=60)
+    clock.advance(59.999)
+    with nothing_changed(store):
+        assert store.promote() == (0, clock.now + 1)
+    clock.advance(0.001)
+    assert store.promote() == (1, None)
+    assert state(store, job_id) is State.AVAILABLE
+    assert story(store, job_id) == ["enqueue", "promote"]
+
+
+def test_the_pass_tells_when_the_next_is_due(store: Store, clock: SettableClock) -> None:
+    """The instant of the first job still to come, so that nobody has to look before."""
+    start = clock.now
+    for delay in (30, 10, 20):
+        put(store, delay=delay)
+    assert store.promote() == (0, start + 10_000)
+    clock.advance(20)
+    assert store.promote() == (2, start + 30_000)
+    clock.advance(10)
+    assert store.promote() == (1, None)
+    assert store.promote() == (0, None)
+
+
+def test_a_pass_is_bounded(store: Store, clock: SettableClock) -> None:
+    """At most `limit` jobs a pass, the longest due first; what is left is due at once."""
+    late = put_many(store, 3, delay=2)
+    early = put_many(store, 3, delay=1)
+    clock.advance(5)
+    promoted = store.promote(limit=4)
+    assert promoted.jobs == 4
+    assert promoted.next_due is not None
+    assert promoted.next_due <= clock.now
+    assert {state(store, id) for id in early} == {State.AVAILABLE}
+    assert store.promote(limit=4) == (2, None)
+    assert {state(store, id) for id in late} == {State.AVAILABLE}

@@ -1,0 +1,192 @@
+"""prune: finished jobs go by age, then by count, then by bytes, in small batches, each whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.store.hands import (
+    ALL,
+    FATAL,
+    OK,
+    SettableClock,
+    Worker,
+    nothing_changed,
+    put,
+    put_many,
+    settled,
+)
+from workhorse.domain.job import UNFINISHED, State
+from workhorse.domain.outcome import Completed, Released
+from workhorse.store.protocol import JobFilter, Retention, Store
+
+DAY = 86_400.0
+FOREVER = Retention(succeeded=None, cancelled=None, failed=None, max_jobs=None)
+
+
+def finished(store: Store, number: int, ended: State, **facts: object) -> list[int]:
+    """Bring `number` new jobs to an end."""
+    ids = put_many(store, number, queue="done", **facts)
+    if ended is State.CANCELLED:
+        for job_id in ids:
+            store.cancel(job_id)
+    else:
+        worker = Worker(store, queues=["done"])
+        outcome = OK if ended is State.SUCCEEDED else FATAL
+        worker.turn([settled(job, outcome) for job in worker.claim()])
+        store.retire(worker.id)
+    return ids
+
+
+def left(store: Store) -> list[int]:
+    return sorted(job.id for job in store.list_jobs(JobFilter(), limit=ALL))
+
+
+@pytest.mark.parametrize(
+    ("ended", "days"), [(State.SUCCEEDED, 7), (State.CANCELLED, 30), (State.FAILED, 90)]
+)
+def test_a_finished_job_goes_at_its_age(
+    store: Store, clock: SettableClock, ended: State, days: int
+) -> None:
+    """Each final state has an age of its own; a job is kept up to it, and not beyond."""
+    finished(store, 2, ended)
+    clock.advance(days * DAY)
+    assert store.prune(Retention()) == 0
+    clock.advance(0.001)
+    assert store.prune(Retention()) == 2
+    assert left(store) == []
+
+
+def test_a_job_goes_whole(store: Store, clock: SettableClock) -> None:
+    """With it go its attempts and its events; of others nothing is touched."""
+    worker = Worker(store, lease=10**6)
+    job_id, other = put_many(store, 2)
+    for outcome in (Released("drained"), Completed("1")):
+        assert worker.run(outcome).id == job_id
+    clock.advance(10)
+    worker.run(OK)
+    others = store.events(job_id=other), store.attempts(other)
+    assert store.prune(Retention(succeeded=5)) == 1
+    assert (store.get(job_id), store.attempts(job_id), store.events(job_id=job_id)) == (
+        None,
+        [],
+        [],
+    )
+    assert (store.events(job_id=other), store.attempts(other)) == others
+
+
+def test_unfinished_jobs_are_never_pruned(store: Store, clock: SettableClock) -> None:
+    """However old, and however many too many there are."""
+    first = put(store)
+    ids = [first, put(store, delay=DAY * 5000), put(store, after=[first]), put(store)]
+    assert Worker(store).take().id == first
+    assert {job.state for job in store.list_jobs(JobFilter())} == set(UNFINISHED)
+    clock.advance(4000 * DAY)
+    with nothing_changed(store):
+        assert store.prune(FOREVER) == 0
+        assert store.prune(Retention(None, None, None, max_jobs=0, max_bytes=0)) == 0
+    assert left(store) == ids
+
+
+def test_no_limit_means_for_ever(store: Store, clock: SettableClock) -> None:
+    """Without a limit nothing goes, however old it is."""
+    for ended in (State.SUCCEEDED, State.CANCELLED, State.FAILED):
+        finished(store, 2, ended)
+    clock.advance(100_000 * DAY)
+    with nothing_changed(store):
+        assert store.prune(FOREVER) == 0
+
+
+def test_too_many_jobs(store: Store, clock: SettableClock) -> None:
+    """The oldest go until the number is kept; the successful first, dead letters last."""
+    dead = finished(store, 3, State.FAILED)
+    clock.advance(1)
+    cancelled = finished(store, 3, State.CANCELLED)
+    clock.advance(1)
+    old = finished(store, 3, State.SUCCEEDED)
+    clock.advance(1)
+    young = finished(store, 3, State.SUCCEEDED)
+    assert store.prune(Retention(None, None, None, max_jobs=10)) == 2
+    assert left(store) == sorted(dead + cancelled + old[2:] + young)
+    assert store.prune(Retention(None, None, None, max_jobs=10)) == 0
+    assert store.prune(Retention(None, None, None, max_jobs=4)) == 6
+    assert left(store) == sorted(dead + cancelled[2:])
+    assert store.prune(Retention(None, None, None, max_jobs=0)) == 4
+    assert left(store) == []
+
+
+def test_age_and_number_together(store: Store, clock: SettableClock) -> None:
+    """What is too old counts towards the number that must go."""
+    finished(store, 4, State.SUCCEEDED)
+    clock.advance(100)
+    young = finished(store, 4, State.SUCCEEDED)
+    assert store.prune(Retention(succeeded=50, max_jobs=6)) == 4
+    assert left(store) == young
+    assert store.prune(Retention(succeeded=50, max_jobs=3)) == 1
+    assert left(store) == young[1:]
+
+
+def test_too_many_bytes(store: Store) -> None:
+    """While more is in use than allowed, the oldest go; when it is not, none does."""
+    finished(store, 60, State.SUCCEEDED, args='"' + "x" * 20_000 + '"')
+    bound = Retention(None, None, None, max_jobs=None, max_bytes=700_000)
+    gone = 0
+    while batch := store.prune(bound, batch=5):
+        assert batch <= 5
+        gone += batch
+    kept = len(left(store))
+    assert 0 < kept < 60
+    assert kept + gone == 60
+    assert kept * 20_000 <= 700_000
+    assert left(store) == list(range(61 - kept, 61))
+
+
+def test_a_call_is_a_small_batch(store: Store, clock: SettableClock) -> None:
+    """No call takes more than its batch, so none keeps others waiting for long."""
+    finished(store, 10, State.SUCCEEDED)
+    finished(store, 10, State.FAILED)
+    clock.advance(1000 * DAY)
+    sizes = []
+    while batch := store.prune(Retention(), batch=7):
+        sizes.append(batch)
+    assert sizes == [7, 7, 6]
+    finished(store, 10, State.CANCELLED)
+    assert store.prune(Retention(max_jobs=0), batch=4) == 4
+
+
+def test_the_record_of_workers_goes_at_the_longest_age(store: Store, clock: SettableClock) -> None:
+    """Workers long gone, and events that belong to no job, go with the oldest of the jobs."""
+    gone, lost, alive = (Worker(store, lease=10**9) for _ in range(3))
+    store.pause("default")
+    store.retire(gone.id)
+    store.rescue(lost.id, reason="gone", expired_only=False)
+    clock.advance(90 * DAY)
+    store.prune(Retention())
+    assert len(store.workers(gone=True)) == 3
+    clock.advance(0.001)
+    store.renew(alive.id, 10**9)
+    late = Worker(store)
+    store.prune(Retention())
+    assert [info.id for info in store.workers(gone=True)] == [late.id, alive.id]
+    assert [(event.name, event.worker) for event in store.events()] == [("worker_started", late.id)]
+    assert [queue.name for queue in store.queues() if queue.paused] == ["default"]
+
+
+def test_the_record_is_kept_when_any_job_is_kept_for_ever(
+    store: Store, clock: SettableClock
+) -> None:
+    """With one state kept for ever, so is what belongs to no job."""
+    store.retire(Worker(store).id)
+    clock.advance(10_000 * DAY)
+    with nothing_changed(store):
+        store.prune(Retention(failed=None))
+
+
+def test_ids_are_never_used_again(store: Store, clock: SettableClock) -> None:
+    """Also when the newest job is gone: an id names one job for ever."""
+    (last,) = finished(store, 1, State.SUCCEEDED)
+    store.delete(last)
+    (next_one,) = finished(store, 1, State.SUCCEEDED)
+    assert next_one > last
+    clock.advance(10 * DAY)
+    assert store.prune(Retention()) == 1
+    assert put(store) > next_one
