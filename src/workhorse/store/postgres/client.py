@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
 
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.postgres.database import Database
 from workhorse.store.postgres.enqueueing import enqueue, is_simple, one, runs
 from workhorse.store.postgres.failures import in_our_words
+from workhorse.store.postgres.session import part_of_transaction
 from workhorse.store.verbs.client import ClientVerbs
 
 QUIET: Final = 0.005
@@ -41,18 +44,19 @@ class PostgresClientVerbs(ClientVerbs):
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not isinstance(connection, psycopg.Connection):
             raise InvalidJob(f"{connection!r} is not a connection of this store's kind.")
-        if (
-            connection.autocommit
-            and connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
-        ):
+        idle = connection.info.transaction_status == TransactionStatus.IDLE
+        if connection.autocommit and idle:
             raise InvalidJob("The connection has no open transaction to enqueue in.")
         sql = self._db.sql
         with (
             in_our_words(self._db.place.shown),
-            connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor,
+            part_of_transaction(connection),
+            connection.cursor(row_factory=tuple_row) as cursor,
         ):
             return enqueue(
-                lambda statement, **among: cursor.execute(sql[statement], among), jobs, self._ring()
+                lambda statement, **among: cursor.execute(sql[statement], among),
+                jobs,
+                self._ring(),
             )
 
     def _ring(self) -> dict[str, Any]:

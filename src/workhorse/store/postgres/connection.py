@@ -1,4 +1,4 @@
-"""One connection that cannot hang: each operation has a deadline, and then the socket is dropped."""
+"""A connection that cannot hang: each operation has a deadline, then the socket is dropped."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _reason(error: psycopg.Error) -> str:
     """Return the first line of what the server, or the driver, says."""
     said = error.diag.message_primary or str(error)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    line = (
-        lines[-1] if lines and lines[-1].startswith("FATAL") else (lines or ["no reason given"])[0]
-    )
+    if not lines:
+        return "no reason given"
+    line = lines[-1] if lines[-1].startswith("FATAL") else lines[0]
     return line.removeprefix("FATAL:").strip().rstrip(".")

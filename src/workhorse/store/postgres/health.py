@@ -14,6 +14,10 @@ OLD_SNAPSHOT: Final = 600
 """Seconds after which an open transaction keeps too much dead weight in the tables."""
 DEAD_SHARE: Final = 0.2
 DEAD_ENOUGH: Final = 10_000
+POOLED: Final = (
+    "A pooler stands between: set WORKHORSE_LISTEN_URL to the server itself, or workers poll."
+)
+DRAG: Final = "until it ends, dead rows stay and claims get slower."
 
 
 class HealthVerbs:
@@ -50,17 +54,9 @@ class HealthVerbs:
         if commit in {"off", "local"}:
             yield "warn", f"synchronous_commit is {commit}: the last jobs may be lost in a crash."
         if pooled:
-            yield (
-                "warn",
-                "A pooler stands between: give workers a WORKHORSE_LISTEN_URL to the server itself, "
-                "or they poll.",
-            )
+            yield "warn", POOLED
         if oldest is not None and oldest > OLD_SNAPSHOT:
-            yield (
-                "warn",
-                f"A transaction has been open for {oldest / 60:.0f} minutes: "
-                "until it ends, dead rows stay and claims get slower.",
-            )
+            yield "warn", f"A transaction has been open for {oldest / 60:.0f} minutes: {DRAG}"
         if live is not None and dead > DEAD_ENOUGH and dead > DEAD_SHARE * (live + dead):
             yield "warn", f"The jobs table has {dead:,} dead rows: autovacuum does not keep up."
         ((silent,),) = self._db.read("health.silent_workers")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from psycopg import sql
+
 from workhorse.domain.errors import ConfigurationError
 from workhorse.store.postgres.connection import Connection
 from workhorse.store.postgres.url import Place
@@ -13,24 +15,22 @@ from workhorse.store.statements import Migration, migrations
 LOCK: Final = 0x776F726B
 """The advisory lock that one migrating process holds."""
 
-_VERSION_TABLE: Final = """
+_FIRST: Final = """
+create schema if not exists workhorse;
 create table if not exists workhorse.schema_version (
     number integer primary key,
     name text not null,
     applied_at timestamptz not null default now()
 );
 """
+_NOTE: Final = "\ninsert into workhorse.schema_version (number, name) values (%d, '%s');\n"
 
 
 def scripts(place: Place, since: int = 0) -> Iterator[tuple[Migration, str]]:
     """Yield each migration after number `since`, and all that it does, as SQL."""
     for step in migrations("postgres"):
         if step.number > since:
-            note = (
-                "insert into workhorse.schema_version (number, name) "
-                f"values ({step.number}, '{step.name}');\n"
-            )
-            text = f"create schema if not exists workhorse;\n{_VERSION_TABLE}{step.script}\n{note}"
+            text = _FIRST + step.script + _NOTE % (step.number, step.name)
             yield step, place.in_schema(text)
 
 
@@ -52,10 +52,12 @@ def migrate(connection: Connection, place: Place) -> Sequence[str]:
 
 def version(connection: Connection, place: Place) -> int:
     """Return the number of the newest migration applied, 0 for an empty database."""
-    table = f"{place.schema}.schema_version"
-    if connection.execute("select to_regclass(%s)", (table,)).fetchone() == (None,):
+    name = f"{place.schema}.schema_version"
+    if connection.execute("select to_regclass(%s)", (name,)).fetchone() == (None,):
         return 0
-    found = connection.execute(f"select coalesce(max(number), 0) from {table}".encode()).fetchone()
+    table = sql.Identifier(place.schema, "schema_version")
+    query = sql.SQL("select coalesce(max(number), 0) from {}").format(table)
+    found = connection.execute(query).fetchone()
     assert found is not None
     return int(found[0])
 
