@@ -15,7 +15,7 @@ import psycopg
 
 from workhorse.domain.errors import Unavailable
 from workhorse.store.postgres.connection import PATIENCE, Connection, connect
-from workhorse.store.postgres.failures import AGAIN, cannot_connect, is_gone, translated
+from workhorse.store.postgres.failures import AGAIN, cannot_connect, in_our_words, is_gone
 from workhorse.store.postgres.url import Place
 from workhorse.store.statements import statements
 
@@ -117,11 +117,8 @@ class Database:
                 "This store was opened before a fork and cannot be used after it.",
                 hint="Open it anew in each process, or start processes by 'spawn'.",
             )
-        with self._lane.connection() as connection:
-            try:
-                yield connection
-            except psycopg.Error as error:
-                raise translated(error, self.place.shown) from error
+        with self._lane.connection() as connection, in_our_words(self.place.shown):
+            yield connection
 
     def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction that is committed when this returns.

@@ -9,7 +9,13 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
-from workhorse.domain.errors import ConfigurationError, StoreFull, Unavailable, WorkhorseError
+from workhorse.domain.errors import (
+    ConfigurationError,
+    InvalidJob,
+    StoreFull,
+    Unavailable,
+    WorkhorseError,
+)
 
 REFUSED: Final = (
     errors.InvalidAuthorizationSpecification,
@@ -24,17 +30,21 @@ AGAIN: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.Loc
 
 @contextmanager
 def in_our_words(url: str) -> Iterator[None]:
-    """Turn an error of the driver into `Unavailable` or `StoreFull`; `url` has no credentials."""
+    """Turn an error of the driver into one of ours; `url` has no credentials."""
     try:
         yield
-    except psycopg.Error as error:
+    except (psycopg.Error, UnicodeError, OverflowError) as error:
         raise translated(error, url) from error
 
 
-def translated(error: psycopg.Error, url: str) -> WorkhorseError:
-    """Return what an error of PostgreSQL means to a caller."""
+def translated(error: Exception, url: str) -> WorkhorseError:
+    """Return what an error means: `InvalidJob` tells of what was given, the rest of the store."""
+    if not isinstance(error, psycopg.Error):
+        return InvalidJob(f"The store cannot hold this: {error}.")
     reason = _reason(error)
     match error:
+        case psycopg.DataError() | psycopg.IntegrityError():
+            return InvalidJob(f"The store cannot hold this: {reason}.")
         case errors.DiskFull():
             return StoreFull(
                 f"The disk under {url} is full; nothing was changed.",

@@ -2,8 +2,7 @@
 
 An attempt that succeeded comes in by one door, as ids and results in arrays; any other as a row of
 JSON that says which edge it takes. Both doors are one statement each, and change only rows that
-are still the worker's. Jobs that waited for those that ended follow in a transaction of their own:
-a failure there cannot undo a finished job, and the sweep repairs it.
+are still the worker's.
 """
 
 from __future__ import annotations
@@ -65,18 +64,15 @@ def settle(tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> 
     if completed:
         own = tx.value("settle.complete", worker=worker, **completed_arrays(completed))
         stale += not_recorded(tx, worker, completed) if own < len(completed) else []
-        unblock(tx, completed)
+        ids = array(one.id for one in completed)
+        tx.run("dependencies.lock_waiting", ids=ids)
+        tx.run("dependencies.unblock_after", ids=ids)
     if others:
         own = tx.value("settle.others", worker=worker, rows=other_rows(others))
         ended = json.loads(own)
         stale += not_recorded(tx, worker, others) if len(ended) < len(others) else []
         cancel_dependents(tx, ended)
     return stale
-
-
-def unblock(tx: PostgresTransaction, completed: Sequence[Settled]) -> None:
-    """Let go what waited for these."""
-    edges.unblock_after(tx, [one.id for one in completed])
 
 
 def cancel_dependents(tx: PostgresTransaction, ended: Iterable[tuple[int, int, str]]) -> None:

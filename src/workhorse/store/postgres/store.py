@@ -66,7 +66,9 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         return done.rowcount == 1
 
     def tidy(self) -> None:
-        """Nothing: autovacuum does it."""
+        """Nothing to do here: autovacuum does it."""
+        with self._db.connection():
+            return
 
     def close(self) -> None:
         for database in (self._db, self._claims, self._lease):

@@ -25,7 +25,6 @@ from workhorse.store.postgres.settling import (
     completed_arrays,
     not_recorded,
     other_rows,
-    unblock,
 )
 from workhorse.store.protocol import ClaimRequest, Settled, Turn
 from workhorse.store.rows import compact
@@ -77,7 +76,8 @@ class WorkerVerbs:
             if ended.completed:
                 arrays = completed_arrays(ended.completed)
                 send("completed", "settle.complete", worker=worker, **arrays)
-                send("awaited", "dependencies.any_of", ids=arrays["ids"])
+                send("waiting", "dependencies.lock_waiting", ids=arrays["ids"])
+                send("unblocked", "dependencies.unblock_after", ids=arrays["ids"])
             if ended.others:
                 send("others", "settle.others", worker=worker, rows=other_rows(ended.others))
             if claim:
@@ -88,7 +88,7 @@ class WorkerVerbs:
                     child=claim.child,
                     queues=list(claim.queues),
                     kinds=list(claim.kinds),
-                    limit=claim.limit,
+                    limit=max(0, claim.limit),
                     solo=claim.solo,
                 )
             else:
@@ -108,16 +108,13 @@ class WorkerVerbs:
 
     def _follow(self, worker: int, ended: Ended, answers: dict[str, Any]) -> list[Fence]:
         """Do what follows from the settled ones, when something does; return the stale ones."""
-        awaited = bool(ended.completed) and answers["awaited"][0][0]
         done = answers["completed"][0][0] if ended.completed else 0
         others = json.loads(answers["others"][0][0]) if ended.others else []
         bad = [one for one in others if one[2] in {State.FAILED, State.CANCELLED}]
-        if not (awaited or bad or done < len(ended.completed) or len(others) < len(ended.others)):
+        if not (bad or done < len(ended.completed) or len(others) < len(ended.others)):
             return []
 
         def work(tx: PostgresTransaction) -> list[Fence]:
-            if awaited:
-                unblock(tx, ended.completed)
             if bad and edges.any_dependencies(tx):
                 cancel_dependents(tx, bad)
             doubtful = [] if done == len(ended.completed) else list(ended.completed)

@@ -132,8 +132,8 @@ def _filter(where: JobFilter) -> dict[str, Any]:
         "states": compact_or_none(where.states),
         "queues": compact_or_none(where.queues),
         "kinds": compact_or_none(where.kinds),
-        "ids": compact_or_none(where.ids),
-        "worker": where.worker,
+        "ids": compact_or_none([row_id(id) for id in where.ids]),
+        "worker": None if where.worker is None else row_id(where.worker),
     }
 
 

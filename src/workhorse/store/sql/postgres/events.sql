@@ -16,12 +16,18 @@ select seq, at, name, job_id, attempt, worker, data from workhorse.events
  order by seq limit %(limit)s;
 
 -- name: all
--- The whole record, after a cursor. A transaction that is still open may add a row with a lower
--- number than one seen here: of the last minutes only what is older than every open one is shown.
-select seq, at, name, job_id, attempt, worker, data from workhorse.events
+-- The whole record, after a cursor. A transaction that writes events just now may add one with a lower
+-- number than one seen here: what is younger than the oldest such transaction is not shown yet.
+with writing as materialized (
+    select max(age(backend_xid)) as oldest
+      from pg_locks join pg_stat_activity using (pid)
+     where relation = 'workhorse.events'::regclass and mode = 'RowExclusiveLock'
+       and pid <> pg_backend_pid()
+)
+select seq, at, name, job_id, attempt, worker, data
+  from workhorse.events cross join writing
  where seq > %(after)s and (%(output)s or name not in ('progress', 'log'))
-   and (at < workhorse.clock() - 600000
-        or age(xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid))
+   and (oldest is null or age(events.xmin) > oldest)
  order by seq limit %(limit)s;
 
 -- name: drop
