@@ -3,68 +3,80 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from bench import machine, report
+from bench import machine
 from bench.floors import judge
 from bench.measure import ROOT, Stuck
-from bench.peers import PEERS
+from bench.peers import PEERS, SCALED
+from bench.report import RESULTS, Run, save
 from bench.rounds import Cell, rounds
 from bench.scale import in_a_row, scale
-from bench.scenarios import FULL, QUICK, SCENARIOS
+from bench.scenarios import FULL, QUICK, SCENARIOS, Size
 
-ALONE = {"scale": scale, "in_a_row": in_a_row}
+ALONE: Final = {"scale": scale, "in_a_row": in_a_row}
+NAMES: Final = [*(scenario.name for scenario in SCENARIOS), *ALONE]
 
 
 def main() -> int:
-    """Run the bench; return 1 when ``--gate`` finds something short."""
+    """Run the bench; return 1 when it cannot, or when ``--gate`` finds something short."""
     options = arguments()
-    size = QUICK if options.quick else FULL
-    if options.rounds:
-        size = replace(size, rounds=options.rounds)
-    folder: Path = options.dir
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = machine.facts(folder)
-    if machine.in_memory(facts):
-        print(f"{folder} lies in memory: durability would cost nothing. Give another --dir.")
-        return 1
-    cells: list[Cell] = []
     start = time.monotonic()
-    wanted = options.only or [*(s.name for s in SCENARIOS), *ALONE]
-    scenarios = [
-        replace(scenario, peers=[p for p in scenario.peers if p in (options.peers or PEERS)])
-        for scenario in SCENARIOS
-        if scenario.name in wanted
-    ]
+    options.dir.mkdir(parents=True, exist_ok=True)
+    peers = [PEERS[name] for name in options.peers]
+    for peer in peers:
+        if why := peer.missing():
+            print(f"{peer.name} is left out: {why}.", file=sys.stderr)
+    peers = [peer for peer in peers if not peer.missing()]
+    facts = machine.facts(options.dir, peers) | {"command": shlex.join(sys.orig_argv[1:])}
+    if machine.in_memory(facts):
+        print(f"{options.dir} lies in memory, where durability is free. Give another --dir.")
+        return 1
+    run = Run(facts, size(options), peers, [])
     try:
-        cells += rounds([s for s in scenarios if s.peers], size, folder)
-        for name, run in ALONE.items():
-            if name in wanted:
-                cells += run(size, folder)
+        run.cells.extend(measured(run, options))
     except Stuck as error:
         print(f"Gave up: {error}", file=sys.stderr)
         return 1
-    name = options.name or time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    page = report.save(facts, size, cells, name)
+    page = save(run, RESULTS, options.name or time.strftime("%Y%m%d-%H%M%S", time.gmtime()))
     print(f"\n{page.read_text()}\n{page} ({time.monotonic() - start:.0f} s)")
-    short = judge(cells)[1]
+    short = judge(run.cells)[1]
     if options.gate and short:
         print(f"Short: {'; '.join(short)}.", file=sys.stderr)
         return 1
     return 0
 
 
+def measured(run: Run, options: argparse.Namespace) -> Iterator[Cell]:
+    """Measure what was asked for."""
+    scenarios = [scenario for scenario in SCENARIOS if scenario.name in options.only]
+    yield from rounds(scenarios, run.peers, run.size, options.dir)
+    growing = [SCALED[peer.name] for peer in run.peers if peer.name in SCALED]
+    for name, measure in ALONE.items():
+        if name in options.only:
+            yield from measure(growing, run.size, options.dir)
+
+
+def size(options: argparse.Namespace) -> Size:
+    """Return how much to measure."""
+    chosen = QUICK if options.quick else FULL
+    return replace(chosen, rounds=options.rounds) if options.rounds else chosen
+
+
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one small round, 1-2 minutes")
+    parser.add_argument("--quick", action="store_true", help="one small round, in 1-2 minutes")
     parser.add_argument("--gate", action="store_true", help="exit 1 when a floor is missed")
     parser.add_argument("--rounds", type=int, help="how often everything is measured")
-    parser.add_argument("--only", nargs="+", choices=[*(s.name for s in SCENARIOS), *ALONE])
-    parser.add_argument("--peers", nargs="+", choices=list(PEERS))
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--dir", type=Path, default=ROOT / ".workhorse" / "bench")
     parser.add_argument("--name", help="of the files in bench/results; default: the time")
     return parser.parse_args()

@@ -1,6 +1,8 @@
-"""One measurement of the enqueuing side, in a process of its own: ``python -m bench.client``.
+"""One measurement of the enqueuing side of a peer in Python, in a process of its own.
 
-Prints one JSON object. Importing, opening the store and a short warm-up are not timed.
+``python -m bench.client PEER FOLDER OPERATION ARGUMENTS`` prints one JSON object. Importing,
+opening the store and a short warm-up are not timed. A peer in another language has a program
+that does the same.
 """
 
 from __future__ import annotations
@@ -8,53 +10,59 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench.peers import PEERS
-from bench.peers.protocol import Peer
+from bench.peers.protocol import Client
+from bench.peers.python_peer import PythonPeer
 
-WARM_UP = 50
-BATCH = 1000
+WARM_UP: Final = 50
+BATCH: Final = 1000
+
+Figures = dict[str, float]
 
 
-def one_by_one(peer: Peer, folder: Path, count: int) -> dict[str, Any]:
+def one_by_one(client: Client, _: Path, count: int) -> Figures:
     """Time `count` calls, each durable when it returns."""
-    client = peer.client(folder)
-    for _ in range(WARM_UP):
+    for _warm in range(WARM_UP):
         client.noop()
     start = time.perf_counter()
-    for _ in range(count):
+    for _each in range(count):
         client.noop()
     return {"per_second": count / (time.perf_counter() - start)}
 
 
-def bulk(peer: Peer, folder: Path, count: int) -> dict[str, Any]:
+def bulk(client: Client, _: Path, count: int) -> Figures:
     """Time `count` jobs in calls of `BATCH` jobs, each call durable when it returns."""
-    client = peer.client(folder)
     client.noops(BATCH)
     start = time.perf_counter()
-    for _ in range(count // BATCH):
+    for _each in range(count // BATCH):
         client.noops(BATCH)
     return {"per_second": count / (time.perf_counter() - start)}
 
 
-def fill(peer: Peer, folder: Path, count: int) -> dict[str, Any]:
+def fill(client: Client, folder: Path, count: int) -> Figures:
     """Enqueue `count` jobs for a drain: the first and the last write a mark. Not timed."""
-    client = peer.client(folder)
     client.mark(str(folder / "first"))
-    whole, rest = divmod(count - 2, BATCH)
-    for _ in range(whole):
-        client.noops(BATCH)
-    client.noops(rest)
+    noops(client, folder, count - 2)
     client.mark(str(folder / "last"))
     return {}
 
 
-def latency(peer: Peer, folder: Path, count: int, every: float) -> dict[str, Any]:
+def noops(client: Client, _: Path, count: int) -> Figures:
+    """Enqueue `count` bare jobs. Not timed."""
+    whole, rest = divmod(count, BATCH)
+    for _each in range(whole):
+        client.noops(BATCH)
+    if rest:
+        client.noops(rest)
+    return {}
+
+
+def latency(client: Client, folder: Path, count: int, every: float) -> Figures:
     """Enqueue a job each `every` seconds; each writes how long ago its enqueue began."""
-    client = peer.client(folder)
     path = str(folder / "ages")
     start = time.monotonic()
     for number in range(count):
@@ -63,30 +71,17 @@ def latency(peer: Peer, folder: Path, count: int, every: float) -> dict[str, Any
     return {}
 
 
-def backlog(peer: Peer, folder: Path, count: int) -> dict[str, Any]:
-    """Put `count` jobs into Workhorse's queue below the measured one."""
-    from bench.peers.workhorse_sqlite import WorkhorseSqlite
-
-    assert isinstance(peer, WorkhorseSqlite)
-    client = peer.client(folder, queue="backlog")
-    for _ in range(count // BATCH):
-        client.noops(BATCH)
-    return {}
-
-
-OPERATIONS: dict[str, Callable[..., dict[str, Any]]] = {
-    "one_by_one": one_by_one,
-    "bulk": bulk,
-    "fill": fill,
-    "latency": latency,
-    "backlog": backlog,
+OPERATIONS: Final[Mapping[str, Callable[..., Figures]]] = {
+    operation.__name__: operation for operation in (one_by_one, bulk, fill, noops, latency)
 }
 
 
 def main(arguments: list[str]) -> None:
-    """Carry out ``operation peer folder JSON-arguments``."""
-    operation, peer, folder, rest = arguments
-    print(json.dumps(OPERATIONS[operation](PEERS[peer], Path(folder), *json.loads(rest))))
+    """Open the peer's client and carry out one operation."""
+    name, folder, operation, rest = arguments
+    peer: Any = PEERS[name]
+    assert isinstance(peer, PythonPeer)
+    print(json.dumps(OPERATIONS[operation](peer.open(), Path(folder), *json.loads(rest))))
 
 
 if __name__ == "__main__":

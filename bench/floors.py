@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from bench.rounds import Cell, values
+from bench.rounds import Cell
 from bench.spread import Spread, ratio, spread
 
 Cells = Sequence[Cell]
-Figure = Callable[[Cells], Spread | None]
 
 
 class Floor(NamedTuple):
@@ -19,21 +18,38 @@ class Floor(NamedTuple):
     name: str
     bound: float
     unit: str
-    figure: Figure
+    figure: Callable[[Cells], Spread | None]
     at_most: bool = False
 
-    def holds(self, found: Spread) -> bool:
-        """Judge the median of the rounds."""
+    def holds(self, found: Spread | None) -> bool:
+        """Judge the median of the rounds; what was not measured does not hold."""
+        if found is None:
+            return False
         return found.median <= self.bound if self.at_most else found.median >= self.bound
 
     def verdict(self, found: Spread | None) -> str:
         """Say in one line how it stands."""
         sign = "≤" if self.at_most else "≥"
-        want = f"{self.name}: {sign} {self.bound:g} {self.unit}".rstrip()
+        want = f"{self.name} {sign} {self.bound:,g} {self.unit}"
         if found is None:
-            return f"  ?    {want}: not measured"
-        word = "ok  " if self.holds(found) else "SHORT"
-        return f"  {word:<5}{want}: {found} {self.unit}".rstrip()
+            return f"?      {want}: not measured"
+        return f"{'ok' if self.holds(found) else 'SHORT':<6} {want}: {found}"
+
+
+def values(
+    cells: Cells, scenario: str, peer: str, figure: str, store: str = "empty"
+) -> list[float]:
+    """Return one figure of one peer, round by round."""
+    wanted = (scenario, peer, store)
+    found = [cell for cell in cells if (cell.scenario, cell.peer, cell.store) == wanted]
+    return [cell.figures[figure] for cell in sorted(found, key=lambda cell: cell.round)]
+
+
+def plain(
+    scenario: str, peer: str, figure: str, cells: Cells, store: str = "empty"
+) -> Spread | None:
+    """Return one figure of one peer."""
+    return spread(values(cells, scenario, peer, figure, store))
 
 
 def compared(scenario: str, ours: str, theirs: str, figure: str, cells: Cells) -> Spread | None:
@@ -41,58 +57,42 @@ def compared(scenario: str, ours: str, theirs: str, figure: str, cells: Cells) -
     return ratio(values(cells, scenario, ours, figure), values(cells, scenario, theirs, figure))
 
 
-def plain(scenario: str, peer: str, figure: str, cells: Cells) -> Spread | None:
-    """Return one figure of one peer."""
-    return spread(values(cells, scenario, peer, figure))
+def grown(peer: str, store: str, cells: Cells) -> Spread | None:
+    """Return the drain of a large store, by the empty one's, paired by round."""
+    large = values(cells, "scale", peer, "per_second", store)
+    return ratio(large, values(cells, "scale", peer, "per_second"))
 
 
-US = "workhorse-full"
-FLOORS = (
+def last_by_first(peer: str, cells: Cells) -> Spread | None:
+    """Return the last of the drains in a row, by the first."""
+    row = values(cells, "in_a_row", peer, "per_second")
+    return ratio(row[-1:], row[:1])
+
+
+_US: Final = "workhorse-full"
+_HUEY: Final = "huey-full"
+
+FLOORS: Final = (
+    Floor("drain, by huey's", 6.0, "×", partial(compared, "drain", _US, _HUEY, "per_second")),
+    Floor("enqueue in bulk", 100_000, "jobs/s", partial(plain, "bulk", _US, "per_second")),
     Floor(
-        "drain, by huey's at FULL",
-        6.0,
-        "×",
-        partial(compared, "drain", US, "huey-full", "per_second"),
-    ),
-    Floor("enqueue in bulk", 100_000, "jobs/s", partial(plain, "bulk", US, "per_second")),
-    Floor(
-        "enqueue one by one, by huey's at FULL",
+        "enqueue one by one, by huey's",
         1.2,
         "×",
-        partial(compared, "one_by_one", US, "huey-full", "per_second"),
+        partial(compared, "one_by_one", _US, _HUEY, "per_second"),
     ),
-    Floor("pick-up p50", 2.0, "ms", partial(plain, "latency", US, "p50"), at_most=True),
-    Floor("pick-up p99", 10.0, "ms", partial(plain, "latency", US, "p99"), at_most=True),
-    Floor(
-        "worker child, peak RSS", 60.0, "MiB", partial(plain, "drain", US, "rss_mib"), at_most=True
-    ),
-    Floor(
-        "drain on top of the history, by the empty store's",
-        0.85,
-        "×",
-        partial(compared, "scale", "history", "empty", "per_second"),
-    ),
-    Floor(
-        "drain above the backlog, by the empty store's",
-        0.85,
-        "×",
-        partial(compared, "scale", "backlog", "empty", "per_second"),
-    ),
-    Floor(
-        "drains in a row, last by first",
-        0.9,
-        "×",
-        partial(compared, "in_a_row", "last", "first", "per_second"),
-    ),
+    Floor("pick-up p50", 2.0, "ms", partial(plain, "latency", _US, "p50"), at_most=True),
+    Floor("pick-up p99", 10.0, "ms", partial(plain, "latency", _US, "p99"), at_most=True),
+    Floor("child's peak RSS", 60.0, "MiB", partial(plain, "drain", _US, "rss_mib"), at_most=True),
+    Floor("drain above a long history", 0.85, "× the empty", partial(grown, _US, "history")),
+    Floor("drain above a long queue", 0.85, "× the empty", partial(grown, _US, "backlog")),
+    Floor("last drain in a row", 0.9, "× the first", partial(last_by_first, _US)),
 )
+"""All at synchronous=FULL."""
 
 
 def judge(cells: Cells) -> tuple[list[str], list[str]]:
     """Return a line for every floor, and the names of those that were missed or not measured."""
-    lines, short = [], []
-    for floor in FLOORS:
-        found = floor.figure(cells)
-        lines.append(floor.verdict(found))
-        if found is None or not floor.holds(found):
-            short.append(floor.name)
-    return lines, short
+    found = [(floor, floor.figure(cells)) for floor in FLOORS]
+    lines = [floor.verdict(figure) for floor, figure in found]
+    return lines, [floor.name for floor, figure in found if not floor.holds(figure)]

@@ -7,15 +7,15 @@ import platform
 import sqlite3
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench.peers import PEERS
+from bench.peers.protocol import Peer
 
 
-def facts(folder: Path) -> dict[str, Any]:
+def facts(folder: Path, peers: Sequence[Peer]) -> dict[str, Any]:
     """Return the machine, the versions and the settings of this run."""
     return {
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -29,8 +29,8 @@ def facts(folder: Path) -> dict[str, Any]:
         "sqlite": sqlite3.sqlite_version,
         "uvloop": _version("uvloop"),
         "load_at_start": os.getloadavg()[0],
-        "versions": {name: number for p in PEERS.values() for name, number in p.versions().items()},
-        "settings": {peer.name: dict(peer.settings()) for peer in PEERS.values()},
+        "versions": {name: number for p in peers for name, number in p.versions().items()},
+        "settings": {peer.name: dict(peer.settings()) for peer in peers},
     }
 
 

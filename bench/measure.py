@@ -7,38 +7,40 @@ import os
 import signal
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench import procs
-from bench.peers.protocol import Peer
+from bench.peers.protocol import Command, Peer
 
-ROOT = Path(__file__).parent.parent
-PATIENCE = 180.0
+ROOT: Final = Path(__file__).parent.parent
+PATIENCE: Final = 180.0
 """Seconds after which a measurement is given up: a number that never comes is a failure."""
 
 Figures = dict[str, float]
 
 
 class Stuck(Exception):
-    """A peer did not do what it was asked within `PATIENCE`."""
+    """A peer did not do what it was asked, or not within `PATIENCE`."""
 
 
-def run_client(peer: Peer, folder: Path, operation: str, *arguments: Any) -> Figures:
+def run_client(client: Command, operation: str, *arguments: Any) -> Figures:
     """Carry out an operation of `bench.client` in a fresh process and return its figures."""
-    command = [sys.executable, "-m", "bench.client", operation, peer.name, str(folder)]
-    done = subprocess.run(
-        [*command, json.dumps(arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
+    try:
+        done = subprocess.run(
+            [*client.arguments, operation, json.dumps(arguments)],
+            cwd=ROOT,
+            env={**os.environ, **client.environment},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+    except subprocess.SubprocessError as error:
+        raise Stuck(str(error)) from error
     figures: Figures = json.loads(done.stdout.splitlines()[-1])
     return figures
 
@@ -47,26 +49,28 @@ def drain(peer: Peer, folder: Path, count: int) -> Figures:
     """Fill the store with `count` jobs, start one worker, and time it.
 
     From the start of the first job's handler to the last handler's and no unfinished row left
-    in the store, whichever is later. CPU is that of the worker's whole process tree in this
-    time; the first job notes its own process's share, so that start-up does not count.
+    in the store, whichever is later. CPU is that of the worker's whole process tree, and of the
+    peer's server, in this time; the first job notes its own process's share, so that start-up
+    does not count.
     """
     _forget_marks(folder)
-    run_client(peer, folder, "fill", count)
-    unfinished = peer.unfinished(folder)
-    with running_worker(peer, folder) as worker:
+    run_client(peer.client(folder), "fill", count)
+    with peer.unfinished(folder) as unfinished, running_worker(peer, folder) as worker:
         first = _wait_for_mark(folder / "first", worker)
-        pids = procs.tree(worker.pid)
-        before = {pid: procs.cpu_ns(pid) for pid in pids} | {first["pid"]: first["cpu"]}
+        tree = procs.tree(worker.pid)
+        at_first = {pid: procs.cpu_ns(pid) for pid in [*tree, *peer.servers()]}
+        at_first[first["pid"]] = first["cpu"]
         last = _wait_for_mark(folder / "last", worker)
         wait_until(lambda: not unfinished(), worker, every=0.001)
         end = max(last["at"], time.monotonic_ns())
-        cpu = sum(procs.cpu_ns(pid) - used for pid, used in before.items())
+        cpu = sum(procs.cpu_ns(pid) - used for pid, used in at_first.items())
         rss = procs.peak_rss_mib(first["pid"])
-    seconds = (end - first["at"]) / 1e9
+        whole = sum(map(procs.pss_mib, tree))
     return {
-        "per_second": count / seconds,
+        "per_second": count / (end - first["at"]) * 1e9,
         "cpu_ms_per_1000": cpu / 1e6 / count * 1000,
         "rss_mib": rss,
+        "whole_mib": whole,
     }
 
 
@@ -74,12 +78,13 @@ def latency(peer: Peer, folder: Path, seconds: float, every: float) -> Figures:
     """Let a worker idle, then give it a job each `every` s: enqueue call to handler start, ms."""
     ages = folder / "ages"
     count = int(seconds / every)
+    client = peer.client(folder)
     with running_worker(peer, folder) as worker:
         _forget_marks(folder)
-        run_client(peer, folder, "fill", 2)
+        run_client(client, "fill", 2)
         _wait_for_mark(folder / "last", worker)
         time.sleep(0.5)
-        run_client(peer, folder, "latency", count, every)
+        run_client(client, "latency", count, every)
         wait_until(lambda: ages.is_file() and len(ages.read_bytes().splitlines()) >= count, worker)
     values = sorted(int(line) / 1e6 for line in ages.read_text().split())
     cuts = statistics.quantiles(values, n=100, method="inclusive")

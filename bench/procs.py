@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Final
 
-TICK = os.sysconf("SC_CLK_TCK")
+TICK: Final = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_ns(pid: int) -> int:
@@ -22,10 +23,19 @@ def cpu_ns(pid: int) -> int:
 
 def peak_rss_mib(pid: int) -> float:
     """Return the most memory the process ever had resident, in MiB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    return _kib(Path(f"/proc/{pid}/status"), "VmHWM:") / 1024
+
+
+def pss_mib(pid: int) -> float:
+    """Return the memory the process uses now, shared pages by its share, in MiB."""
+    return _kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") / 1024
+
+
+def _kib(table: Path, label: str) -> int:
+    for line in table.read_text().splitlines():
+        if line.startswith(label):
+            return int(line.split()[1])
+    return 0
 
 
 def tree(pid: int) -> list[int]:

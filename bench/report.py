@@ -1,127 +1,143 @@
-"""The run on paper: JSON with every figure, and a markdown table of medians and ratios."""
+"""The run on paper: JSON with every figure, and Markdown with medians, ratios and floors."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from bench.floors import compared, judge, plain
-from bench.peers import PEERS
+from bench.floors import compared, grown, judge, last_by_first, plain, values
+from bench.peers.protocol import Peer
 from bench.rounds import Cell
+from bench.scale import STORES
 from bench.scenarios import SCENARIOS, Size
-from bench.spread import Spread
+from bench.spread import Spread, number
 
-RESULTS = Path(__file__).parent / "results"
-PAIRS = (
-    ("workhorse-full", "huey-full"),
-    ("workhorse-normal", "huey-normal"),
-    ("workhorse-normal", "huey-off"),
-    ("workhorse-thread", "huey-full"),
-)
-"""Who is compared with whom: the same durability, and one row where huey's is none."""
-FIGURES = {
-    "one_by_one": (("per_second", "jobs/s"),),
-    "bulk": (("per_second", "jobs/s"),),
-    "drain": (
-        ("per_second", "jobs/s"),
-        ("cpu_ms_per_1000", "CPU ms / 1,000 jobs"),
-        ("rss_mib", "peak RSS MiB"),
-    ),
-    "latency": (("p50", "p50 ms"), ("p95", "p95 ms"), ("p99", "p99 ms")),
-}
+RESULTS: Final = Path(__file__).parent / "results"
 
 
-def save(facts: Mapping[str, Any], size: Size, cells: Sequence[Cell], name: str) -> Path:
-    """Write both files and return the path of the markdown one."""
-    RESULTS.mkdir(exist_ok=True)
+class Run(NamedTuple):
+    """Everything one run found."""
+
+    facts: Mapping[str, Any]
+    size: Size
+    peers: Sequence[Peer]
+    cells: list[Cell]
+
+
+def save(run: Run, folder: Path, name: str) -> Path:
+    """Write both files and return the path of the Markdown one."""
+    folder.mkdir(parents=True, exist_ok=True)
     data = {
-        "facts": facts,
-        "size": {field: getattr(size, field) for field in size.__slots__},
-        "cells": [cell._asdict() for cell in cells],
+        "facts": run.facts,
+        "size": asdict(run.size),
+        "cells": [cell._asdict() for cell in run.cells],
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
-    page = RESULTS / f"{name}.md"
-    page.write_text(render(facts, size, cells))
+    (folder / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    page = folder / f"{name}.md"
+    page.write_text(render(run))
     return page
 
 
-def render(facts: Mapping[str, Any], size: Size, cells: Sequence[Cell]) -> str:
-    """Return the run as markdown."""
-    parts = [_head(facts, size, cells), _absolute(cells), _ratios(cells), _scale(cells)]
-    parts.append("## Floors\n\n```\n" + "\n".join(judge(cells)[0]) + "\n```\n")
-    return "\n".join(parts)
+def render(run: Run) -> str:
+    """Return the run as Markdown."""
+    parts = (_head, _absolute, _ratios, _scale, _in_a_row, _floors)
+    return "\n".join(part(run) for part in parts)
 
 
-def _head(facts: Mapping[str, Any], size: Size, cells: Sequence[Cell]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
-    noise = max((cell.foreign_cores for cell in cells), default=0.0)
+def pairs(peers: Sequence[Peer]) -> Iterator[tuple[Peer, Peer]]:
+    """Yield ours beside theirs at the same durability, and where theirs is none, our weakest."""
+    for ours in peers:
+        for theirs in peers:
+            if ours.name.startswith("workhorse") and not theirs.name.startswith("workhorse"):
+                least = theirs.durability == "off" and ours.durability == "normal"
+                if least or theirs.durability == ours.durability:
+                    yield ours, theirs
+
+
+def _head(run: Run) -> str:
+    facts, rounds = run.facts, run.size.rounds
+    noise = max((cell.foreign_cores for cell in run.cells), default=0.0)
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     return (
         f"# Bench, {facts['when']}\n\n"
-        f"{facts['cores']} × {facts['cpu']}, {facts['memory_gib']} GiB, {facts['file_system']}, "
-        f"{facts['system']}. Python {facts['python']}, SQLite {facts['sqlite']}, "
-        f"uvloop {facts['uvloop'] or 'not installed'}; {versions}; commit {facts['commit']}. "
-        f"{size.rounds} round{'s' * (size.rounds != 1)}; others used at most {noise:.1f} cores "
-        "meanwhile.\n\n"
+        f"`{facts['command']}` at commit {facts['commit']}, on {facts['cores']} × {facts['cpu']}, "
+        f"{facts['memory_gib']} GiB, {facts['file_system']}, {facts['system']}. "
+        f"Python {facts['python']}, SQLite {facts['sqlite']}, "
+        f"uvloop {facts['uvloop'] or 'not installed'}; {versions}.\n\n"
+        f"{rounds} round{'s' * (rounds != 1)}; others used at most {noise:.1f} cores meanwhile. "
         "Each figure is the median of the rounds (lowest–highest). Ratios are taken within a "
         "round: trust them more than the absolute figures.\n"
     )
 
 
-def _absolute(cells: Sequence[Cell]) -> str:
-    columns = [
-        (scenario, figure, f"{scenario.title}: {unit}")
-        for scenario in SCENARIOS
-        for figure, unit in FIGURES[scenario.name]
-    ]
-    rows = []
-    for name, peer in PEERS.items():
-        row = [f"{name} ({peer.durability.upper()})"]
-        for scenario, figure, _ in columns:
-            row.append(_cell(plain(scenario.name, name, figure, cells)))
-        rows.append(row)
-    return _table("Figures", ["", *(title for _, _, title in columns)], rows)
+def _absolute(run: Run) -> str:
+    parts = []
+    for scenario in SCENARIOS:
+        rows = [
+            [f"{peer.name} ({peer.durability.upper()})", *map(_cell, found)]
+            for peer in run.peers
+            if any(
+                found := [
+                    plain(scenario.name, peer.name, figure, run.cells) for figure in scenario.units
+                ]
+            )
+        ]
+        parts.append(_table(scenario.title.capitalize(), ["", *scenario.units.values()], rows))
+    return "\n".join(parts)
 
 
-def _ratios(cells: Sequence[Cell]) -> str:
-    rows = []
-    for ours, theirs in PAIRS:
-        for scenario in SCENARIOS:
-            for figure, unit in FIGURES[scenario.name]:
-                found = compared(scenario.name, ours, theirs, figure, cells)
-                if found is not None:
-                    better = "more" if unit == "jobs/s" else "less"
-                    rows.append([f"{ours} : {theirs}", scenario.title, unit, better, found.times()])
-    head = ["ours : theirs", "scenario", "figure", "better is", "ratio"]
-    return _table("Ratios, paired by round", head, rows)
-
-
-def _scale(cells: Sequence[Cell]) -> str:
+def _ratios(run: Run) -> str:
     rows = [
-        [name, _cell(plain("scale", name, "per_second", cells)), _times("scale", name, cells)]
-        for name in ("empty", "history", "backlog")
+        [f"{ours.name} : {theirs.name}", scenario.title, unit, found.times()]
+        for ours, theirs in pairs(run.peers)
+        for scenario in SCENARIOS
+        for figure, unit in scenario.units.items()
+        if (found := compared(scenario.name, ours.name, theirs.name, figure, run.cells))
     ]
-    for name in ("first", "last"):
-        rate = _cell(plain("in_a_row", name, "per_second", cells))
-        rows.append([f"{name} of the drains in a row", rate, ""])
-    last = compared("in_a_row", "last", "first", "per_second", cells)
-    rows[-1][-1] = last.times() if last else "–"
-    return _table("Scale, Workhorse alone, FULL", ["store", "drain jobs/s", "by the first"], rows)
+    return _table("Ratios, paired by round", ["ours : theirs", "scenario", "figure", "ratio"], rows)
 
 
-def _times(scenario: str, name: str, cells: Sequence[Cell]) -> str:
-    found = compared(scenario, name, "empty", "per_second", cells)
+def _scale(run: Run) -> str:
+    rows = [
+        [peer.name, store, _cell(rate), _times(grown(peer.name, store, run.cells))]
+        for peer in run.peers
+        for store in STORES
+        if (rate := plain("scale", peer.name, "per_second", run.cells, store))
+    ]
+    title = f"Drain of a store with {run.size.scale_rows:,} rows more"
+    return _table(title, ["", "store", "jobs/s", "by the empty one's"], rows)
+
+
+def _in_a_row(run: Run) -> str:
+    rows = [
+        [peer.name, " · ".join(map(number, row)), _times(last_by_first(peer.name, run.cells))]
+        for peer in run.peers
+        if (row := values(run.cells, "in_a_row", peer.name, "per_second"))
+    ]
+    return _table("Drains of one store in a row", ["", "jobs/s", "last by first"], rows)
+
+
+def _floors(run: Run) -> str:
+    lines = "\n".join(judge(run.cells)[0])
+    return f"## Floors\n\n```text\n{lines}\n```\n"
+
+
+def _times(found: Spread | None) -> str:
     return found.times() if found else "–"
 
 
 def _cell(found: Spread | None) -> str:
-    return "–" if found is None else str(found)
+    return str(found) if found else "–"
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"## {title}\n", _line(head), _line(["---"] * len(head)), *map(_line, rows)]
-    return "\n".join(lines) + "\n"
+    if not rows:
+        return f"## {title}\n\nNot measured.\n"
+    lines = [_line(head), _line(["---"] * len(head)), *map(_line, rows)]
+    return f"## {title}\n\n" + "\n".join(lines) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:

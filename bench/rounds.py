@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from bench import procs
 from bench.measure import Figures
-from bench.peers import PEERS
+from bench.peers.protocol import Peer
 from bench.scenarios import Scenario, Size
+
+T = TypeVar("T")
 
 
 class Cell(NamedTuple):
@@ -30,25 +31,27 @@ class Cell(NamedTuple):
     figures: Figures
     foreign_cores: float
     """CPU that others used meanwhile, in cores: the noise this cell was measured in."""
+    store: str = "empty"
+    """What the store held before."""
 
 
-def rounds(scenarios: Sequence[Scenario], size: Size, folder: Path) -> Iterator[Cell]:
+def rounds(
+    scenarios: Sequence[Scenario], peers: Sequence[Peer], size: Size, folder: Path
+) -> Iterator[Cell]:
     """Measure everything `size.rounds` times; a store is fresh for each figure."""
     for number in range(size.rounds):
         for scenario in scenarios:
-            for name in rotated(scenario.peers, number):
-                yield one(scenario, name, number, size, folder)
+            taking_part = [peer for peer in peers if scenario.name not in peer.without]
+            for peer in rotated(taking_part, number):
+                yield one(scenario, peer, number, size, folder)
 
 
-def one(scenario: Scenario, name: str, number: int, size: Size, folder: Path) -> Cell:
+def one(scenario: Scenario, peer: Peer, number: int, size: Size, folder: Path) -> Cell:
     """Measure one peer in one scenario, once."""
-    peer = PEERS[name]
-    with fresh_folder(folder / f"{scenario.name}-{name}") as store:
+    with fresh_folder(folder / f"{scenario.name}-{peer.name}") as store:
         peer.prepare(store)
         figures, foreign = quietly(lambda: scenario.run(peer, store, size))
-    cell = Cell(scenario.name, name, number, figures, foreign)
-    tell(cell)
-    return cell
+    return told(Cell(scenario.name, peer.name, number, figures, foreign))
 
 
 def quietly(run: Callable[[], Figures]) -> tuple[Figures, float]:
@@ -71,20 +74,16 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def rotated(names: Sequence[str], by: int) -> list[str]:
-    """Return `names` beginning with another one each round."""
-    by %= len(names)
-    return [*names[by:], *names[:by]]
+def rotated(things: Sequence[T], by: int) -> list[T]:
+    """Return `things` beginning with another one each round."""
+    by %= len(things) or 1
+    return [*things[by:], *things[:by]]
 
 
-def tell(cell: Cell) -> None:
+def told(cell: Cell) -> Cell:
     """Say what was measured as soon as it is."""
     figures = "  ".join(f"{key} {value:,.2f}" for key, value in cell.figures.items())
     noise = f"  (others: {cell.foreign_cores:.1f} cores)" if cell.foreign_cores > 0.2 else ""
-    print(f"{cell.round + 1}  {cell.scenario:<11} {cell.peer:<17} {figures}{noise}", flush=True)
-    sys.stdout.flush()
-
-
-def values(cells: Iterable[Cell], scenario: str, peer: str, figure: str) -> list[float]:
-    """Return one figure of one peer, round by round."""
-    return [c.figures[figure] for c in cells if (c.scenario, c.peer) == (scenario, peer)]
+    name = f"{cell.peer} {cell.store}" if cell.store != "empty" else cell.peer
+    print(f"{cell.round + 1:>2}  {cell.scenario:<11} {name:<24} {figures}{noise}", flush=True)
+    return cell

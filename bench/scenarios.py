@@ -1,14 +1,18 @@
-"""What is measured, of whom, and how much: the plan as data."""
+"""What is measured and how much of it: the plan as data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bench import measure
 from bench.measure import Figures, run_client
 from bench.peers.protocol import Peer
+
+EVERY: Final = 0.02
+"""Seconds between two jobs of the latency scenario."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +28,8 @@ class Size:
     drains_in_a_row: int
 
 
-FULL = Size(
-    rounds=3,
+FULL: Final = Size(
+    rounds=5,
     one_by_one=5_000,
     bulk=100_000,
     drain=20_000,
@@ -33,7 +37,7 @@ FULL = Size(
     scale_rows=1_000_000,
     drains_in_a_row=10,
 )
-QUICK = Size(
+QUICK: Final = Size(
     rounds=1,
     one_by_one=2_000,
     bulk=50_000,
@@ -43,9 +47,6 @@ QUICK = Size(
     drains_in_a_row=4,
 )
 
-EVERY = 0.02
-"""Seconds between two jobs of the latency scenario."""
-
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -53,40 +54,39 @@ class Scenario:
 
     name: str
     title: str
-    peers: Sequence[str]
     run: Callable[[Peer, Path, Size], Figures]
+    units: Mapping[str, str]
+    """The figures that are reported, with their units."""
 
 
-SCENARIOS = (
+SCENARIOS: Final = (
     Scenario(
         "one_by_one",
         "enqueue one by one",
-        ("workhorse-full", "huey-full", "workhorse-normal", "huey-normal", "huey-off"),
-        lambda peer, folder, size: run_client(peer, folder, "one_by_one", size.one_by_one),
+        lambda peer, folder, size: run_client(peer.client(folder), "one_by_one", size.one_by_one),
+        {"per_second": "jobs/s"},
     ),
     Scenario(
         "bulk",
         "enqueue in bulk",
-        ("workhorse-full", "workhorse-normal"),
-        lambda peer, folder, size: run_client(peer, folder, "bulk", size.bulk),
+        lambda peer, folder, size: run_client(peer.client(folder), "bulk", size.bulk),
+        {"per_second": "jobs/s"},
     ),
     Scenario(
         "drain",
         "drain, one worker process",
-        (
-            "workhorse-full",
-            "huey-full",
-            "workhorse-normal",
-            "huey-normal",
-            "huey-off",
-            "workhorse-thread",
-        ),
         lambda peer, folder, size: measure.drain(peer, folder, size.drain),
+        {
+            "per_second": "jobs/s",
+            "cpu_ms_per_1000": "CPU ms / 1,000 jobs",
+            "rss_mib": "peak RSS MiB, the process that runs the jobs",
+            "whole_mib": "PSS MiB, all its processes",
+        },
     ),
     Scenario(
         "latency",
         "pick-up latency",
-        ("workhorse-full", "huey-full", "workhorse-normal", "huey-normal"),
         lambda peer, folder, size: measure.latency(peer, folder, size.latency_seconds, EVERY),
+        {"p50": "p50 ms", "p95": "p95 ms", "p99": "p99 ms"},
     ),
 )

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.peers.protocol import Client, Command
+from bench.peers.python_peer import PythonPeer
 
 
-class HueySqlite:
+class HueySqlite(PythonPeer):
     """huey at one durability. Its `fsync=False` is synchronous=OFF, `fsync=True` is FULL."""
 
-    has_bulk = False
-
-    def __init__(self, name: str, *, durability: str) -> None:
-        self.name = name
-        self.durability = durability
-
-    def versions(self) -> Mapping[str, str]:
-        return {"huey": version("huey")}
+    package = "huey"
 
     def settings(self) -> Mapping[str, Any]:
         return {"threads": 1, "delay": 0.01, "results": False, "log": "warnings"}
@@ -33,8 +26,13 @@ class HueySqlite:
 
         make(str(folder / "huey.db"), self.durability).storage.close()
 
-    def client(self, folder: Path) -> Client:
-        os.environ.update(self._environment(folder))
+    def environment(self, folder: Path) -> Mapping[str, str]:
+        return {
+            "BENCH_HUEY_FILE": str(folder / "huey.db"),
+            "BENCH_HUEY_DURABILITY": self.durability,
+        }
+
+    def open(self) -> Client:
         from bench.peers import huey_app
 
         return _HueyClient(huey_app)
@@ -43,30 +41,21 @@ class HueySqlite:
         consumer = str(Path(sys.executable).with_name("huey_consumer"))
         options = ["-w", "1", "-k", "thread", "-d", "0.01", "-m", "0.01", "-n", "-q"]
         arguments = [sys.executable, consumer, "bench.peers.huey_app.huey", *options]
-        return Command(arguments, self._environment(folder))
+        return Command(arguments, self.environment(folder))
 
-    def unfinished(self, folder: Path) -> Callable[[], bool]:
-        connection = sqlite3.connect(f"file:{folder / 'huey.db'}?mode=ro", uri=True)
-        return lambda: connection.execute("select 1 from task limit 1").fetchone() is not None
-
-    def _environment(self, folder: Path) -> dict[str, str]:
-        return {
-            "BENCH_HUEY_FILE": str(folder / "huey.db"),
-            "BENCH_HUEY_DURABILITY": self.durability,
-        }
+    @contextmanager
+    def unfinished(self, folder: Path) -> Iterator[Callable[[], bool]]:
+        look = "select 1 from task limit 1"
+        with closing(sqlite3.connect(f"file:{folder / 'huey.db'}?mode=ro", uri=True)) as connection:
+            yield lambda: connection.execute(look).fetchone() is not None
 
 
 class _HueyClient:
     def __init__(self, app: Any) -> None:
-        self._app = app
         self.noop = app.noop
+        self.mark = app.mark
+        self.stamp = app.stamp
 
     def noops(self, count: int) -> None:
         for _ in range(count):
             self.noop()
-
-    def mark(self, path: str) -> None:
-        self._app.mark(path)
-
-    def stamp(self, path: str, sent: int) -> None:
-        self._app.stamp(path, sent)

@@ -8,30 +8,26 @@ from bench import marks
 from workhorse import Workhorse
 
 app = Workhorse()
+queue = os.environ.get("BENCH_WORKHORSE_QUEUE", "bench")
 
 if os.environ.get("BENCH_WORKHORSE_RUN") == "thread":
 
-    @app.job(name="noop", queue="bench", run="thread")
+    @app.job(queue=queue, run="thread")
     def noop() -> None:
         return None
 
 else:
 
-    @app.job(name="noop", queue="bench")
+    @app.job(queue=queue)
     async def noop() -> None:
         return None
 
 
-@app.job(name="waiting", queue="backlog")
-async def waiting() -> None:
-    return None
-
-
-@app.job(name="mark", queue="bench")
+@app.job(queue="bench")
 async def mark(path: str) -> None:
     marks.mark(path)
 
 
-@app.job(name="stamp", queue="bench")
+@app.job(queue="bench")
 async def stamp(path: str, sent: int) -> None:
     marks.stamp(path, sent)

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.peers.protocol import Command
+from bench.peers.protocol import Client, Command
+from bench.peers.python_peer import PythonPeer
 
 
-class WorkhorseSqlite:
+class WorkhorseSqlite(PythonPeer):
     """Workhorse at one durability; its kinds are ``async def``, or plain functions in threads."""
 
-    has_bulk = True
+    package = "workhorse"
 
     def __init__(
-        self, name: str, *, durability: str, run: Literal["async", "thread"] = "async"
+        self,
+        name: str,
+        *,
+        durability: str,
+        run: Literal["async", "thread"] = "async",
+        without: frozenset[str] = frozenset(),
     ) -> None:
-        self.name = name
-        self.durability = durability
+        super().__init__(name, durability=durability, without=without)
         self.run = run
-
-    def versions(self) -> Mapping[str, str]:
-        return {"workhorse": version("workhorse")}
 
     def settings(self) -> Mapping[str, Any]:
         return {"processes": 1, "run": self.run, "events": True, "everything else": "default"}
@@ -36,48 +38,52 @@ class WorkhorseSqlite:
 
         open_store(self._url(folder)).close()
 
-    def client(self, folder: Path, queue: str = "bench") -> WorkhorseClient:
-        os.environ.update(self._environment(folder))
-        return WorkhorseClient(queue)
+    def environment(self, folder: Path) -> Mapping[str, str]:
+        return {"WORKHORSE_DATABASE_URL": self._url(folder), "BENCH_WORKHORSE_RUN": self.run}
+
+    def open(self) -> Client:
+        return WorkhorseClient()
+
+    def client_of_backlog(self, folder: Path) -> Command:
+        arguments, environment = self.client(folder)
+        return Command(arguments, {**environment, "BENCH_WORKHORSE_QUEUE": "backlog"})
 
     def worker(self, folder: Path) -> Command:
         arguments = [sys.executable, "-m", "workhorse", "worker"]
         arguments += ["--app", "bench.peers.workhorse_app:app", "--processes", "1"]
         arguments += ["--queues", "bench,backlog", "--log-level", "warning"]
-        return Command(arguments, self._environment(folder))
+        return Command(arguments, self.environment(folder))
 
-    def unfinished(self, folder: Path) -> Callable[[], bool]:
-        connection = sqlite3.connect(f"file:{folder / 'jobs.db'}?mode=ro", uri=True)
+    @contextmanager
+    def unfinished(self, folder: Path) -> Iterator[Callable[[], bool]]:
         look = "select 1 from jobs where queue = 'bench' limit 1"
-        return lambda: connection.execute(look).fetchone() is not None
+        with closing(sqlite3.connect(f"file:{folder / 'jobs.db'}?mode=ro", uri=True)) as connection:
+            yield lambda: connection.execute(look).fetchone() is not None
+
+    def put_in_order(self, folder: Path) -> None:
+        with closing(sqlite3.connect(folder / "jobs.db", isolation_level=None)) as connection:
+            connection.execute("vacuum")
+            connection.execute("analyze")
+            connection.execute("pragma wal_checkpoint(truncate)")
+
+    def copy(self, built: Path, folder: Path) -> None:
+        shutil.copyfile(built / "jobs.db", folder / "jobs.db")
 
     def _url(self, folder: Path) -> str:
         return f"sqlite:///{folder / 'jobs.db'}?durability={self.durability}"
 
-    def _environment(self, folder: Path) -> dict[str, str]:
-        return {
-            "WORKHORSE_DATABASE_URL": self._url(folder),
-            "BENCH_WORKHORSE_RUN": self.run,
-        }
-
 
 class WorkhorseClient:
-    """Enqueues into ``bench``, or the bare jobs into the queue below it."""
+    """Enqueues as users do: kinds that are called, and bound ones together."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self) -> None:
         from bench.peers import workhorse_app
 
-        self._app = workhorse_app
-        self._noop = workhorse_app.noop if queue == "bench" else workhorse_app.waiting
-
-    def noop(self) -> None:
-        self._noop.enqueue()
+        self._app = workhorse_app.app
+        self._noop = workhorse_app.noop
+        self.noop = workhorse_app.noop.enqueue
+        self.mark = workhorse_app.mark.enqueue
+        self.stamp = workhorse_app.stamp.enqueue
 
     def noops(self, count: int) -> None:
-        self._app.app.enqueue_many([self._noop.bind() for _ in range(count)])
-
-    def mark(self, path: str) -> None:
-        self._app.mark.enqueue(path)
-
-    def stamp(self, path: str, sent: int) -> None:
-        self._app.stamp.enqueue(path, sent)
+        self._app.enqueue_many([self._noop.bind() for _ in range(count)])

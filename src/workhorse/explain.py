@@ -52,7 +52,7 @@ def standing(facts: Facts) -> Iterator[str]:
             yield f"{name} failed at {instant(job.finished_at)}: {_why_failed(job)}."
             yield "Requeue it once the cause is mended."
         case State.CANCELLED:
-            yield f"{name} was cancelled at {instant(job.finished_at)}."
+            yield f"{name} was cancelled at {instant(job.finished_at)}{_why_cancelled(job)}."
 
 
 def _why_scheduled(facts: Facts) -> str:
@@ -101,6 +101,10 @@ def _blockers(facts: Facts) -> str:
 def _why_failed(job: Job) -> str:
     reason = error_line(job.error).rstrip(".") if job.error else f"{job.outcome or 'unknown'}"
     return f"{reason} ({_budget(job)})"
+
+
+def _why_cancelled(job: Job) -> str:
+    return f": {job.error['message']}" if job.error and job.error.get("message") else ""
 
 
 def _budget(job: Job) -> str:

@@ -61,6 +61,19 @@ def test_every_test_is_named_with_its_outcome(project: Path) -> None:
     assert heard == [(n, 14) for n in range(1, 15)]
 
 
+def test_a_suite_may_print_as_much_as_it_likes(project: Path) -> None:
+    """More than a pipe holds, on both streams: the tests still end, and are still told apart."""
+    (project / "tests" / "test_loud.py").write_text(
+        "import sys, unittest\n"
+        "class Loud(unittest.TestCase):\n"
+        "    def test_loud(self):\n"
+        "        print('x' * 1_000_000)\n"
+        "        print('x' * 1_000_000, file=sys.stderr)\n"
+    )
+    report = testing.run_tests(project, lambda *_: None)
+    assert "tests.test_loud.Loud.test_loud" in report["passed"]
+
+
 def test_a_suite_that_cannot_start_is_an_error_not_an_empty_pass(project: Path) -> None:
     """A project whose tests do not even import reports a failed test, never zero tests."""
     (project / "tests" / "test_broken.py").write_text("import no_such_module_anywhere")
@@ -113,7 +126,7 @@ def test_each_rule_agrees_with_ruff(code: str, tmp_path: Path) -> None:
 
 
 def test_what_is_used_is_not_reported() -> None:
-    """Re-exports, __all__, dotted imports and noqa lines are let through."""
+    """Re-exports, __all__, dotted imports, format specs and noqa lines are let through."""
     source = (
         "from __future__ import annotations\n"
         "import os.path\n"
@@ -121,7 +134,7 @@ def test_what_is_used_is_not_reported() -> None:
         "from c import d\n"
         "import e  # noqa\n"
         "__all__ = ['d']\n"
-        "print(os.path.sep)\n"
+        "print(f'{os.path.sep:>02}')\n"
     )
     assert linting.lint(source) == []
     assert [f.code for f in linting.lint("def broken(:\n")] == ["E999"]

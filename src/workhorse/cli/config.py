@@ -27,7 +27,7 @@ def config() -> None:
 @output_option
 @place_options
 def show(*, output: str, place: Place) -> None:
-    """List every setting with its value, where it came from, and what it means."""
+    """List every setting with its value and origin."""
     from workhorse.settings import Settings, shown
 
     loaded = place.settings()

@@ -54,9 +54,9 @@ def doctor(*, output: str, place: Place) -> int:
 
 def _print(finding: Finding) -> None:
     level = paint(f"{finding.level:<5}", like=finding.level)
-    click.echo(f"{level} {finding.about}: {_indented(finding.finding)}")
+    print(f"{level} {finding.about}: {_indented(finding.finding)}")
     if finding.advice:
-        click.echo(f"      → {_indented(finding.advice)}")
+        print(f"      → {_indented(finding.advice)}")
 
 
 def _indented(text: str) -> str:
@@ -78,14 +78,15 @@ def examine(place: Place) -> Iterator[Finding]:
         yield Finding("warn", "settings", warning, "Correct the name, or unset it.")
     yield from _files(loaded)
     yield from _machine()
-    yield from _app(loaded)
+    app = list(_app(loaded))
+    yield from app
+    if loaded.database_url is None and any(finding.level == "error" for finding in app):
+        return  # the app is to say where the store is
     try:
         store = bootstrap.open_store(loaded)
-    except Unavailable as error:
+    except WorkhorseError as error:
         yield _error("store", error)
         return
-    except WorkhorseError:
-        return  # the app does not say where the store is: that was told above
     try:
         yield from _store(store)
         yield from _workers(store, loaded.settings.crash_loop_restarts)

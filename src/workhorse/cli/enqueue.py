@@ -57,7 +57,8 @@ def enqueue(
         if watching:
             return watch.watch(app.store, handle.id, output, timeout=wait_timeout)
         if waiting:
-            job = follow.wait(app.store, handle.id, follow.Patience(wait_timeout))
+            with watch.only_looking(handle.id):
+                job = follow.wait(app.store, handle.id, follow.Patience(wait_timeout))
             return watch.print_end(job, output)
         row = job_row(follow.existing(app.store, handle.id)) | {"existing": handle.existing}
         print_row(row, output, _lines)

@@ -59,12 +59,12 @@ def init(folder: Path) -> None:
         _write(files | {folder / ".workhorse" / ".gitignore": IGNORE})
     except OSError as error:
         fail_usage(f"Cannot write {error.filename}: {error.strerror}.")
-    click.echo(f"Wrote {' and '.join(map(str, files))}. Now run:")
+    print(f"Wrote {' and '.join(map(str, files))}. Now run:")
     if folder != Path():
-        click.echo(f"  cd {shlex.quote(str(folder))}")
-    click.echo("  workhorse worker")
-    click.echo("and beside it:")
-    click.echo("""  workhorse enqueue hello '{"name": "you"}' --watch""")
+        print(f"  cd {shlex.quote(str(folder))}")
+    print("  workhorse worker")
+    print("and beside it:")
+    print("""  workhorse enqueue hello '{"name": "you"}' --watch""")
 
 
 def _write(files: Mapping[Path, str]) -> None:

@@ -83,8 +83,7 @@ def show(*, job_id: int, output: str, place: Place) -> None:
         job = existing(store, job_id)
         row = job_row(job)
         row["attempts"] = [attempt_row(attempt) for attempt in store.attempts(job_id)]
-        unfinished = not job.is_finished
-        row["why"] = "\n".join(standing(facts(store, job))) if unfinished else None
+        row["why"] = "\n".join(standing(facts(store, job)))
     print_row(row, output, lambda row: pairs(_lines(row)))
 
 

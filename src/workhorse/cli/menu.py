@@ -17,7 +17,9 @@ class Entry(NamedTuple):
 SECTIONS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "First steps": {
         "init": Entry("workhorse.cli.init:init", "Write a small app and its settings here."),
-        "demo": Entry("workhorse.cli.demo:demo", "Run real jobs through a real worker, and watch."),
+        "demo": Entry(
+            "workhorse.cli.demo:demo", "Run real jobs through a real worker, and watch them."
+        ),
     },
     "Work": {
         "worker": Entry("workhorse.cli.worker:worker", "Run jobs until told to stop."),

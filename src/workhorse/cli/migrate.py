@@ -13,14 +13,14 @@ from workhorse.cli.shared import Place, place_options
 def migrate(*, sql: bool, place: Place) -> None:
     """Bring the store's schema up to date. Running it again changes nothing."""
     if sql:
-        click.echo(_statements(), nl=False)
+        print(_statements(), end="")
         return
     with place.open_store(create=True) as store:
         applied = store.migrate()
         version = store.health().schema
     for name in applied:
-        click.echo(f"Applied {name}.")
-    click.echo(f"The schema is at version {version}.")
+        print(f"Applied {name}.")
+    print(f"The schema is at version {version}.")
 
 
 def _statements() -> str:

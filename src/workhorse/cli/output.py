@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from workhorse.logs import wants_colour
-from workhorse.screen import STATE_COLOURS, clean, cut, escaped, width
+from workhorse.screen import STATE_COLOURS, clean, cut, escaped, speaks_unicode, width
 
 Row = Mapping[str, Any]
 
@@ -44,7 +44,7 @@ class Column(NamedTuple):
 def print_rows(rows: Iterable[Row], output: str, columns: Sequence[Column]) -> None:
     """Print many rows. JSON is one array, an empty table its head; lines come one by one."""
     if output == "json":
-        click.echo(_json(list(rows), indent=2))
+        print(_json(list(rows), indent=2))
     elif output == "table":
         print_table(list(rows), columns)
     else:
@@ -55,17 +55,17 @@ def print_rows(rows: Iterable[Row], output: str, columns: Sequence[Column]) -> N
 def print_row(row: Row, output: str, text: Callable[[Row], Iterable[str]]) -> None:
     """Print one row; as a table it is the lines of `text`."""
     if output == "json":
-        click.echo(_json(row, indent=2))
+        print(_json(row, indent=2))
     elif output == "table":
         for line in text(row):
-            click.echo(line)
+            print(line)
     else:
         print_line(row, output)
 
 
 def print_line(row: Row, output: str) -> None:
     """Print a row as one line: its id, or the whole as JSON."""
-    click.echo(_id(row) if output == "ids" else compact(row))
+    print(_id(row) if output == "ids" else compact(row))
 
 
 def pairs(lines: Iterable[tuple[str, Any]]) -> Iterable[str]:
@@ -90,9 +90,9 @@ def print_table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
         room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
         widths[-1] = max(min(widths[-1], room), len(columns[-1].title))
     head = _line([column.title for column in columns], widths, columns, styled=False)
-    click.echo(click.style(head, bold=True) if wants_colour(sys.stdout) else head)
+    print(click.style(head, bold=True) if wants_colour(sys.stdout) else head)
     for line in cells:
-        click.echo(_line(line, widths, columns))
+        print(_line(line, widths, columns))
 
 
 def paint(text: str, *, like: str | None = None) -> str:
@@ -109,7 +109,8 @@ def compact(value: Any) -> str:
 
 
 def _json(value: Any, *, indent: int | None = None) -> str:
-    return escaped(json.dumps(value, ensure_ascii=False, indent=indent))
+    ascii_only = not speaks_unicode(sys.stdout)
+    return escaped(json.dumps(value, ensure_ascii=ascii_only, indent=indent))
 
 
 def _id(row: Row) -> str:

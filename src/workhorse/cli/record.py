@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from workhorse.cli.follow import Patience, existing, follow, pages
 from workhorse.cli.output import print_line, print_rows
 from workhorse.cli.rows import event_row
@@ -38,7 +36,7 @@ def _print(rows: Iterable[dict[str, Any]], output: str) -> None:
         return
     for row in rows:
         if output == "table":
-            click.echo(stamped(row))
+            print(stamped(row))
         else:
             print_line(row, output)
         sys.stdout.flush()

@@ -60,7 +60,7 @@ class Menu(HelpfulGroup):
 def _show_version(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     del param
     if value:
-        click.echo(f"workhorse {__version__}")
+        print(f"workhorse {__version__}")
         ctx.exit()
 
 

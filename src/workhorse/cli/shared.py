@@ -114,7 +114,7 @@ def read_stdin() -> str:
 
 def say(line: str) -> None:
     """Say something beside the data: on stderr."""
-    click.echo(line, err=True)
+    print(line, file=sys.stderr)
 
 
 def fail_usage(message: str) -> NoReturn:

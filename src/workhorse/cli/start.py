@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ USAGE: Final = 2
 FAULT: Final = 70
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
+
+CANNOT_WRITE: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""How a stream fails: an error of these without a file is one of stdout or stderr."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -42,13 +46,13 @@ def _guarded(arguments: list[str]) -> int:
     """Carry it out, and turn what goes wrong into words on stderr and an exit code."""
     try:
         return _dispatch(arguments)
-    except BrokenPipeError:
-        raise
     except WorkhorseError as error:
         _show_traceback()
         report(error)
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last line of defence
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in CANNOT_WRITE and not error.filename:
+            raise
         if not _show_traceback():
             _say(f"Error: {type(error).__name__}: {error}")
             _say("This should not happen. Run `workhorse --debug …` to see where, and report it.")

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
@@ -34,16 +35,20 @@ def watch(store: Store, job_id: int, output: str, *, timeout: float | None = Non
     stdout holds the finished job alone.
     """
     view = LiveView(sys.stdout if output == "table" else sys.stderr)
-    try:
+    with only_looking(job_id), closing(view):
         for event in follow(store, job_id, Patience(timeout)):
             view.show(event_row(event))
-    except KeyboardInterrupt:
-        view.close()
-        say(f"\nJob {job_id} goes on: `workhorse jobs watch {job_id}` shows it again.")
-        raise
-    finally:
-        view.close()
     return print_end(existing(store, job_id), output)
+
+
+@contextmanager
+def only_looking(job_id: int) -> Iterator[None]:
+    """Say to who interrupts the block that the job is not interrupted with it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"\nJob {job_id} goes on: `workhorse jobs watch {job_id}` shows it.")
+        raise
 
 
 def print_end(job: Job, output: str) -> int:

@@ -19,7 +19,7 @@ from workhorse.demo.workspace import project_copy
 
 app = Workhorse()
 
-SOON = Retry(max_attempts=4, base=0.4, factor=1.5, jitter=0.0)
+SOON = Retry(max_attempts=4, base=0.8, factor=1.5, jitter=0.0)
 ONCE = Retry(max_attempts=1)
 
 
@@ -62,7 +62,8 @@ async def fetch(ctx: Context, failures: int) -> dict[str, Any]:
     """Stand for a call to a flaky service: it fails `failures` times, then answers."""
     ctx.progress(30, "asking")
     if ctx.attempt <= failures:
-        raise ConnectionError(f"503 from the service (call {ctx.attempt})")
+        raise ConnectionError("503 Service Unavailable")
+    ctx.progress(100, "answered")
     return {"calls": ctx.attempt}
 
 
@@ -71,7 +72,7 @@ def stuck(ctx: Context) -> None:
     """Hang, with a child process of its own that hangs too: the time limit must end both."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as child:
         ctx.log("started", pids=[os.getpid(), child.pid])
-        ctx.progress(10, f"hanging, with child process {child.pid}")
+        ctx.progress(10, f"hangs, and so does its child process {child.pid}")
         time.sleep(600)
 
 

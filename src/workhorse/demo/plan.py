@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -9,14 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from workhorse import Workhorse
 from workhorse.demo.watch import Sight
-from workhorse.domain.job import Outcome, State
-from workhorse.store.protocol import ClientStore
+from workhorse.domain.job import Job, Outcome, State
 
 Check = Callable[[Sight], str | None]
 """Says what is wrong with a job that ended, or None."""
-Nudge = Callable[[ClientStore, Sight], str | None]
-"""Does something to a running job when its moment has come, and says what it did."""
+Nudge = Callable[[Workhorse, Sight], str | None]
+"""Does something to a running job and says what it did; None when there is nothing to do it to."""
+
+DELAY: Final = 4.0
+"""How much later `remind` runs, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,9 @@ class Act:
 
     kind: str
     shows: str
+    """What is announced."""
     args: Mapping[str, Any] = field(default_factory=dict)
-    delay: float = 0.0
+    delay: float | None = None
     state: State = State.SUCCEEDED
     outcomes: tuple[Outcome, ...] = (Outcome.OK,)
     says: Callable[[Any], str] = str
@@ -34,17 +39,24 @@ class Act:
     checks: tuple[Check, ...] = ()
     nudge: Nudge | None = None
     nudge_at: int = 100
-    """The progress of its first attempt, in percent, from which it is nudged, once."""
+    """The progress in percent from which it is nudged, once."""
 
-    def faults(self, sight: Sight) -> list[str]:
-        """Return in what the job did not end as announced."""
-        found = []
+    def fault(self, sight: Sight) -> str | None:
+        """Return in what the job did not end as announced, if in anything."""
+        if not sight.job.is_finished:
+            return f"it has not ended: it is {sight.job.state}"
         if sight.job.state is not self.state:
-            found.append(f"it is {sight.job.state}, and should be {self.state}")
+            return f"it is {sight.job.state}, and should be {self.state}"
         if sight.outcomes != self.outcomes:
             were, should = ", ".join(sight.outcomes) or "none", ", ".join(self.outcomes)
-            found.append(f"its attempts ended {were}, and should have ended {should}")
-        return found or [fault for check in self.checks if (fault := check(sight))]
+            return f"its attempts ended {were}, and should have ended {should}"
+        return next((fault for check in self.checks if (fault := check(sight))), None)
+
+    def tells(self, job: Job) -> str:
+        """Return what an ended job returned, or why it did not."""
+        if job.state is State.SUCCEEDED:
+            return self.says(json.loads(job.result or "null"))
+        return str((job.error or {}).get("message", job.state))
 
 
 def acts(project: Path, into: Path) -> tuple[Act, ...]:
@@ -52,16 +64,16 @@ def acts(project: Path, into: Path) -> tuple[Act, ...]:
     place = {"project": str(project), "into": str(into)}
     return (
         Act(
-            "build", "a real build, in a process of its own", place, says=_artifacts,
+            "build", "a wheel and a source archive", place, says=_artifacts,
             checks=(_artifacts_are_there(into / "dist"),),
         ),
         Act(
-            "test", "a test suite with one failing test", place, says=_tests,
-            checks=(_counts("tests", ("passed", 13), ("failed", 1)),),
+            "test", "14 tests, one of which fails", place, says=_tests,
+            checks=(_counts("passed", 13), _counts("failed", 1)),
         ),
         Act(
-            "lint", "a linter that finds one error", place, says=_findings,
-            checks=(_counts("lint", ("findings", 1)),),
+            "lint", "nine files, one lint error", place, says=_findings,
+            checks=(_counts("findings", 1),),
         ),
         Act(
             "fetch", "fails twice, then succeeds", {"failures": 2},
@@ -69,30 +81,26 @@ def acts(project: Path, into: Path) -> tuple[Act, ...]:
             says=lambda result: f"answered on call {result['calls']}",
         ),
         Act(
-            "stuck", "hangs until its time limit ends it",
+            "stuck", "hangs until its time limit",
             state=State.FAILED, outcomes=(Outcome.TIMED_OUT,), checks=(_its_processes_are_gone,),
         ),
         Act(
-            "render", "its process is killed while it runs", {"seconds": 3.0},
+            "render", "gets a kill -9, and runs again", {"seconds": 2.5},
             outcomes=(Outcome.CRASHED, Outcome.OK), nudge=_kill, nudge_at=30,
-            says=lambda result: f"{result['frames']} frames, on attempt {result['attempt']}",
+            says=lambda result: f"{result['frames']} frames",
         ),
         Act(
             "export", "is cancelled half-way", {"seconds": 5.0},
             state=State.CANCELLED, outcomes=(Outcome.CANCELLED,), nudge=_cancel, nudge_at=50,
         ),
         Act(
-            "remind", "waits for its time", {"text": "tea is ready"}, delay=DELAY,
-            says=lambda result: f"“{result['text']}”", checks=(_waited,),
+            "remind", f"is delayed by {DELAY:g} s", {"text": "tea is ready"}, delay=DELAY,
+            says=lambda result: str(result["text"]), checks=(_waited,),
         ),
     )  # fmt: skip
 
 
-DELAY: Final = 4.0
-"""How much later `remind` runs, in seconds."""
-
-
-def _kill(_store: ClientStore, sight: Sight) -> str | None:
+def _kill(_app: Workhorse, sight: Sight) -> str | None:
     """Kill the job's process from outside, as the kernel would when memory runs out."""
     pids = sight.pids.get(sight.job.attempt)
     if not pids:
@@ -101,19 +109,16 @@ def _kill(_store: ClientStore, sight: Sight) -> str | None:
         os.kill(pids[0], signal.SIGKILL)
     except ProcessLookupError:
         return None
-    return f"the demo sent SIGKILL to its process {pids[0]}"
+    return f"its process {pids[0]} got a kill -9"
 
 
-def _cancel(store: ClientStore, sight: Sight) -> str:
-    store.cancel(sight.job.id, reason="cancelled by the demo")
-    return f"the demo cancelled it at {sight.job.progress} %"
+def _cancel(app: Workhorse, sight: Sight) -> str:
+    app.get(sight.job.id).cancel()
+    return f"cancelled at {sight.job.progress} %"
 
 
 def _artifacts(result: Any) -> str:
-    wheel, sdist = result["artifacts"]
-    return (
-        f"{wheel['name']}, {wheel['size']:,} bytes, sha256 {wheel['sha256'][:8]}…; {sdist['name']}"
-    )
+    return ", ".join(f"{made['name']} ({made['size']:,} bytes)" for made in result["artifacts"])
 
 
 def _tests(result: Any) -> str:
@@ -123,9 +128,8 @@ def _tests(result: Any) -> str:
 
 
 def _findings(result: Any) -> str:
-    count = f"{len(result['findings'])} finding" + "s" * (len(result["findings"]) != 1)
-    listed = "; ".join(f"{f['file']}:{f['line']} {f['code']}" for f in result["findings"])
-    return f"{count} in {result['files']} files: {listed}" if listed else count
+    found = [f"{f['file']}:{f['line']} {f['code']} {f['message']}" for f in result["findings"]]
+    return f"{len(found)} finding: {'; '.join(found)}" if found else "nothing found"
 
 
 def _artifacts_are_there(folder: Path) -> Check:
@@ -139,18 +143,12 @@ def _artifacts_are_there(folder: Path) -> Check:
     return check
 
 
-def _counts(what: str, *wanted: tuple[str, int]) -> Check:
+def _counts(what: str, wanted: int) -> Check:
     def check(sight: Sight) -> str | None:
-        found = [(key, len(sight.result[key])) for key, _ in wanted]
-        if found == list(wanted):
-            return None
-        return f"{what}: {_pairs(found)}; expected {_pairs(list(wanted))}"
+        found = len(sight.result[what])
+        return None if found == wanted else f"{what}: {found}, and should be {wanted}"
 
     return check
-
-
-def _pairs(counts: list[tuple[str, int]]) -> str:
-    return ", ".join(f"{count} {word}" for word, count in counts)
 
 
 def _its_processes_are_gone(sight: Sight) -> str | None:
@@ -164,10 +162,8 @@ def _its_processes_are_gone(sight: Sight) -> str | None:
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # gone, or somebody else's by now
         return False
-    except PermissionError:
-        return True
     return True
 
 

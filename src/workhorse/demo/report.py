@@ -1,70 +1,158 @@
-"""The demo's last words: a table of every job, what went wrong, and what to try next."""
+"""The demo's last words: a table of every job, what went wrong, and what to look at next."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
-import textwrap
-from collections.abc import Sequence
-from typing import TextIO
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final, NamedTuple, TextIO
 
+from workhorse.demo.paint import BOLD, DIM, Painter, Piece, Style, style_of
 from workhorse.demo.plan import Act
-from workhorse.demo.view import COLOURS, Paint, clip
 from workhorse.demo.watch import Sight
-from workhorse.demo.workspace import Workspace
-from workhorse.domain.job import State
+from workhorse.demo.workspace import Workspace, near, sqlite_url
+from workhorse.screen import clean
 
-HEAD = ("job", "state", "attempts", "outcomes", "ran", "what it returned, or why not")
-Row = tuple[str, ...]
+NARROW: Final = 72
+"""A terminal with fewer columns gets a few lines per job instead of a table."""
+ROOMY: Final = 140
+"""A terminal with fewer columns is not told again what was announced."""
+LOG_END: Final = 15
+"""Lines of the worker's log that are shown when something went wrong with it."""
+RIGHT: Final = ("attempts", "duration")
+"""The columns of numbers."""
+GOOD: Final = Piece(" ✓ ", Style("green"))
+BAD: Final = Piece(" ✗ ", Style("red"))
 
-
-def write_table(out: TextIO, played: Sequence[tuple[Act, Sight]]) -> None:
-    """Write one row per job. The last column is cut to fit a terminal, never elsewhere."""
-    paint = Paint(out)
-    rows = [_row(act, sight) for act, sight in played]
-    widths = [max(len(row[n]) for row in [HEAD, *rows]) for n in range(len(HEAD) - 1)]
-    room = shutil.get_terminal_size().columns - 1 - sum(widths) - 2 * len(widths)
-    last = max(20, room) if out.isatty() else 10_000
-    for row in [HEAD, tuple("─" * width for width in [*widths, len(HEAD[-1])]), *rows]:
-        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        cells.append(clip(row[-1], last))
-        if row[1] in COLOURS:
-            cells[1] = paint(cells[1], COLOURS[State(row[1])])
-        out.write("  ".join(cells).rstrip() + "\n")
+Line = Sequence[Piece]
 
 
-def write_faults(out: TextIO, faults: Sequence[tuple[str, str]], work: Workspace) -> None:
-    """Say of each job what did not go as announced."""
-    for kind, fault in faults:
-        out.write(f"Not as announced: {kind}: {fault}.\n")
-    out.write(f"The worker's own account: {work.log}\n")
+class Ended(NamedTuple):
+    """A job at the end of the demo, and in what it did not end as announced, if in anything."""
+
+    act: Act
+    sight: Sight
+    fault: str | None
 
 
-def write_story(out: TextIO, shell: str, work: Workspace) -> None:
-    """Say what was seen and what to try next; `shell` is the store as a shell variable."""
-    story = (
-        "What you saw: one SQLite file took eight jobs, and a supervised worker ran them. A failure, a "
-        "time-out, a kill -9, a cancel and a delay each ended the way the table says; nothing was lost."
-    )
-    out.write(textwrap.fill(story, min(100, shutil.get_terminal_size().columns)) + "\n")
-    out.write(f"Look closer:  {shell} workhorse jobs list\n")
-    out.write(f"              {shell} workhorse jobs logs ID\n")
-    out.write(f"              less {work.log}\n")
-    out.write("Your own:     workhorse init\n")
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the demo went. `trouble` is what went wrong with the worker, if anything did."""
+
+    jobs: Sequence[Ended]
+    seconds: float
+    trouble: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 only when every job ended as announced, and nothing was wrong with the worker."""
+        return int(self.trouble is not None or any(job.fault for job in self.jobs))
 
 
-def _row(act: Act, sight: Sight) -> Row:
-    job = sight.job
-    return (
-        job.kind,
-        job.state.value,
-        str(len(sight.attempts)),
-        ", ".join(sight.outcomes) or "none",
-        f"{sight.seconds_run:.1f} s",
-        _returned(act, sight),
-    )
+def write_report(out: TextIO, report: Report, work: Workspace) -> None:
+    """Write the table; then what went wrong, or else what to look at next."""
+    columns = shutil.get_terminal_size().columns - 1 if out.isatty() else None
+    lines = _blocks if columns is not None and columns < NARROW - 1 else _table
+    painter = Painter(out)
+    print(file=out)
+    for line in lines(report.jobs, columns):
+        print(painter.line(line, columns), file=out)
+    print(file=out)
+    for line in _faults(report, work) if report.exit_code else _hints(report, work):
+        print(painter.line(line), file=out, flush=True)
 
 
-def _returned(act: Act, sight: Sight) -> str:
-    if sight.job.state is State.SUCCEEDED:
-        return act.says(sight.result)
-    return str((sight.job.error or {}).get("message", "not ended"))
+def _table(jobs: Sequence[Ended], columns: int | None) -> Iterator[Line]:
+    rows = [_row(job, announced=columns is None or columns >= ROOMY - 1) for job in jobs]
+    titles = list(rows[0])
+    widths = [max(len(title), *(len(row[title].text) for row in rows)) for title in titles]
+    head = {title: Piece(title, BOLD) for title in titles}
+    marks = [Piece("   "), *(BAD if job.fault else GOOD for job in jobs)]
+    for mark, row in zip(marks, [head, *rows], strict=True):
+        *cells, (_, last) = row.items()
+        padded = [
+            cell._replace(text=f"{cell.text:{'>' if title in RIGHT else '<'}{size}}  ")
+            for (title, cell), size in zip(cells, widths, strict=False)
+        ]
+        yield [mark, *padded, last]
+
+
+def _row(job: Ended, *, announced: bool) -> dict[str, Piece]:
+    act, sight, _ = job
+    return {
+        "job": Piece(act.kind, BOLD),
+        **({"announced": Piece(act.shows, DIM)} if announced else {}),
+        "state": Piece(sight.job.state, style_of(sight.job.state)),
+        "attempts": Piece(str(len(sight.attempts))),
+        "outcomes": Piece(", ".join(_folded(sight.outcomes)) or "none"),
+        "duration": Piece(_duration(sight.seconds_run)),
+        "result": Piece(clean(act.tells(sight.job))),
+    }
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def _folded(words: Sequence[str]) -> Iterator[str]:
+    """Yield each run of one word as one: error, error, ok are ``error ×2`` and ``ok``."""
+    for word, run in groupby(words):
+        count = len(list(run))
+        yield word if count == 1 else f"{word} ×{count}"
+
+
+def _blocks(jobs: Sequence[Ended], _columns: int | None) -> Iterator[Line]:
+    """Tell of each job in a few short lines."""
+    for job in jobs:
+        cells = _row(job, announced=False)
+        yield [BAD if job.fault else GOOD, cells["job"], Piece(" "), cells["state"]]
+        for title in ("attempts", "outcomes", "duration", "result"):
+            yield [Piece(f"     {title:<9} ", DIM), cells[title]]
+
+
+def _faults(report: Report, work: Workspace) -> Iterator[Line]:
+    """Name what did not go as announced; of a bad worker, show the end of its log."""
+    log = near(work.log)
+    if report.trouble is not None:
+        yield [BAD, Piece("worker: ", BOLD), Piece(f"{report.trouble}. The end of {log}:")]
+        for line in work.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_END:]:
+            yield [Piece(f"   │ {clean(line)}", DIM)]
+    for job in report.jobs:
+        if job.fault is not None:
+            yield [BAD, Piece(f"{job.act.kind}: ", BOLD), Piece(job.fault)]
+    if report.trouble is None:
+        yield [Piece(f"   The worker's own account is in {log}.")]
+
+
+def _hints(report: Report, work: Workspace) -> Iterator[Line]:
+    """Say that all is well, and which commands show more."""
+    count = len(report.jobs)
+    yield [GOOD, Piece(f"All {count} jobs ended as announced, in {report.seconds:.1f} s.", BOLD)]
+    yield []
+    command = _command()
+    url = shlex.quote(sqlite_url(near(work.database)))
+    retried = max(report.jobs, key=lambda job: len(job.sight.attempts)).sight.job.id
+    hints = [
+        ("Look closer", f"export WORKHORSE_DATABASE_URL={url}"),
+        ("", f"{command} jobs list"),
+        ("", f"{command} jobs show {retried}"),
+        ("", f"less {shlex.quote(near(work.log))}"),
+        ("Your own", f"{command} init"),
+    ]
+    for title, hint in hints:
+        yield [Piece(f"   {title:<11}  ", DIM), Piece(hint)]
+
+
+def _command() -> str:
+    """Return how the program that runs is called from here."""
+    program = Path(sys.argv[0])
+    if program.name != "workhorse":
+        return f"{shlex.quote(near(Path(sys.executable)))} -m workhorse"
+    found = shutil.which("workhorse")
+    if found is not None and Path(found).absolute() == program.absolute():
+        return "workhorse"
+    return shlex.quote(near(program.absolute()))

@@ -5,49 +5,61 @@ from __future__ import annotations
 import os
 import shutil
 import time
-import unicodedata
-from collections.abc import Sequence
-from typing import Protocol, TextIO
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol, Self, TextIO
 
-from workhorse.domain.job import FINAL, Job, State
+from workhorse.demo.paint import BOLD, DIM, PLAIN, Painter, Piece, mark_of, speaks_unicode, style_of
+from workhorse.demo.plan import Act
+from workhorse.domain.job import Job, State
+from workhorse.screen import clean
 
-COLOURS = {
-    State.SUCCEEDED: "32",
-    State.FAILED: "31",
-    State.CANCELLED: "33",
-    State.RUNNING: "36",
-    State.SCHEDULED: "2",
-    State.AVAILABLE: "2",
-    State.BLOCKED: "2",
-}
-BAR = 20
+Scene = Sequence[tuple[Act, Job]]
+"""Every job of the demo as it stands at one moment."""
+
+TITLE: Final = (
+    Piece("Workhorse demo", BOLD),
+    Piece("  one SQLite file, one supervised worker", DIM),
+)
+BAR: Final = 20
+BARRED: Final = 72
+"""From so many columns on, there is room for bars."""
+ANNOUNCED: Final = 110
+"""From so many columns on, there is room for what was announced of each job."""
 
 
 class View(Protocol):
-    """Shows jobs while they run. A context manager: leaving it leaves the screen clean."""
+    """Shows jobs while they run. A context manager: leaving it leaves the terminal in order."""
 
-    def show(self, jobs: Sequence[Job]) -> None: ...
-    def note(self, text: str) -> None: ...
-    def __enter__(self) -> View: ...
-    def __exit__(self, *_: object) -> None: ...
+    def show(self, scene: Scene) -> None: ...
+    def note(self, text: str) -> None:
+        """Say what the demo itself has done."""
 
-
-class Paint:
-    """Colours, when they are wanted: on a terminal that has them and where NO_COLOR is unset."""
-
-    def __init__(self, out: TextIO) -> None:
-        self.on = out.isatty() and not os.environ.get("NO_COLOR") and _term() != "dumb"
-
-    def __call__(self, text: str, colour: str) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if self.on and colour else text
-
-    def state(self, state: State, width: int = 0) -> str:
-        return self(f"{state.value:<{width}}", COLOURS[state])
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None: ...
 
 
 def view_for(out: TextIO) -> View:
     """Return the view that suits `out`."""
-    return LiveView(out) if out.isatty() and _term() != "dumb" else LineView(out)
+    return LiveView(out) if is_screen(out) else LineView(out)
+
+
+def is_screen(out: TextIO) -> bool:
+    """Whether `out` is a terminal that can be drawn on, and knows our signs."""
+    return out.isatty() and os.environ.get("TERM", "dumb") != "dumb" and speaks_unicode(out)
+
+
+def story(act: Act, job: Job) -> str:
+    """Say in few words how it is with a job: what it says, waits for, returned, or why not."""
+    match job.state:
+        case State.RUNNING:
+            return "told to stop" if job.cancel_requested else clean(job.message or "")
+        case State.SCHEDULED:
+            wait = f"in {max(0.0, job.run_at / 1000 - time.time()):.1f} s"
+            return clean(f"{wait}: {job.error.get('message')}") if job.error else wait
+        case State.SUCCEEDED | State.FAILED | State.CANCELLED:
+            return clean(act.tells(job))
+        case _:
+            return "to run again" if job.attempt else ""
 
 
 class LineView:
@@ -58,100 +70,96 @@ class LineView:
         self._start = time.monotonic()
         self._seen: dict[int, tuple[State, int]] = {}
 
-    def __enter__(self) -> LineView:
+    def __enter__(self) -> Self:
+        self._write(Painter(self._out).line(TITLE))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._out.flush()
+        """Leave the terminal as it is."""
 
-    def show(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
+    def show(self, scene: Scene) -> None:
+        for act, job in scene:
             now = (job.state, job.attempt)
             if self._seen.get(job.id) != now:
                 self._seen[job.id] = now
-                attempt = f", attempt {job.attempt}" if job.attempt else ""
-                self._line(f"{job.kind:<7} {job.state.value}{attempt}{_why(job)}")
+                said = f"attempt {job.attempt}" if job.state is State.RUNNING else story(act, job)
+                self.note(f"{job.kind:<6}  {job.state:<9}  {said or act.shows}")
 
     def note(self, text: str) -> None:
-        self._line(text)
+        self._write(f"{_clock(self._start)}  {text}")
 
-    def _line(self, text: str) -> None:
-        print(f"{time.monotonic() - self._start:6.1f} s  {text}", file=self._out, flush=True)
+    def _write(self, line: str) -> None:
+        print(line, file=self._out, flush=True)
 
 
 class LiveView:
-    """A line per job, drawn again in place."""
+    """A line per job, drawn again in place. What stays at the end is the title and the notes."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._paint = Paint(out)
-        self._height = 0
+        self._painter = Painter(out)
         self._start = time.monotonic()
-        self._notes: list[str] = []
+        self._notes: list[list[Piece]] = []
+        self._height = 0
 
-    def __enter__(self) -> LiveView:
+    def __enter__(self) -> Self:
         self._write("\x1b[?25l")
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._draw([TITLE, *([[], *self._notes] if self._notes else [])])
         self._write("\x1b[?25h")
 
+    def show(self, scene: Scene) -> None:
+        columns = shutil.get_terminal_size().columns
+        jobs = [list(_job_line(act, job, columns)) for act, job in scene]
+        self._draw([TITLE, [], *jobs, [], *self._notes, self._status(scene)])
+
     def note(self, text: str) -> None:
-        self._notes.append(f"{time.monotonic() - self._start:6.1f} s  {text}")
+        self._notes.append([Piece(f" {_clock(self._start)}  {text}", DIM)])
 
-    def show(self, jobs: Sequence[Job]) -> None:
+    def _status(self, scene: Scene) -> list[Piece]:
+        if any(job.attempt for _, job in scene):
+            ended = sum(job.is_finished for _, job in scene)
+            status = f"{ended} of {len(scene)} jobs ended"
+        else:
+            status = "the worker is starting"
+        return [Piece(f" {_clock(self._start)}  {status}")]
+
+    def _draw(self, lines: Sequence[Sequence[Piece]]) -> None:
+        """Replace the picture by `lines`, or by the last of them that fit the terminal."""
         columns, rows = shutil.get_terminal_size()
-        lines = [self._line(job, columns) for job in jobs]
-        ended = sum(job.is_finished for job in jobs)
-        lines += ["", self._status(ended, len(jobs))]
-        lines += [self._paint(clip(note, columns - 1), "2") for note in self._notes]
-        lines = lines[: max(1, rows - 1)]
+        fitting = [self._painter.line(line, columns - 1) for line in lines[-max(1, rows - 1) :]]
         up = f"\x1b[{self._height}A" if self._height else ""
-        self._write(f"{up}\r\x1b[J" + "".join(f"{line}\n" for line in lines))
-        self._height = len(lines)
-
-    def _status(self, ended: int, total: int) -> str:
-        return f"{time.monotonic() - self._start:6.1f} s  {ended} of {total} jobs ended"
-
-    def _line(self, job: Job, columns: int) -> str:
-        percent = 100 if job.state is State.SUCCEEDED else job.progress or 0
-        filled = BAR * percent // 100
-        bar = "█" * filled + "░" * (BAR - filled)
-        tries = f"attempt {job.attempt}" if job.attempt else ""
-        head = f"{job.kind:<7} {job.state.value:<9} {bar} {percent:>3} %  {tries:<9}  "
-        room = max(0, columns - 1 - len(head))
-        message = clip(_message(job), room)
-        return (
-            f"{job.kind:<7} {self._paint.state(job.state, 9)} "
-            f"{self._paint(bar, COLOURS[job.state])} {percent:>3} %  {tries:<9}  {message}"
-        )
+        self._write(f"\r{up}" + "".join(f"{line}\x1b[K\n" for line in fitting) + "\x1b[J")
+        self._height = len(fitting)
 
     def _write(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
 
 
-def clip(text: str, width: int) -> str:
-    """Return `text` on one line, at most `width` columns wide."""
-    flat = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
-    if len(flat) <= width:
-        return flat
-    return flat[: width - 1] + "…" if width > 0 else ""
+def _job_line(act: Act, job: Job, columns: int) -> Iterator[Piece]:
+    style, said = style_of(job.state), story(act, job)
+    yield Piece(" ")
+    yield mark_of(job.state)
+    yield Piece(f" {job.kind:<6}  ", BOLD)
+    if columns >= ANNOUNCED:
+        yield Piece(f"{act.shows:<30}  ", DIM)
+    yield Piece(f"{job.state:<9}  ", style)
+    if columns >= BARRED:
+        percent = 100 if job.state is State.SUCCEEDED else job.progress or 0
+        length = BAR if columns >= ANNOUNCED else BAR // 2
+        full = length * percent // 100
+        yield Piece("█" * full, style)
+        yield Piece("░" * (length - full), DIM)
+        yield Piece(f" {percent:>3} %  " if job.attempt else " " * 8)
+    if job.attempt > 1:
+        yield Piece(f"attempt {job.attempt}  ", style)
+    if said or columns < ANNOUNCED:
+        yield Piece(said or act.shows, DIM if style == DIM else PLAIN)
 
 
-def _message(job: Job) -> str:
-    if job.state is State.RUNNING:
-        return job.message or ""
-    return _why(job).removeprefix(": ")
-
-
-def _why(job: Job) -> str:
-    """Why the job stands where it stands, when its last attempt had an error."""
-    if job.error is None or job.state in {State.RUNNING, State.SUCCEEDED}:
-        return ""
-    again = "" if job.state in FINAL else "runs again: "
-    return f": {again}{job.error.get('message', '')}"
-
-
-def _term() -> str:
-    return os.environ.get("TERM", "dumb")
+def _clock(start: float) -> str:
+    return f"{time.monotonic() - start:5.1f} s"

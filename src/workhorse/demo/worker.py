@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from workhorse.demo.workspace import Workspace
 
@@ -15,19 +14,21 @@ APP = "workhorse.demo.app:app"
 
 
 @contextmanager
-def running_worker(work: Workspace, *, drain: float = 10.0) -> Iterator[subprocess.Popen[bytes]]:
+def running_worker(work: Workspace, *, drain: float = 4.0) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker on the demo's store, and drain it with SIGTERM in the end.
 
-    A worker that has not ended `drain` seconds after SIGTERM is killed; its exit code says so.
-    The user's own settings do not reach it: it gets a clean environment and folder.
+    A worker that has not ended `drain` seconds after SIGTERM, or at the user's second Ctrl-C,
+    is killed; its exit code says so. The user's own settings do not reach it: it gets a clean
+    environment and an empty folder. When this process is killed, so is the worker.
     """
-    command = [sys.executable, "-m", "workhorse", "worker", "--app", APP]
-    command += ["--queues", "checks,trouble", "--processes", "1", "--concurrency", "8"]
-    command += ["--shutdown-timeout", f"{drain / 2:g}"]
+    command = [sys.executable, "-m", "workhorse.demo.leash", str(os.getpid())]
+    command += ["worker", "--app", APP, "--queues", "checks,trouble", "--concurrency", "8"]
+    command += ["--shutdown-timeout", f"{drain / 2:g}", "--cancel-grace", "1"]
+    command += ["--log-format", "pretty"]
     with work.log.open("ab") as log:
         process = subprocess.Popen(
             command,
-            cwd=work.root,
+            cwd=work.files,
             env=_environment(work),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -47,9 +48,11 @@ def _environment(work: Workspace) -> dict[str, str]:
 
 def _drain(process: subprocess.Popen[bytes], seconds: float) -> None:
     if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
     try:
-        process.wait(seconds)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.kill()
-        process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

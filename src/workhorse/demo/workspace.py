@@ -1,13 +1,15 @@
-"""The demo's folder: the store, the worker's log, the copies the jobs work on, one demo at a time."""
+"""The demo's folder: store, worker's log and the files the jobs work on, for one demo at a time."""
 
 from __future__ import annotations
 
 import fcntl
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
+from urllib.parse import quote
 
 import workhorse
 from workhorse.domain.errors import ConfigurationError, Conflict, Unavailable
@@ -27,15 +29,27 @@ class Workspace:
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self.database}"
+        return sqlite_url(str(self.database))
 
     @property
     def log(self) -> Path:
-        return self.root / "worker.log"
+        return self.root / "demo.log"
 
     @property
-    def copies(self) -> Path:
+    def files(self) -> Path:
+        """Where the jobs put their copies of the project, and what they make of them."""
         return self.root / "demo"
+
+
+def sqlite_url(path: str) -> str:
+    """Return the URL of the store in the file `path`."""
+    return f"sqlite:///{quote(path)}"
+
+
+def near(path: Path) -> str:
+    """Return `path` the way one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def sample_project() -> Path:
@@ -55,27 +69,21 @@ def sample_project() -> Path:
 def fresh_workspace(root: Path) -> Iterator[Workspace]:
     """Give an empty workspace in `root`, for one demo at a time.
 
-    What an earlier demo left is removed; nothing else in the folder is touched. The store
-    and the log stay behind to be looked at. Raises `Conflict` when a demo is running there.
+    What an earlier demo left is removed; nothing else in the folder is touched. Store, log and
+    artifacts stay behind to be looked at. Raises `Conflict` when a demo is running there,
+    `Unavailable` when the folder cannot be written.
     """
     work = Workspace(root.resolve())
     try:
-        work.root.mkdir(parents=True, exist_ok=True)
-        lock = (work.root / "demo.lock").open("w")
+        lock = _lock(work.root)
     except OSError as error:
-        raise Unavailable(f"Cannot write to {work.root}: {error.strerror}.") from error
+        raise _not_writable(work, error) from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Conflict(
-                f"Another demo is running in {work.root}.", hint="Give this one its own --dir."
-            ) from None
-        for leftover in work.root.glob("demo.db*"):
-            _remove(leftover)
-        _remove(work.copies)
-        _remove(work.log)
-        work.copies.mkdir()
+            _clear(work)
+            work.files.mkdir()
+        except OSError as error:
+            raise _not_writable(work, error) from error
         yield work
 
 
@@ -90,8 +98,36 @@ def project_copy(project: Path, into: Path) -> Iterator[Path]:
         _remove(into)
 
 
+def _lock(root: Path) -> TextIO:
+    """Make the folder if need be, and hold it until the file returned is closed."""
+    with suppress(FileExistsError):
+        root.mkdir(parents=True)
+        (root / ".gitignore").write_text("*\n", encoding="ascii")
+    lock = (root / "demo.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise Conflict(
+            f"A demo is running in {near(root)} already.", hint="Give this one its own --dir."
+        ) from None
+    return lock
+
+
+def _clear(work: Workspace) -> None:
+    for leftover in [*work.root.glob("demo.db*"), work.log, work.files]:
+        _remove(leftover)
+
+
+def _not_writable(work: Workspace, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"Cannot write to {near(work.root)}: {error.strerror}.",
+        hint="Give the demo a folder of yours with --dir.",
+    )
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

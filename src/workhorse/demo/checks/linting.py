@@ -74,9 +74,12 @@ def _unused_imports(tree: ast.Module) -> Iterator[Finding]:
 
 
 def _bad_nodes(tree: ast.Module) -> Iterator[Finding]:
-    for node in ast.walk(tree):
+    # The tree holds a format spec, as in f"{x:02}", as an f-string of its own.
+    nodes = list(ast.walk(tree))
+    specs = {id(node.format_spec) for node in nodes if isinstance(node, ast.FormattedValue)}
+    for node in nodes:
         match node:
-            case ast.JoinedStr(values=values) if not any(
+            case ast.JoinedStr(values=values) if id(node) not in specs and not any(
                 isinstance(value, ast.FormattedValue) for value in values
             ):
                 yield Finding(node.lineno, "F541", "f-string without any placeholders")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ def run_tests(folder: Path, heard: Callable[[int, int, str], None]) -> dict[str,
     """
     outcomes: dict[str, list[Any]] = {"passed": [], "failed": [], "skipped": []}
     command = [sys.executable, "-B", str(_RUNNER), "tests"]
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 - PIPE was asked for
-        assert process.stderr is not None  # noqa: S101
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=said, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
         total = int(process.stdout.readline() or -1)
         for done, line in enumerate(process.stdout, start=1):
             test = json.loads(line)
@@ -36,7 +39,8 @@ def run_tests(folder: Path, heard: Callable[[int, int, str], None]) -> dict[str,
             entry = {"name": name, "message": test["message"]} if test["message"] else name
             outcomes[test["outcome"]].append(entry)
             heard(done, total, name)
-        said = process.stderr.read()
-    if total < 0 or process.returncode not in {0, 1}:
-        raise TestsDidNotRun(said.strip()[-2000:] or f"the runner ended with {process.returncode}")
+        code = process.wait()
+        if total < 0 or code not in {0, 1}:
+            said.seek(0)
+            raise TestsDidNotRun(said.read().strip()[-2000:] or f"the runner ended with {code}")
     return dict(outcomes)

@@ -35,7 +35,7 @@ class Lines(unittest.TestResult):
         super().addFailure(test, err)
         self._fail(test, err)
 
-    def addError(self, test: unittest.TestCase, err: Any) -> None:
+    def addError(self, test: Any, err: Any) -> None:
         super().addError(test, err)
         self._fail(test, err)
         if not isinstance(test, unittest.TestCase):  # a broken setUpClass or module

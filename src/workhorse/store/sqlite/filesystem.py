@@ -30,10 +30,15 @@ def kind_in(mounts: str, path: Path) -> str:
     best, kind = -1, "unknown"
     for line in mounts.splitlines():
         _, point, name, *_ = line.split(" ")
-        folder = Path(point.encode().decode("unicode_escape"))
+        folder = Path(_unescaped(point))
         if path.is_relative_to(folder) and len(folder.parts) >= best:
             best, kind = len(folder.parts), name
     return kind
+
+
+def _unescaped(point: str) -> str:
+    """Return a mount point as it is named: the table writes blanks and backslashes in octal."""
+    return point.encode().decode("unicode_escape").encode("latin-1").decode(errors="replace")
 
 
 def nearly_full(path: Path) -> bool:

@@ -1,0 +1,49 @@
+"""What peers in Python share: a client that is opened in a fresh process of this interpreter."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from bench.peers.protocol import Client, Command
+
+
+class PythonPeer(ABC):
+    """The Python half of a `Peer`; `package` is what must be installed."""
+
+    package: str
+
+    def __init__(
+        self, name: str, *, durability: str, without: frozenset[str] = frozenset()
+    ) -> None:
+        self.name = name
+        self.durability = durability
+        self.without = without
+
+    def missing(self) -> str | None:
+        try:
+            version(self.package)
+        except PackageNotFoundError:
+            return f"{self.package} is not installed (`uv sync --inexact --group bench`)"
+        return None
+
+    def versions(self) -> Mapping[str, str]:
+        return {self.package: version(self.package)}
+
+    def client(self, folder: Path) -> Command:
+        arguments = [sys.executable, "-m", "bench.client", self.name, str(folder)]
+        return Command(arguments, self.environment(folder))
+
+    def servers(self) -> Sequence[int]:
+        return ()
+
+    @abstractmethod
+    def environment(self, folder: Path) -> Mapping[str, str]:
+        """Return the variables that lead the peer's client and worker to the store."""
+
+    @abstractmethod
+    def open(self) -> Client:
+        """Open the client in this process, which has that environment."""

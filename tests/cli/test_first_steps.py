@@ -1,0 +1,110 @@
+"""The first five minutes, as a newcomer types them: real processes in an empty folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import running, workhorse
+from workhorse.domain.job import State
+from workhorse.store.opening import open_store
+from workhorse.store.protocol import JobFilter
+
+BROKEN = """
+from workhorse import Workhorse
+
+app = Workhorse()
+
+
+def licence():
+    with open("/etc/example.key") as file:
+        return file.read()
+
+
+licence()
+"""
+
+
+@pytest.fixture
+def begun(workdir: Path) -> Path:
+    """A folder in which `workhorse init` was run."""
+    ran = workhorse("init", folder=workdir)
+    assert (ran.code, ran.err) == (0, "")
+    assert "workhorse worker" in ran.out
+    return workdir
+
+
+@pytest.fixture
+def at_work(begun: Path) -> Iterator[Path]:
+    """The same, with a worker that was started as `init` says."""
+    with running("worker", folder=begun):
+        yield begun
+
+
+def jobs(folder: Path) -> list[State]:
+    """Return the state of every job there is."""
+    with closing(open_store(f"sqlite:///{folder}/.workhorse/jobs.db")) as store:
+        return [job.state for job in store.list_jobs(JobFilter())]
+
+
+def test_a_job_enqueued_after_init_succeeds(at_work: Path) -> None:
+    """init, worker, enqueue --wait: the job that is printed has succeeded, and the exit code is 0.
+
+    What is refused on the way leaves no trace: a kind there is not (5, with the nearest name), an
+    argument that does not fit (2, with its name).
+    """
+    ran = workhorse("enqueue", "hello", '{"name":"x"}', "--wait", "-o", "json", folder=at_work)
+    assert ran.code == 0, ran.err
+    job = ran.json
+    assert (job["state"], job["result"], job["attempt"]) == ("succeeded", "Hello, x!", 1)
+
+    ran = workhorse("enqueue", "helo", '{"name":"x"}', folder=at_work)
+    assert (ran.code, ran.out) == (5, "")
+    assert ran.err == "Error: There is no kind 'helo' in this app. Did you mean 'hello'?\n"
+
+    ran = workhorse("enqueue", "hello", '{"name":3}', folder=at_work)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "Error: hello: args.name: input should be a valid string\n"
+
+    assert jobs(at_work) == [State.SUCCEEDED]
+
+
+def test_an_app_that_cannot_be_imported_is_one_framed_error(workdir: Path) -> None:
+    """A broken app: exit 3, and one frame with the user's own lines and the real cause, once."""
+    (workdir / "app.py").write_text(BROKEN)
+    framed = [
+        "╭─ Error: The app 'app:app' cannot be imported.",
+        f'│   File "{workdir}/app.py", line 12, in <module>',
+        f'│   File "{workdir}/app.py", line 8, in licence',
+        "│ FileNotFoundError: [Errno 2] No such file or directory: '/etc/example.key'",
+        "╰─ `python -c 'import app'` shows the whole traceback.",
+    ]
+    for command in (["enqueue", "hello"], ["worker", "--restart-delay", "0"]):
+        ran = workhorse(*command, folder=workdir, WORKHORSE_APP="app:app")
+        assert (ran.code, ran.out) == (3, "")
+        said = [line for line in ran.err.splitlines() if not line.startswith("{")]
+        assert said == framed
+
+
+@pytest.mark.parametrize("command", [["enqueue", "hello"], ["worker"], ["migrate"]])
+def test_a_store_in_an_unwritable_place_is_one_line(begun: Path, command: list[str]) -> None:
+    """No folder can be made in /proc: exit 4, and one line that names the place."""
+    words = [*command, "--database-url", "sqlite:////proc/nowhere/jobs.db"]
+    words += ['{"name":"x"}'] if "hello" in command else []
+    ran = workhorse(*words, folder=begun)
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err == "Error: Cannot use /proc/nowhere/jobs.db: No such file or directory.\n"
+
+
+def test_the_app_that_init_writes_enqueues_by_itself(begun: Path) -> None:
+    """`python app.py` puts its job where the worker looks."""
+    said = subprocess.run(
+        [sys.executable, "app.py"], cwd=begun, capture_output=True, text=True, check=True
+    )
+    assert "Job 1 is queued" in said.stdout
+    assert jobs(begun) == [State.AVAILABLE]

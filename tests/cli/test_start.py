@@ -1,0 +1,189 @@
+"""How the program starts and ends: fast, with a documented code, and in words."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.cli.processes import PATIENCE, WORKHORSE, workhorse
+from tests.store.hands import put, put_many
+from workhorse import bootstrap
+from workhorse.cli import menu
+from workhorse.cli.start import report
+from workhorse.domain import errors
+from workhorse.store.protocol import Store
+
+LOADED = """
+import sys
+before = set(sys.modules)
+from workhorse.__main__ import main
+try:
+    main()
+finally:
+    print(*sorted(set(sys.modules) - before), file=sys.stderr)
+"""
+SLOW = {"asyncio", "multiprocessing", "subprocess", "concurrent", "email", "http", "ssl"}
+
+
+def loaded_by(words: Sequence[str], folder: Path) -> set[str]:
+    """Return every module that a command has loaded by its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def third_party(modules: set[str]) -> set[str]:
+    tops = {name.partition(".")[0] for name in modules}
+    return {name for name in tops if name not in sys.stdlib_module_names} - {"workhorse"}
+
+
+def test_help_loads_next_to_nothing(workdir: Path) -> None:
+    """`workhorse --help` starts fast: no library, no database, and five small modules of ours."""
+    loaded = loaded_by(["--help"], workdir)
+    assert third_party(loaded) == set()
+    assert not loaded & (SLOW | {"sqlite3", "inspect", "pathlib", "tempfile"})
+    ours = {name for name in loaded if name.startswith("workhorse.")}
+    assert ours == {
+        *("workhorse.__main__", "workhorse.cli", "workhorse.cli.menu", "workhorse.cli.start"),
+        *("workhorse.domain", "workhorse.domain.errors", "workhorse.screen"),
+    }
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("words", [["health"], ["health", "-o", "json", "--app", "no:app"]])
+def test_a_probe_loads_only_the_store(words: list[str], workdir: Path) -> None:
+    """`workhorse health` of a configured store loads that store: no library, no app, no engine."""
+    loaded = loaded_by(words, workdir)
+    assert third_party(loaded) == set()
+    assert not loaded & (SLOW | {"workhorse.app", "workhorse.settings", "workhorse.engine"})
+    assert "workhorse.store.sqlite.health" in loaded
+
+
+def test_every_error_has_a_documented_exit_code() -> None:
+    """No error ends the program with a code that the help page does not explain."""
+    tree = [errors.WorkhorseError]
+    for kind in tree:
+        tree += kind.__subclasses__()
+        assert kind.exit_code in menu.EXIT_CODES, kind
+
+
+def test_what_cannot_be_printed_ends_in_words(store: Store, workdir: Path) -> None:
+    """A full disk behind stdout is one line, not a traceback."""
+    put(store)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*WORKHORSE, "jobs", "list"],
+            cwd=workdir,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 70
+    assert done.stderr == "Error: The output cannot be written: No space left on device.\n"
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_reader_that_goes_away_ends_it_quietly(store: Store, workdir: Path, lines: int) -> None:
+    """`workhorse jobs list | head`: exit 141 as other programs do, and nothing on stderr."""
+    put_many(store, 500 * lines + 1)
+    process = subprocess.Popen(
+        [*WORKHORSE, "jobs", "list", "--limit", "1000", "-o", "jsonl"],
+        cwd=workdir,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(lines):
+            assert process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(PATIENCE), process.stderr.read()) == (141, "")
+
+
+def test_a_terminal_that_knows_only_ascii(store: Store, workdir: Path) -> None:
+    """Letters that the encoding lacks are printed as escapes; JSON stays JSON."""
+    job_id = put(store, args='{"name":"Zoë"}')
+    ran = workhorse("jobs", "show", job_id, folder=workdir, PYTHONIOENCODING="ascii")
+    assert (ran.code, ran.err) == (0, "")
+    assert r'{"name": "Zo\u00eb"}' in ran.out
+    ran = workhorse("jobs", "list", "-o", "jsonl", folder=workdir, PYTHONIOENCODING="ascii")
+    assert ran.out.isascii()
+    assert ran.jsonl[0]["args"] == {"name": "Zoë"}
+
+
+def test_an_error_of_one_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Message and hint share a line."""
+    report(errors.NotFound("There is no job 7.", hint="It may have been pruned."))
+    assert capsys.readouterr().err == "Error: There is no job 7. It may have been pruned.\n"
+
+
+def test_an_error_of_many_lines_is_framed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Title, body and hint stand in one frame; what could drive the terminal is escaped."""
+    report(errors.ConfigurationError("Two things.\n  one\x1b[31m\n  two", hint="Mend both."))
+    assert capsys.readouterr().err.splitlines() == [
+        "╭─ Error: Two things.",
+        "│   one\\x1b[31m",
+        "│   two",
+        "╰─ Mend both.",
+    ]
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Workhorse with a fault in it."""
+    monkeypatch.setattr(bootstrap, "open_store", lambda *_, **__: 1 / 0)
+
+
+@pytest.mark.usefixtures("faulty")
+def test_a_fault_of_ours_is_told_as_one(cli: Cli) -> None:
+    """Exit 70, the error in a line, and how to see more; `--debug` shows where it was."""
+    ran = cli("queues", "list")
+    assert (ran.code, ran.out) == (70, "")
+    assert ran.err.startswith("Error: ZeroDivisionError: division by zero\n")
+    assert "workhorse --debug" in ran.err
+
+    ran = cli("--debug", "queues", "list")
+    assert ran.code == 70
+    assert "Traceback (most recent call last)" in ran.err
+
+
+def test_debug_shows_the_traceback_behind_an_error(cli: Cli) -> None:
+    """An error that was foreseen stays one line, unless one wants to see where it came from."""
+    ran = cli("jobs", "show", 1)
+    assert ran.code == 4
+    assert len(ran.err.splitlines()) == 1
+    ran = cli("--debug", "jobs", "show", 1)
+    assert ran.code == 4
+    assert "Traceback (most recent call last)" in ran.err
+    assert "Error: There is no store at" in ran.err.splitlines()[-1]
+
+
+def test_the_version(cli: Cli) -> None:
+    """`--version` says the version."""
+    ran = cli("--version")
+    assert (ran.code, ran.err) == (0, "")
+    assert re.fullmatch(r"workhorse \d+\.\d+\.\d+\S*\n", ran.out)
+
+
+def test_the_script_and_the_module_are_the_same_program(workdir: Path) -> None:
+    """`workhorse` and `python -m workhorse` both are this command line."""
+    script = Path(sys.executable).with_name("workhorse")
+    by_name = subprocess.run([script, "jobz"], capture_output=True, text=True, check=False)
+    by_module = workhorse("jobz", folder=workdir)
+    assert (by_name.returncode, by_name.stderr) == (by_module.code, by_module.err)
+    assert os.access(script, os.X_OK)

@@ -1,0 +1,114 @@
+"""One file, its log beside it, and a folder for the processes of the host."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.store.hands import put
+from workhorse.domain.errors import Unavailable
+from workhorse.store.opening import open_store
+from workhorse.store.protocol import Store
+from workhorse.store.sqlite import SqliteStore, connection
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_nobody_else_can_read_the_store(store: Store, path: Path) -> None:
+    """The file, its log, its lock and its folder are the owner's alone."""
+    put(store)
+    files = [path, path.with_name("jobs.db-wal"), path.with_name("jobs.db-shm")]
+    assert store.run_dir is not None
+    assert [mode(file) for file in (*files, store.run_dir / "write.lock")] == [0o600] * 4
+    assert mode(store.run_dir) == 0o700
+
+
+def test_a_store_is_left_in_one_file(url: str, path: Path) -> None:
+    """The last to close copies the log into the file and takes it away."""
+    first, second = open_store(url), open_store(url)
+    job_id = put(first)
+    first.close()
+    assert path.with_name("jobs.db-wal").exists()
+    second.close()
+    assert not path.with_name("jobs.db-wal").exists()
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("select id from jobs").fetchall() == [(job_id,)]
+
+
+@pytest.mark.parametrize("durability", [("full", 2), ("normal", 1)])
+def test_the_connections_are_set_up(tmp_path: Path, durability: tuple[str, int]) -> None:
+    """A log, the durability asked for, a wary reading of the schema, no memory map."""
+    name, synchronous = durability
+    with closing(SqliteStore(tmp_path / "jobs.db", durability=name)) as store:
+        put(store)
+        store.health()
+        writer = store._db._writer
+        (reader, *_) = store._db._readers
+        assert writer is not None
+
+        def ask(one: sqlite3.Connection, pragma: str) -> Any:
+            return one.execute(f"pragma {pragma}").fetchone()[0]
+
+        assert ask(writer, "journal_mode") == "wal"
+        assert ask(writer, "synchronous") == synchronous
+        for one in (writer, reader):
+            assert ask(one, "foreign_keys") == 1
+            assert ask(one, "trusted_schema") == 0
+            assert ask(one, "busy_timeout") == 10_000
+        assert ask(reader, "query_only") == 1
+
+
+def under_a_file(folder: Path) -> Path:
+    (folder / "file").write_text("")
+    return folder / "file" / "jobs.db"
+
+
+def a_folder(folder: Path) -> Path:
+    (folder / "jobs.db").mkdir()
+    return folder / "jobs.db"
+
+
+def not_a_database(folder: Path) -> Path:
+    (folder / "jobs.db").write_text("a letter to a friend\n" * 500)
+    return folder / "jobs.db"
+
+
+def nowhere_to_write(folder: Path) -> Path:
+    return Path("/proc/none/jobs.db")
+
+
+@pytest.mark.parametrize("place", [under_a_file, a_folder, not_a_database, nowhere_to_write])
+def test_a_place_that_cannot_be(tmp_path: Path, place: Any) -> None:
+    """`Unavailable`, in one line that names the place; nothing stays open."""
+    path = place(tmp_path)
+    with pytest.raises(Unavailable) as caught:
+        open_store(f"sqlite:///{path}")
+    assert "\n" not in str(caught.value)
+    assert str(path.parent) in str(caught.value)
+
+
+def test_a_damaged_file_is_told_as_such(url: str, path: Path) -> None:
+    """A store that has been overwritten in part is not taken for an empty one."""
+    with closing(open_store(url)) as store:
+        for _ in range(50):
+            put(store)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 200_000)
+    with pytest.raises(Unavailable, match="damaged"):
+        open_store(url)
+
+
+def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its locks do not hold between hosts; the refusal says so, and makes no store there."""
+    monkeypatch.setattr(connection, "file_system", lambda path: "nfs4")
+    with pytest.raises(Unavailable, match=r"network file system \(nfs4\)"):
+        open_store(f"sqlite:///{tmp_path / 'jobs.db'}")
+    assert not (tmp_path / "jobs.db").exists()

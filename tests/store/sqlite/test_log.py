@@ -1,0 +1,75 @@
+"""The write-ahead log stays small, and no reader of ours keeps it from being cut."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.store.backends import LOG_BOUND
+from tests.store.hands import Worker, a_job, put, settled
+from workhorse.domain.outcome import Completed
+from workhorse.store.protocol import JobFilter, Store
+from workhorse.store.sqlite import SqliteStore
+from workhorse.store.sqlite.connection import LOG_LIMIT
+
+PART = json.dumps("x" * 1_000_000)
+
+
+@pytest.fixture
+def log(path: Path) -> Path:
+    return path.with_name("jobs.db-wal")
+
+
+def write(store: Store, mebibytes: int) -> None:
+    """Write about so much, in transactions of one."""
+    for _ in range(mebibytes):
+        store.enqueue([a_job(args=PART)])
+
+
+def test_the_log_stays_bounded(store: Store, log: Path) -> None:
+    """However much is written, the log does not grow with it."""
+    largest = 0
+    for _ in range(20):
+        write(store, 4)
+        largest = max(largest, log.stat().st_size)
+    assert 0 < largest <= LOG_LIMIT + 10_000_000
+
+
+def test_a_read_leaves_no_snapshot_open(store: Store, log: Path) -> None:
+    """Looking at everything, in the middle of writing, does not keep the log."""
+    for _ in range(10):
+        write(store, 5)
+        store.list_jobs(JobFilter(), limit=5), store.events(limit=5), store.health()
+    assert log.stat().st_size <= LOG_LIMIT + 10_000_000
+    store.tidy()
+    assert log.stat().st_size == 0
+
+
+def test_a_long_log_is_cut_when_its_reader_has_gone(
+    store: Store, log: Path, raw: sqlite3.Connection
+) -> None:
+    """Another program's open transaction makes the log long, which is told; then it is cut."""
+    raw.execute("begin")
+    raw.execute("select count(*) from jobs").fetchone()
+    write(store, 40)
+    assert 2 * LOG_LIMIT < log.stat().st_size < LOG_BOUND
+    assert any("log" in text for level, text in store.health().findings if level == "warn")
+    raw.execute("rollback")
+    put(store)
+    assert log.stat().st_size == 0
+    assert not any("log" in text for _, text in store.health().findings)
+
+
+def test_a_large_turn_comes_through(store: Store, log: Path) -> None:
+    """Results larger than the log may grow, in one transaction, are written and cut again."""
+    store.enqueue([a_job()] * 30)
+    worker = Worker(store)
+    turn = worker.turn([settled(job, Completed(PART)) for job in worker.claim()])
+    assert turn.stale == []
+    put(store)
+    assert log.stat().st_size <= LOG_LIMIT
+    assert isinstance(store, SqliteStore)
+    assert store._db.size() > 30_000_000

@@ -1,0 +1,148 @@
+"""Numbered migrations: each once, whole, in order, whoever comes first."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.store.hands import put, the
+from workhorse.domain.errors import Unavailable
+from workhorse.store.opening import open_store
+from workhorse.store.sqlite import health, migrate
+from workhorse.store.sqlite.statements import migrations
+
+KNOWN = migrations()
+NEXT = KNOWN[-1][0] + 1
+GOOD = """
+-- A column, and a trigger with statements of its own.
+alter table jobs add column colour text;
+create table colours (name text primary key) strict;
+create trigger colours_are_kept before delete on colours
+begin
+    select raise(abort, 'kept; always');
+end;
+insert into colours values ('red;'), ('green');
+"""
+BROKEN = "create table half_way (id integer);\ninsert into no_such_table values (1);\n"
+OPEN_STORES = """
+import sys
+from workhorse.store.opening import open_store
+sys.stdin.readline()
+for _ in range(5):
+    open_store(sys.argv[1]).close()
+"""
+
+
+@pytest.fixture
+def one_more(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that lets this Workhorse know one migration more."""
+
+    def know(script: str) -> None:
+        known = (*KNOWN, (NEXT, f"{NEXT:04}_next", script))
+        monkeypatch.setattr(migrate, "migrations", lambda: known)
+        monkeypatch.setattr(health, "migrations", lambda: known)
+
+    return know
+
+
+def schema(path: Path) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as raw:
+        return raw.execute("select type, name, sql from sqlite_schema order by name").fetchall()
+
+
+def test_migrations_are_numbered(path: Path) -> None:
+    """From one on, without a gap, each with a name that says what it is about."""
+    assert [number for number, _, _ in KNOWN] == list(range(1, len(KNOWN) + 1))
+    assert all(name == f"{number:04}_{name[5:]}" and name[5:] for number, name, _ in KNOWN)
+
+
+def test_an_empty_file_becomes_a_store(url: str, path: Path) -> None:
+    """Opening applies every migration, and says which when it is asked to."""
+    path.touch()
+    with closing(open_store(url)) as store:
+        assert store.health().schema == KNOWN[-1][0]
+        assert list(store.migrate()) == []
+    with closing(sqlite3.connect(path)) as raw:
+        applied = raw.execute("select number, name from schema_version").fetchall()
+    assert applied == [(number, name) for number, name, _ in KNOWN]
+
+
+def test_opening_twice_changes_nothing(url: str, path: Path) -> None:
+    """The second time there is nothing left to do."""
+    open_store(url).close()
+    before = schema(path)
+    open_store(url).close()
+    assert schema(path) == before
+
+
+def test_many_come_at_once(url: str, path: Path) -> None:
+    """Processes that open an empty store in the same instant all find it ready."""
+    command = [sys.executable, "-c", OPEN_STORES, url]
+    crowd = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(4)]
+    for one in crowd:
+        assert one.stdin is not None
+        one.stdin.close()
+    assert [one.wait(30) for one in crowd] == [0] * 4
+    with closing(open_store(url)) as store:
+        assert store.health().schema == KNOWN[-1][0]
+
+
+def test_what_was_there_stays(url: str, one_more: Callable[[str], None]) -> None:
+    """A later migration is applied to a store in use, and keeps what it holds."""
+    with closing(open_store(url)) as store:
+        job_id = put(store, args='{"a":1}')
+        one_more(GOOD)
+        assert any("migrate" in finding for _, finding in store.health().findings)
+        assert list(store.migrate()) == [f"{NEXT:04}_next"]
+        assert list(store.migrate()) == []
+        assert store.health().schema == NEXT
+        assert the(store, job_id).args == '{"a":1}'
+        assert not any("migrate" in finding for _, finding in store.health().findings)
+
+
+def test_a_migration_is_applied_whole_or_not_at_all(
+    url: str, path: Path, one_more: Callable[[str], None]
+) -> None:
+    """One that fails half-way leaves the schema as it was, and the store in use goes on."""
+    with closing(open_store(url)) as store:
+        put(store)
+        before = schema(path)
+        one_more(BROKEN)
+        with pytest.raises(Unavailable, match="no_such_table"):
+            store.migrate()
+        with pytest.raises(Unavailable, match="no_such_table"):
+            open_store(url)
+        assert schema(path) == before
+        assert store.health().schema == KNOWN[-1][0]
+        put(store)
+
+
+def test_a_store_of_a_newer_workhorse_is_refused(
+    url: str, path: Path, one_more: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older program does not touch what it does not know, and says what to do."""
+    one_more(GOOD)
+    open_store(url).close()
+    before = schema(path)
+    monkeypatch.undo()
+    with pytest.raises(Unavailable, match="newer Workhorse") as caught:
+        open_store(url)
+    assert caught.value.hint
+    assert schema(path) == before
+
+
+def test_a_script_is_split_into_its_statements() -> None:
+    """Comments, texts with semicolons and triggers stay whole."""
+    statements = list(migrate.split(GOOD))
+    assert [statement.split()[-1] for statement in statements] == [
+        "text;",
+        "strict;",
+        "end;",
+        "('green');",
+    ]
