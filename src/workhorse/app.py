@@ -6,7 +6,6 @@ An app is cheap to make: the store is opened when it is first used.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import difflib
 import threading
 import weakref
@@ -374,20 +373,15 @@ def _one_session(orders: list[Order]) -> Any:
 
 
 def _connection(session: Any) -> Any:
-    """Return the `sqlite3.Connection` under a session of SQLAlchemy, or the one that was given."""
+    """Return the driver's connection under a session or connection of SQLAlchemy or Django.
+
+    What is none of these is returned as it is: the store knows its own driver's connections.
+    """
     found = session
     if callable(getattr(found, "connection", None)):
         found = found.connection()
-    with contextlib.suppress(AttributeError):
-        found = found.connection.driver_connection
-    import sqlite3  # noqa: PLC0415 - lazy
-
-    if not isinstance(found, sqlite3.Connection):
-        raise InvalidJob(
-            f"session={type(session).__name__} is no SQLite transaction.",
-            hint="Give a sqlite3.Connection, or an SQLAlchemy session or connection on SQLite.",
-        )
-    return found
+    inner = getattr(found, "connection", None)
+    return getattr(inner, "driver_connection", inner) or found
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -107,9 +107,10 @@ async def _serve(
         solo=start.solo,
         keep_fds=(start.lock_fd,),
     )
-    control.setblocking(False)
+    control.setblocking(False)  # noqa: FBT003 - the socket's own signature
     frames = await AsyncFrames.over(control)
     worker.on_condemned = lambda: frames.send({"say": "condemned"})
+    worker.on_scheduled = lambda delay: frames.send({"say": "scheduled", "delay": delay})
     sleeper = _sleeper(store.run_dir, start, Sleeper)
     if sleeper is not None:
         loop.add_reader(sleeper.socket, sleeper.drain, worker.wake)
@@ -145,6 +146,10 @@ async def _obey(frames: AsyncFrames, worker: Any) -> None:
                 worker.drain()
             case "abandon":
                 worker.abandon(message["reason"])
+            case "wake":
+                worker.wake()
+            case "pace":
+                worker.least_poll = message["poll"]
     os._exit(1)
 
 

@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> int:
     adopt_orphans()
     prefer_for_oom()
     frames = BlockingFrames(socket.socket(fileno=fd))
-    os.set_inheritable(fd, False)
+    os.set_inheritable(fd, False)  # noqa: FBT003 - the system's own signature
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
 

@@ -30,7 +30,7 @@ from workhorse.engine.autopsy import Death, autopsy
 from workhorse.engine.clock import now
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.lease import Lease
-from workhorse.engine.maintenance import every
+from workhorse.engine.maintenance import LISTENING, POLLING, Found, every
 from workhorse.engine.process import ChildProcess, reap_strangers
 from workhorse.engine.proctree import adopt_orphans
 from workhorse.engine.wake import Wake, sweep_sockets
@@ -38,7 +38,7 @@ from workhorse.store.opening import open_store
 from workhorse.store.protocol import NewWorker, Settled
 
 if TYPE_CHECKING:
-    from workhorse.store.protocol import Store
+    from workhorse.store.protocol import Bell, Store
 
 log = structlog.get_logger("workhorse.supervisor")
 
@@ -48,8 +48,8 @@ STUCK: Final = 2.0
 """A child whose loop has not turned for so long, with a job over its time, is ended."""
 SAME_IMPORT_ERROR: Final = 3
 RESCUE_EVERY: Final = 1.0
-SWEEP_EVERY: Final = 30.0
-PRUNE_EVERY: Final = 60.0
+RUNG_AT_MOST: Final = 0.25
+"""Being rung makes the supervisor look for due jobs this often at most, in seconds."""
 MAX_RESTART_DELAY: Final = 30.0
 FOREVER: Final = float("inf")
 
@@ -91,6 +91,9 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._fatal: Exception | None = None
         self._next_due: float = 0.0
+        self._look_for_due = asyncio.Event()
+        self._bell: Bell | None = None
+        self._pace = POLLING
         self._lease_thread = ThreadPoolExecutor(1, thread_name_prefix="workhorse-lease")
         self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="workhorse-store")
 
@@ -119,6 +122,8 @@ class Supervisor:
                 break
             log.warning("the lease was lost: beginning again", worker=worker)
         log.info("worker stopped", worker=worker)
+        if self._bell is not None:
+            await asyncio.to_thread(self._bell.close)
         await asyncio.to_thread(self._store.close)
         if self._fatal is not None:
             raise self._fatal
@@ -173,6 +178,13 @@ class Supervisor:
         self._wake = Wake(run_dir)
         if run_dir is not None:
             sweep_sockets(run_dir)
+        loop = asyncio.get_running_loop()
+
+        def heard(queue: str) -> None:
+            loop.call_soon_threadsafe(self._rung, queue)
+
+        listen = partial(self._store.listen, heard, url=self._config.listen_url)
+        self._bell = await self._patiently(listen)
 
     async def _begin_lease(self) -> None:
         config = self._config
@@ -205,12 +217,13 @@ class Supervisor:
             asyncio.create_task(every(seconds, one_pass))
             for seconds, one_pass in (
                 (PULSE, self._pulse),
-                (self._until_promote, self._promote),
-                (RESCUE_EVERY, self._rescue),
-                (SWEEP_EVERY, self._sweep),
-                (PRUNE_EVERY, self._prune),
+                (RESCUE_EVERY, self._rescue_gone),
+                (lambda: self._pace.look, self._look),
+                (lambda: self._pace.sweep, self._sweep),
+                (lambda: self._pace.prune, self._prune),
             )
         ]
+        tasks.append(asyncio.create_task(self._promote_when_due()))
         renewing = asyncio.create_task(self._renew(min(config.renew, config.lease / 3)))
         stopping = asyncio.create_task(self._stopping.wait())
         watched: set[asyncio.Task[Any]] = {renewing, stopping, *tasks}
@@ -240,6 +253,7 @@ class Supervisor:
         """Start a child that has said hello, and follow it to its end."""
         assert self._lease is not None
         child.start(self._lease.worker, self._lease.lock_fd)
+        child.tell({"say": "pace", "poll": self._pace.poll})
         self._follow(child, hello_heard=True)
 
     def _follow(self, child: ChildProcess, *, hello_heard: bool) -> None:
@@ -257,6 +271,7 @@ class Supervisor:
             if hello is not None and hello["say"] == "hello" and child.retiring is None:
                 self._import_errors.clear()
                 child.start(lease.worker, lease.lock_fd)
+                child.tell({"say": "pace", "poll": self._pace.poll})
         while (message := await child.receive()) is not None:
             self._hear(child, message)
         death = await child.end()
@@ -277,6 +292,8 @@ class Supervisor:
                 child.finished = message["finished"]
                 child.idle = message["idle"]
                 child.empty = message["empty"]
+            case "scheduled":
+                self._due_by(time.time() + message["delay"])
             case "condemned":
                 at = now()
                 grace = self._config.shutdown_timeout
@@ -354,6 +371,7 @@ class Supervisor:
         known = {child.pid for child in self._children.values()} | {self._lease.warden_pid}
         reap_strangers(known)
         self._lease.keep_warden()
+        self._keep_pace()
         for child in list(self._children.values()):
             child.press(at)
             if child.serving:
@@ -422,29 +440,72 @@ class Supervisor:
                 log.error("the lease could not be renewed", error=str(error))
                 await asyncio.sleep(min(0.5, seconds))
 
+    async def _promote_when_due(self) -> None:
+        """Promote when a job is due, when something was rung, and now and then."""
+        while True:
+            try:
+                await self._promote()
+            except Unavailable as error:
+                log.debug("a pass was put off", error=str(error))
+            wait = min(self._pace.promote, self._next_due - time.time())
+            try:
+                async with asyncio.timeout(max(0.01, wait)):
+                    await self._look_for_due.wait()
+            except TimeoutError:
+                continue
+            self._look_for_due.clear()
+            await asyncio.sleep(min(RUNG_AT_MOST, max(0.0, self._next_due - time.time())))
+
     async def _promote(self) -> None:
         promoted = await self._call(self._store.promote)
         self._next_due = FOREVER if promoted.next_due is None else promoted.next_due / 1000
         if promoted.jobs:
             self._wake.ring()
 
-    def _until_promote(self) -> float:
-        """Seconds until the next promote pass: when a job is due, at the latest in one."""
-        return max(0.01, min(self._config.poll_interval, 1.0, self._next_due - time.time()))
+    def _due_by(self, at: float) -> None:
+        """A job is due at an instant of the wall clock, perhaps before those known so far."""
+        if at < self._next_due:
+            self._next_due = at
+            self._look_for_due.set()
 
-    async def _rescue(self) -> None:
+    def _rung(self, queue: str) -> None:
+        """Another process has enqueued something, or might have."""
+        if not queue or queue in self._config.queues:
+            for child in self._children.values():
+                child.tell({"say": "wake"})
+        self._look_for_due.set()
+
+    def _keep_pace(self) -> None:
+        """Look seldom while the bell is heard; have the children do so too."""
+        hears = self._bell is not None and self._bell.hears and not self._config.burst
+        pace = LISTENING if hears else POLLING
+        if pace is not self._pace:
+            self._pace = pace
+            for child in self._children.values():
+                child.tell({"say": "pace", "poll": pace.poll})
+
+    async def _rescue_gone(self) -> None:
         assert self._lease is not None
         me = self._lease.worker
-        found = await self._call(
-            maintenance.rescue_gone, self._store, me=me, host=self._host, run_dir=self._run_dir
+        self._report_rescued(
+            await self._call(maintenance.rescue_gone, self._store, me=me, run_dir=self._run_dir)
         )
-        if self._clock_watch.trusts_expiry():
-            found += await self._call(maintenance.rescue_expired, self._store, me=me)
+
+    async def _look(self) -> None:
+        assert self._lease is not None
+        look = await self._call(self._store.look)
+        self._solo_waiting = look.solo > 0
+        if look.expired and self._clock_watch.trusts_expiry():
+            rescue = maintenance.rescue_expired
+            me = self._lease.worker
+            self._report_rescued(await self._call(rescue, self._store, look.expired, me=me))
+
+    def _report_rescued(self, found: list[Found]) -> None:
         for worker, jobs, reason in found:
             log.warning("rescued", lost_worker=worker, jobs=jobs, reason=reason)
         if found:
             self._wake.ring()
-        self._solo_waiting = await self._call(self._store.solo_waiting) > 0
+            self._look_for_due.set()
 
     async def _sweep(self) -> None:
         if await self._call(self._store.sweep):

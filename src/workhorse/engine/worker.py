@@ -19,6 +19,7 @@ import structlog
 
 from workhorse.codec import failure_from
 from workhorse.domain.errors import Unavailable
+from workhorse.domain.job import State
 from workhorse.domain.outcome import AttemptOutcome, Cancelled, Failed, Released, TimedOut
 from workhorse.domain.transitions import settle
 from workhorse.engine.board import NEVER, Board, Mark
@@ -76,6 +77,10 @@ class Worker:
         self.config = config
         self.finished = 0
         self.on_condemned: Callable[[], None] = lambda: None
+        self.on_scheduled: Callable[[float], None] = lambda _delay: None
+        """Told after how many seconds the next of the jobs just given back is due."""
+        self.least_poll = 0.0
+        """Least seconds between two looks, while the supervisor hears of new jobs."""
         self.output = OutputBuffer(self._output_waits)
         self._store = store
         self._kinds = kinds
@@ -92,6 +97,7 @@ class Worker:
         self._condemned = False
         self._started_last = now()
         self._burst_done = False
+        self._in_doubt = False
         self._prefetch = 0
         self._rated_at = now()
         self._rated_finished = 0
@@ -147,6 +153,8 @@ class Worker:
                     await self._sleep()
                     continue
                 try:
+                    if self._in_doubt:
+                        await self._adopt()
                     await self._turn(request)
                     trouble = 0
                 except Unavailable as error:
@@ -187,11 +195,15 @@ class Worker:
                 self._db, self._store.turn, self.worker, settled, output, request
             )
         except Unavailable:
+            self._in_doubt = True
             self._settled = settled + self._settled
             self._hungry = True
             self.output.put_back(output)
             raise
         self._look_ahead()
+        delays = [s.change.delay for s in settled if s.change.state is State.SCHEDULED]
+        if delays:
+            self.on_scheduled(min(delays))
         for job_id, attempt in turn.stale:
             self._lease_lost(job_id, attempt)
         if request is not None:
@@ -201,6 +213,18 @@ class Worker:
             self._ready.extend(turn.claimed)
             self._started_last = now()
             self._start_ready()
+
+    async def _adopt(self) -> None:
+        """Take on what was claimed by a turn whose answer was lost on the way."""
+        held = await self._loop.run_in_executor(self._db, self._store.held, self.worker, self.child)
+        known = {(run.job.id, run.job.attempt) for run in self._running.values()}
+        known |= {(job.id, job.attempt) for job in self._ready}
+        known |= {(one.id, one.attempt) for one in self._settled}
+        self._in_doubt = False
+        self._ready.extend(job for job in held if (job.id, job.attempt) not in known)
+        if self._draining:
+            self._give_back("the worker is draining")
+        self._start_ready()
 
     def _look_ahead(self) -> None:
         """Judge how many jobs will be wanted before the next turn is through."""
@@ -217,7 +241,7 @@ class Worker:
         if self._draining:
             await self._wake.wait()
             return
-        wait = self.config.poll_interval * random.uniform(0.75, 1.25)
+        wait = max(self.config.poll_interval, self.least_poll) * random.uniform(0.75, 1.25)
         try:
             async with asyncio.timeout(wait):
                 await self._wake.wait()

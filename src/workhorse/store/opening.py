@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from workhorse.domain.errors import ConfigurationError
+from workhorse.store.statements import migrations
 
 if TYPE_CHECKING:
     from workhorse.store.protocol import Store
@@ -38,6 +39,18 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
     from workhorse.store.sqlite import SqliteStore  # noqa: PLC0415 - only what the URL names
 
     return SqliteStore(path, durability=_durability(parts), clock=clock)
+
+
+def migration_script(url: str) -> str:
+    """Return all that brings the schema of the store at `url` up from nothing, as SQL."""
+    if urlsplit(url).scheme in POSTGRES:
+        from workhorse.store.postgres.migrate import scripts  # noqa: PLC0415 - an extra
+        from workhorse.store.postgres.url import parse  # noqa: PLC0415
+
+        steps = [(step.name, script) for step, script in scripts(parse(url))]
+    else:
+        steps = [(step.name, step.script) for step in migrations("sqlite")]
+    return "".join(f"-- {name}\n{script}\n" for name, script in steps)
 
 
 def _durability(parts: SplitResult) -> str:

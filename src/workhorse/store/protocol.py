@@ -12,7 +12,7 @@ the caller's is left alone and reported back as stale.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -91,6 +91,25 @@ class Promoted(NamedTuple):
 
     jobs: int
     next_due: int | None
+
+
+class Look(NamedTuple):
+    """What needs a supervisor now."""
+
+    expired: Sequence[int]
+    """Workers not gone whose lease has run out."""
+    solo: int
+    """How many available jobs must run alone."""
+
+
+class Bell(Protocol):
+    """What hears the rings of other hosts, until it is closed."""
+
+    hears: bool
+    """Whether a ring would be heard now, as far as one can know."""
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +226,9 @@ class ClientStore(Protocol):
     def workers(self, *, gone: bool = False) -> list[WorkerInfo]:
         """Return workers that are alive or draining, newest first; with `gone`, all kept."""
 
+    def expired_workers(self) -> list[int]:
+        """Return workers not gone whose lease has run out."""
+
     def kinds_waiting(self) -> Mapping[str, int]:
         """Return how many available jobs there are of each kind: to find kinds nobody runs."""
 
@@ -240,6 +262,9 @@ class WorkerStore(Protocol):
     def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
         """Return (id, attempt, ms since asked) of this worker's running jobs told to end."""
 
+    def held(self, worker: int, child: int | None = None) -> list[Claimed]:
+        """Return the running jobs of a worker, or of one of its children."""
+
 
 class SupervisorStore(Protocol):
     """What a supervisor needs: leases, and the maintenance passes."""
@@ -259,23 +284,22 @@ class SupervisorStore(Protocol):
     def note(self, name: str, *, worker: int | None = None, data: Mapping[str, Any]) -> None:
         """Write one event of a worker's life."""
 
-    def held(self, worker: int, child: int | None = None) -> list[Claimed]:
-        """Return the running jobs of a worker, or of one of its children."""
+    def look(self) -> Look:
+        """Look once at all that needs a supervisor."""
 
-    def solo_waiting(self) -> int:
-        """Return how many available jobs must run alone."""
+    def listen(self, heard: Callable[[str], None], *, url: str | None = None) -> Bell | None:
+        """Have `heard(queue)` called, on a thread of the store's, when another host enqueues.
+
+        The queue is empty when rings may have been missed. `url` is where to listen, when that
+        is not where the store is used (a pooler passes no rings on). None when this store's
+        processes are all on one host, or its rings cannot be heard.
+        """
 
     def promote(self, *, limit: int = 1000) -> Promoted:
         """promote: scheduled → available, for those that are due."""
 
     def sweep(self) -> int:
         """unblock (or cancel) blocked jobs whose last dependency ended unseen; returns how many."""
-
-    def expired_workers(self) -> list[int]:
-        """Return workers not gone whose lease has run out."""
-
-    def living_workers(self, host: str) -> list[int]:
-        """Return workers of `host` that are neither gone nor lost: their lock files tell more."""
 
     def rescue(self, worker: int, *, reason: str, expired_only: bool = True) -> int:
         """rescue: running → available, scheduled, failed or cancelled, for all jobs of `worker`.

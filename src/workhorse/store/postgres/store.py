@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from workhorse.store.postgres import migrate
 from workhorse.store.postgres.client import PostgresClientVerbs
 from workhorse.store.postgres.database import Database, PostgresTransaction
-from workhorse.store.postgres.health import HealthVerbs
+from workhorse.store.postgres.health import POOLED, HealthVerbs
+from workhorse.store.postgres.listen import Listener
 from workhorse.store.postgres.settling import settle
-from workhorse.store.postgres.url import Place
+from workhorse.store.postgres.url import Place, parse
 from workhorse.store.postgres.worker import WorkerVerbs
 from workhorse.store.protocol import Settled
 from workhorse.store.verbs.retention import RetentionVerbs
 from workhorse.store.verbs.supervisor import SupervisorVerbs
+
+log = structlog.get_logger("workhorse.store")
 
 CLIENTS: Final = 4
 """Most connections of one process that enqueue, look and change."""
@@ -59,6 +65,17 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
     def migrate(self) -> Sequence[str]:
         with self._db.connection() as connection:
             return migrate.migrate(connection, self.place)
+
+    def listen(self, heard: Callable[[str], None], *, url: str | None = None) -> Listener | None:
+        place = self.place
+        if url is not None:
+            place = replace(place, conninfo=parse(url).conninfo)
+        else:
+            with self._db.connection() as connection:
+                if connection.pooled:
+                    log.warning("not listening: this worker polls", reason=POOLED)
+                    return None
+        return Listener(place, heard)
 
     def renew(self, worker: int, lease: float, *, restarts: int = 0) -> bool:
         length = round(lease * 1000)

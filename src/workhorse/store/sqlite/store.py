@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workhorse.store.protocol import Settled
@@ -53,6 +53,9 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
 
     def migrate(self) -> Sequence[str]:
         return self._db.exclusively(migrate.migrate)
+
+    def listen(self, heard: Callable[[str], None], *, url: str | None = None) -> None:
+        """There is nothing to hear: the run folder's sockets reach every process of the host."""
 
     def tidy(self) -> None:
         self._db.tidy()

@@ -116,6 +116,9 @@ class ClientVerbs:
     def workers(self, *, gone: bool = False) -> list[WorkerInfo]:
         return [rows.worker(row) for row in self._db.read("workers.list", gone=gone)]
 
+    def expired_workers(self) -> list[int]:
+        return [id for (id,) in self._db.read("workers.expired")]
+
     def kinds_waiting(self) -> Mapping[str, int]:
         return dict(self._db.read("queues.kinds_waiting"))
 

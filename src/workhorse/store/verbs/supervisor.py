@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from workhorse.domain.outcome import Lost, Released
 from workhorse.domain.transitions import settle as settle_by_rule
 from workhorse.store import rows
 from workhorse.store.driver import Driver, Transaction
-from workhorse.store.protocol import NewWorker, Promoted, Settled
+from workhorse.store.protocol import Look, NewWorker, Promoted, Settled
 from workhorse.store.rows import compact
 from workhorse.store.verbs import edges
 
@@ -81,9 +82,9 @@ class SupervisorVerbs:
     def held(self, worker: int, child: int | None = None) -> list[Claimed]:
         return rows.held(self._db.read("claim.held", worker=worker, child=child))
 
-    def solo_waiting(self) -> int:
-        ((waiting,),) = self._db.read("queues.solo_waiting")
-        return int(waiting)
+    def look(self) -> Look:
+        ((expired, solo),) = self._db.read("workers.look")
+        return Look(json.loads(expired), solo)
 
     def promote(self, *, limit: int = 1000) -> Promoted:
         ((next_due, is_due),) = self._db.read("jobs.next_due")
@@ -97,6 +98,10 @@ class SupervisorVerbs:
         return self._db.write(work)
 
     def sweep(self) -> int:
+        ((needed,),) = self._db.read("dependencies.need_sweep")
+        if not needed:
+            return 0
+
         def work(tx: Transaction) -> int:
             moved = 0
             for ended, state in tx.run("dependencies.unseen").fetchall():
@@ -107,12 +112,6 @@ class SupervisorVerbs:
             return moved + edges.unblock_ready(tx)
 
         return self._db.write(work)
-
-    def expired_workers(self) -> list[int]:
-        return [id for (id,) in self._db.read("workers.expired")]
-
-    def living_workers(self, host: str) -> list[int]:
-        return [id for (id,) in self._db.read("workers.of_host", host=host)]
 
     def rescue(self, worker: int, *, reason: str, expired_only: bool = True) -> int:
         def work(tx: Transaction) -> int:

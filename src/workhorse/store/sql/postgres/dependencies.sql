@@ -65,6 +65,14 @@ select coalesce(json_agg(id), '[]')::text from (
 update workhorse.jobs set state = 'available'
  where id in (select value::bigint from json_array_elements_text(%(ids)s::json)) and state = 'blocked';
 
+-- name: need_sweep
+-- Whether a sweep would find anything.
+select exists (select 1 from workhorse.dependencies
+                where not exists (select 1 from workhorse.jobs where id = waits_for))
+    or exists (select 1 from workhorse.jobs
+                where state = 'blocked' and run_at <= workhorse.clock()
+                  and not exists (select 1 from workhorse.dependencies where job_id = id));
+
 -- name: unseen
 -- Dependencies on jobs that have ended, or are gone.
 select distinct waits_for, (select state from workhorse.history where id = waits_for)

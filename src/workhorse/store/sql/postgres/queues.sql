@@ -24,7 +24,3 @@ select name from workhorse.paused_queues;
 -- name: kinds_waiting
 -- How many jobs of each kind may be claimed.
 select kind, count(*) from workhorse.jobs where state = 'available' group by kind order by kind;
-
--- name: solo_waiting
--- How many available jobs must run alone.
-select count(*) from workhorse.jobs where state = 'available' and solo;

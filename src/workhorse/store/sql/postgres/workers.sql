@@ -46,7 +46,10 @@ select id from workhorse.workers
             else id in (select worker from workhorse.jobs where worker is not null) end
  order by id;
 
--- name: of_host
--- Living workers of one host.
-select id from workhorse.workers
- where state in ('alive', 'draining') and host = %(host)s order by id;
+-- name: look
+-- What needs a supervisor: workers whose lease has run out, or that are gone and still hold jobs;
+-- available jobs that must run alone.
+select (select coalesce(json_agg(id order by id), '[]')::text from workhorse.workers
+         where case when state in ('alive', 'draining') then lease_until <= workhorse.clock()
+                    else id in (select worker from workhorse.jobs where worker is not null) end),
+       (select count(*) from workhorse.jobs where state = 'available' and solo);

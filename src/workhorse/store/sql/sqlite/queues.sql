@@ -26,7 +26,3 @@ select name from paused_queues;
 -- name: kinds_waiting
 -- How many jobs of each kind may be claimed.
 select kind, count(*) from jobs where state = 'available' group by kind order by kind;
-
--- name: solo_waiting
--- How many available jobs must run alone.
-select count(*) from jobs where state = 'available' and solo = 1;

@@ -37,6 +37,9 @@ select id, host, pid, started_at, lease_until, state, queues, kinds, processes, 
 -- Workers not gone whose lease has run out.
 select id from workers where state in ('alive', 'draining') and lease_until <= :now order by id;
 
--- name: of_host
--- Living workers of one host.
-select id from workers where state in ('alive', 'draining') and host = :host order by id;
+-- name: look
+-- What needs a supervisor: workers whose lease has run out, available jobs that must run alone.
+select (select json_group_array(id) from (
+            select id from workers
+             where state in ('alive', 'draining') and lease_until <= :now order by id)),
+       (select count(*) from jobs where state = 'available' and solo = 1);
