@@ -15,7 +15,6 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -160,6 +159,8 @@ def _is_missing(path: Path) -> bool:
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return `` Did you mean …?`` for the closest of `names`, or an empty text."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a slip of the pen
+
     close = get_close_matches(name, list(names), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
 

@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from workhorse import Job, Workhorse
+from workhorse.domain.job import Claimed
 from workhorse.inline import run_inline
-from workhorse.store.protocol import JobFilter
+from workhorse.store.protocol import JobFilter, NewWorker
 
 
 def stored(app: Workhorse) -> list[Job]:
@@ -38,3 +39,27 @@ odd_values: st.SearchStrategy[Any] = st.recursive(
     max_leaves=12,
 )
 """Plain data whose text and numbers may be odd."""
+
+
+def a_worker(
+    app: Workhorse, *, queues: tuple[str, ...] = ("default",), kinds: tuple[str, ...] = ("noop",)
+) -> int:
+    """Register a worker with two slots that does nothing; return its id."""
+    return app.store.register(
+        NewWorker(
+            host="elsewhere",
+            pid=1,
+            queues=queues,
+            kinds=kinds,
+            processes=1,
+            concurrency=2,
+            lease=600,
+        )
+    )
+
+
+def claim(app: Workhorse, job_id: int) -> Claimed:
+    """Make a job running, on a worker that does nothing."""
+    claimed = app.store.claim_job(a_worker(app), job_id)
+    assert claimed is not None
+    return claimed

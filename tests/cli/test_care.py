@@ -226,6 +226,16 @@ def test_a_variable_that_sets_nothing(
     assert (ran.code, ran.err) == (0, f"Warning: {text}\n")
 
 
+def test_a_password_that_everybody_can_read(cli: Cli, workdir: Path) -> None:
+    """A file that holds one is to be private."""
+    (workdir / ".env").write_text("WORKHORSE_DATABASE_URL=postgresql://me:hunter2@db/jobs\n")
+    (workdir / ".env").chmod(0o644)
+    warning = ("warn", ".env holds a password and everybody on this machine can read it.")
+    assert warning in findings(cli)["settings"]
+    (workdir / ".env").chmod(0o600)
+    assert warning not in findings(cli)["settings"]
+
+
 # ── migrate ─────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -91,7 +91,7 @@ def test_an_app_that_cannot_be_imported_is_one_framed_error(workdir: Path) -> No
         assert said == framed
 
 
-@pytest.mark.parametrize("command", [["enqueue", "hello"], ["worker"], ["migrate"]])
+@pytest.mark.parametrize("command", [["enqueue", "hello"], ["worker"]])
 def test_a_store_in_an_unwritable_place_is_one_line(begun: Path, command: list[str]) -> None:
     """No folder can be made in /proc: exit 4, and one line that names the place."""
     words = [*command, "--database-url", "sqlite:////proc/nowhere/jobs.db"]

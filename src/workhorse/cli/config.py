@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from workhorse.cli.output import Column, compact, print_rows
+from workhorse.cli.output import Column, as_json, print_rows
 from workhorse.cli.root import HelpfulGroup
 from workhorse.cli.shared import Place, output_option, place_options
 
@@ -46,4 +46,4 @@ def show(*, output: str, place: Place) -> None:
 def _shown(value: object) -> str | None:
     if isinstance(value, list):
         return ",".join(map(str, value))
-    return value if isinstance(value, str) or value is None else compact(value)
+    return value if isinstance(value, str) or value is None else as_json(value)

@@ -103,7 +103,7 @@ def _error(about: str, error: WorkhorseError) -> Finding:
 def _files(loaded: Loaded) -> Iterator[Finding]:
     origin = loaded.origins.get("database_url", "")
     path = Path(origin.partition(":")[0])
-    if not origin or not path.suffix or not path.is_file():
+    if not origin or not path.is_file():
         return
     from workhorse.sources import mask_url
 

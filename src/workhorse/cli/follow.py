@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -76,8 +77,7 @@ def looks(store: Store, job_id: int, patience: Patience) -> Iterator[Job]:
 
 def wait(store: Store, job_id: int, patience: Patience) -> Job:
     """Return the job once it is finished; raises as `looks` does."""
-    *_, job = looks(store, job_id, patience)
-    return job
+    return deque(looks(store, job_id, patience), maxlen=1).pop()
 
 
 def follow(store: Store, job_id: int, patience: Patience, *, after: int = 0) -> Iterator[Event]:

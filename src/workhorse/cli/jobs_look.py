@@ -9,7 +9,7 @@ import click
 
 from workhorse.cli.follow import Patience, existing
 from workhorse.cli.follow import wait as wait_for
-from workhorse.cli.output import Column, compact, pairs, print_row, print_rows
+from workhorse.cli.output import Column, as_json, pairs, print_row, print_rows
 from workhorse.cli.pick import filter_options, read_ids
 from workhorse.cli.rows import attempt_row, job_row, short_duration, short_instant
 from workhorse.cli.shared import Place, output_option, place_options, say
@@ -157,8 +157,8 @@ def _lines(row: Any) -> Iterator[tuple[str, Any]]:
     yield "why", row["why"]
     yield "outcome", row["outcome"]
     yield "priority", row["priority"]
-    yield "args", compact(row["args"])
-    yield "result", None if row["result"] is None else compact(row["result"])
+    yield "args", as_json(row["args"])
+    yield "result", None if row["result"] is None else as_json(row["result"])
     if row["progress"] is not None:
         yield "progress", f"{row['progress']}% {row['message'] or ''}"
     yield "budget", f"{row['failures']} of {row['max_attempts']} failures used"

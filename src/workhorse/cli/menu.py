@@ -56,8 +56,8 @@ EXIT_CODES: Final[Mapping[int, str]] = {
     5: "no such job, kind or queue",
     6: "refused: not from the job's present state",
     7: "timed out waiting",
-    70: "a fault in Workhorse itself",
-    130: "interrupted",
+    70: "a fault in Workhorse itself, or its output cannot be written",
+    130: "interrupted, or a question was answered with no",
     141: "the reader of the output went away",
 }
 

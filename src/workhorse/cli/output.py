@@ -44,7 +44,7 @@ class Column(NamedTuple):
 def print_rows(rows: Iterable[Row], output: str, columns: Sequence[Column]) -> None:
     """Print many rows. JSON is one array, an empty table its head; lines come one by one."""
     if output == "json":
-        print(_json(list(rows), indent=2))
+        print(as_json(list(rows), indent=2))
     elif output == "table":
         print_table(list(rows), columns)
     else:
@@ -55,7 +55,7 @@ def print_rows(rows: Iterable[Row], output: str, columns: Sequence[Column]) -> N
 def print_row(row: Row, output: str, text: Callable[[Row], Iterable[str]]) -> None:
     """Print one row; as a table it is the lines of `text`."""
     if output == "json":
-        print(_json(row, indent=2))
+        print(as_json(row, indent=2))
     elif output == "table":
         for line in text(row):
             print(line)
@@ -65,7 +65,7 @@ def print_row(row: Row, output: str, text: Callable[[Row], Iterable[str]]) -> No
 
 def print_line(row: Row, output: str) -> None:
     """Print a row as one line: its id, or the whole as JSON."""
-    print(_id(row) if output == "ids" else compact(row))
+    print(_id(row) if output == "ids" else as_json(row))
 
 
 def pairs(lines: Iterable[tuple[str, Any]]) -> Iterable[str]:
@@ -103,12 +103,8 @@ def paint(text: str, *, like: str | None = None) -> str:
     return click.style(text, fg=colour)
 
 
-def compact(value: Any) -> str:
-    """Return plain JSON data as one line of JSON, fit for a terminal."""
-    return _json(value)
-
-
-def _json(value: Any, *, indent: int | None = None) -> str:
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """Return plain JSON data as JSON, on one line unless indented, fit for a terminal."""
     ascii_only = not speaks_unicode(sys.stdout)
     return escaped(json.dumps(value, ensure_ascii=ascii_only, indent=indent))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import click
 
 from workhorse.cli.follow import Patience, existing, follow
-from workhorse.cli.output import compact, paint, print_row
+from workhorse.cli.output import as_json, paint, print_row
 from workhorse.cli.rows import event_row, job_row, short_duration
 from workhorse.cli.shared import say
 from workhorse.logs import wants_colour
@@ -66,7 +66,7 @@ def end_lines(row: Any) -> Iterator[str]:
     error = row["error"]
     if row["state"] == "succeeded":
         if row["result"] is not None:
-            yield f"Result: {compact(row['result'])}"
+            yield f"Result: {as_json(row['result'])}"
     elif error:
         yield clean(f"{error.get('type')}: {error.get('message')}")
 
@@ -99,7 +99,7 @@ def _log_text(data: dict[str, Any]) -> str:
 
 
 def _fact(value: Any) -> str:
-    return value if isinstance(value, str) and value and " " not in value else compact(value)
+    return value if isinstance(value, str) and value and " " not in value else as_json(value)
 
 
 class LiveView:
@@ -114,13 +114,12 @@ class LiveView:
 
     def show(self, row: dict[str, Any]) -> None:
         """Show one event as it comes."""
-        if self._live and row["name"] == "progress":
-            bar = self._draw(row["data"])
-            self._write(self._wiped() + bar)
-            self._bar = bar
-            return
         wipe = self._wiped()
-        if row["name"] not in {"log", "progress"}:
+        if self._live and row["name"] == "progress":
+            self._bar = self._draw(row["data"])
+            self._write(f"{wipe}{self._bar}")
+            return
+        if row["name"] != "log":
             self._bar = ""  # an edge: what the attempt said of its progress is over
         self._write(f"{wipe}{stamped(row)}\n{self._bar}")
 
