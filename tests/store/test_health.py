@@ -76,7 +76,7 @@ def test_a_store_opens_on_what_was_there(store: Store, url: str, clock: Settable
     worker = Worker(store)
     job = worker.take()
     store.close()
-    again = open_store(url, clock=clock)
+    again = backend.open(url, clock)
     try:
         assert state(again, job_id) is State.RUNNING
         worker.store = again
@@ -95,8 +95,3 @@ def test_a_closed_store_says_so(store: Store) -> None:
         store.get(1)
     with pytest.raises(Unavailable, match="closed"):
         store.tidy()
-
-
-def test_each_kind_of_store_has_its_name(backend: Backend, url: str) -> None:
-    """The suite's ids are the names that URLs begin with."""
-    assert url.startswith(backend.name)

@@ -10,12 +10,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from workhorse.store.sqlite.statements import migrations
 
 from tests.store.hands import put, the
 from workhorse.domain.errors import Unavailable
 from workhorse.store.opening import open_store
 from workhorse.store.sqlite import health, migrate
-from workhorse.store.sqlite.statements import migrations
 
 KNOWN = migrations()
 NEXT = KNOWN[-1][0] + 1

@@ -7,9 +7,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from workhorse.store.sqlite.statements import FOLDER, statements
 
 import workhorse.store.sqlite as package
-from workhorse.store.sqlite.statements import FOLDER, statements
 
 CODE = "\n".join(
     path.read_text(encoding="utf-8") for path in Path(package.__file__).parent.glob("*.py")
