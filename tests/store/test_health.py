@@ -70,7 +70,9 @@ def test_the_schema_is_up_to_date(store: Store) -> None:
         assert list(store.migrate()) == []
 
 
-def test_a_store_opens_on_what_was_there(store: Store, url: str, clock: SettableClock) -> None:
+def test_a_store_opens_on_what_was_there(
+    backend: Backend, store: Store, url: str, clock: SettableClock
+) -> None:
     """What one process acknowledged, the next one finds, after the first has let go."""
     job_id = put(store)
     worker = Worker(store)
