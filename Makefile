@@ -20,7 +20,7 @@ find_uv = uv=.tools/bin/uv; uv --version >/dev/null 2>&1 && uv=uv
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(READY) ## real jobs through a real worker, in about a minute
+demo: $(READY) ## real jobs through a real worker, in about ten seconds
 	@$(BIN)/workhorse demo
 
 test: $(READY) ## the tests

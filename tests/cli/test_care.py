@@ -73,12 +73,14 @@ def test_how_often_children_may_die_is_a_setting(
 
 
 def test_a_container_wants_a_worker_of_its_own(cli: Cli, store: Store, here: str) -> None:
-    """--worker: unhealthy unless one lives on this host; one elsewhere does not count."""
-    Worker(store, host="elsewhere")
+    """--worker: unhealthy unless one lives on this host; those elsewhere count in no way."""
+    elsewhere = Worker(store, host="elsewhere")
+    store.renew(elsewhere.id, 30, restarts=100)
     ran = cli("health", "--worker", "-o", "json")
     assert (ran.code, ran.json["problems"]) == (1, [f"No worker is alive on this host ({here})."])
     Worker(store, host=here)
     assert cli("health", "--worker").code == 0
+    assert cli("health").code == 1
 
 
 def test_a_store_out_of_reach(cli: Cli, workdir: Path) -> None:

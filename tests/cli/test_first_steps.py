@@ -46,9 +46,9 @@ def at_work(begun: Path) -> Iterator[Path]:
         yield begun
 
 
-def jobs(folder: Path) -> list[State]:
-    """Return the state of every job there is."""
-    with closing(open_store(f"sqlite:///{folder}/.workhorse/jobs.db")) as store:
+def jobs(file: Path) -> list[State]:
+    """Return the state of every job in a store."""
+    with closing(open_store(f"sqlite:///{file}")) as store:
         return [job.state for job in store.list_jobs(JobFilter())]
 
 
@@ -71,7 +71,7 @@ def test_a_job_enqueued_after_init_succeeds(at_work: Path) -> None:
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == "Error: hello: args.name: input should be a valid string\n"
 
-    assert jobs(at_work) == [State.SUCCEEDED]
+    assert jobs(at_work / ".workhorse" / "jobs.db") == [State.SUCCEEDED]
 
 
 def test_an_app_that_cannot_be_imported_is_one_framed_error(workdir: Path) -> None:
@@ -102,9 +102,11 @@ def test_a_store_in_an_unwritable_place_is_one_line(begun: Path, command: list[s
 
 
 def test_the_app_that_init_writes_enqueues_by_itself(begun: Path) -> None:
-    """`python app.py` puts its job where the worker looks."""
+    """`python app.py` puts its job where the worker looks: where workhorse.toml says."""
+    settings = begun / "workhorse.toml"
+    settings.write_text(settings.read_text().replace(".workhorse/jobs.db", "elsewhere.db"))
     said = subprocess.run(
         [sys.executable, "app.py"], cwd=begun, capture_output=True, text=True, check=True
     )
     assert "Job 1 is queued" in said.stdout
-    assert jobs(begun) == [State.AVAILABLE]
+    assert jobs(begun / "elsewhere.db") == [State.AVAILABLE]

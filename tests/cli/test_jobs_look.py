@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
+from contextlib import closing
 
 import pytest
 
-from tests.cli.conftest import Cli
-from tests.store.hands import ERROR, Worker, a_job_in, put, put_many, state
+from tests.cli.conftest import URL, Cli
+from tests.store.hands import ERROR, Worker, a_job_in, put, put_many, settled, state
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.outcome import Completed, Failed, Failure, Rejected
 from workhorse.domain.retry import Backoff
+from workhorse.store.opening import open_store
 from workhorse.store.protocol import Store
 
 NASTY = "\x1b]0;owned\x07 \x9b31m \u202e evil \x7f\r\n"
@@ -271,6 +274,27 @@ def test_logs_are_what_the_job_said(cli: Cli, store: Store) -> None:
         row["seq"] for row in whole[4:]
     ]
     assert "50% half way" in cli("jobs", "logs", "--all", job_id).out
+
+
+def test_following_logs_of_a_job_that_runs(cli: Cli, store: Store) -> None:
+    """--follow prints each line as it comes, and ends with the job."""
+    worker = Worker(store)
+    job_id = put(store)
+    job = worker.take()
+
+    def work() -> None:
+        with closing(open_store(URL)) as other:
+            for number in range(3):
+                line = OutputLine(job_id, 1, Output.LOG, f'{{"message":"line {number}"}}')
+                other.turn(worker.id, [], [line], None)
+            other.turn(worker.id, [settled(job, Completed())], [], None)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ran = cli("jobs", "logs", "--follow", job_id)
+    thread.join()
+    said = [line.partition("  ")[2] for line in ran.out.splitlines()]
+    assert (ran.code, said) == (0, ["line 0", "line 1", "line 2"])
 
 
 def test_following_logs_ends_with_the_job(cli: Cli, store: Store) -> None:

@@ -142,6 +142,17 @@ def test_a_worker_that_dies_at_once_is_reported(
     assert "✗ remind: it has not ended: it is available" in out.written
 
 
+def test_a_worker_that_is_killed_is_reported(demo: subprocess.Popen[str]) -> None:
+    """Exit 1 at once, with how the worker ended; the jobs it held are named as not ended."""
+    read_until(demo, "stuck   running")
+    supervisor = the_worker(demo)
+    procs.send(supervisor, signal.SIGKILL)
+    out, _ = demo.communicate(timeout=20)
+    assert demo.returncode == 1
+    assert "✗ worker: it ended by SIGKILL before its jobs did" in out
+    assert "✗ stuck: it has not ended: it is running" in out
+
+
 def test_the_demo_does_not_wait_for_ever(workdir: Path) -> None:
     """After its deadline it says which jobs had not ended."""
     out = Terminal(tty=False)

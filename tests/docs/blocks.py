@@ -7,8 +7,9 @@ A page is read from top to bottom in one empty folder and one namespace:
   written to that file; a Python file is imported as well, so it is known to work
 - a `console` block's lines that start with `$ workhorse` run as commands; what is shown below
   each must appear in its output, in that order: white space is collapsed, `…` and `...` stand for
-  anything. A command with `&` at its end is left running until the end of the page, and must then
-  exit with 0 when it is asked to stop. Other commands (`$ make demo`) are for the reader.
+  anything. It must end with 0, unless the page shows that something failed. A command with `&` at
+  its end is left running until the end of the page, and must then exit with 0 when it is asked to
+  stop. Other commands (`$ make demo`) are for the reader.
 """
 
 import ast
@@ -125,7 +126,10 @@ class Page:
             process = _start(argv, self._folder)
             with process:
                 output, _ = process.communicate(timeout=COMMAND_SECONDS)
-            compare(f"{self._path}:{block.line}: $ {typed}", shown, output)
+            where = f"{self._path}:{block.line}: $ {typed}"
+            compare(where, shown, output)
+            told = re.search(r"\b(Error|failed)\b", shown)
+            assert told or process.returncode == 0, f"{where}\nended {process.returncode}\n{output}"
 
     def _close(self) -> None:
         """Close the apps the page made; a short page leaves that to the interpreter's end."""

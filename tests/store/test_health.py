@@ -18,7 +18,6 @@ from tests.store.hands import (
 )
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.job import State
-from workhorse.store.opening import open_store
 from workhorse.store.protocol import JobFilter, Store
 
 

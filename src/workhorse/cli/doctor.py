@@ -171,11 +171,11 @@ def _store(store: Store) -> Iterator[Finding]:
 def _workers(store: Store, crash_loop_restarts: int) -> Iterator[Finding]:
     from workhorse.cli.probe import worker_problems
 
-    for problem in worker_problems(store, crash_loop_restarts):
+    workers = store.workers()
+    for problem in worker_problems(workers, store.expired_workers(), crash_loop_restarts):
         yield Finding(
             "error", "workers", problem, "See its log; start a worker: it gives the jobs back."
         )
-    workers = store.workers()
     yield Finding("ok", "workers", f"{len(workers)} at work.")
     yield from _kinds(store, {kind for worker in workers for kind in worker.kinds})
     yield from _queues(store, {queue for worker in workers for queue in worker.queues})

@@ -8,7 +8,7 @@ from workhorse.cli.shared import Place, place_options
 
 
 @click.command()
-@click.option("--worker", is_flag=True, help="Also unhealthy when no worker lives on this host.")
+@click.option("--worker", is_flag=True, help="Judge the workers of this host alone, and want one.")
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True
 )

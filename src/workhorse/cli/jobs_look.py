@@ -154,7 +154,7 @@ def _lines(row: Any) -> Iterator[tuple[str, Any]]:
     yield "kind", row["kind"]
     yield "queue", row["queue"]
     yield "state", row["state"]
-    yield "why", row["why"]
+    yield "why", None if row["state"] == "succeeded" else row["why"]
     yield "outcome", row["outcome"]
     yield "priority", row["priority"]
     yield "args", as_json(row["args"])

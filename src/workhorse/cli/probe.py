@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from workhorse.domain.job import WorkerInfo
     from workhorse.store.protocol import Store
 
 UNHEALTHY: Final = 1
@@ -54,7 +55,7 @@ def probe(options: Options) -> int:
     refuse_missing(url)
     store = open_store(url)
     try:
-        report = _report(store, limit, must_work_here=options.worker)
+        report = _report(store, limit, os.uname().nodename if options.worker else None)
     finally:
         store.close()
     if options.output == "json":
@@ -68,10 +69,11 @@ def probe(options: Options) -> int:
     return 0 if report["healthy"] else UNHEALTHY
 
 
-def worker_problems(store: Store, limit: int) -> Iterator[str]:
+def worker_problems(
+    workers: Sequence[WorkerInfo], silent: Sequence[int], limit: int
+) -> Iterator[str]:
     """Yield a sentence for each worker that is silent, or whose children keep dying."""
-    silent = set(store.expired_workers())
-    for worker in store.workers():
+    for worker in workers:
         who = f"Worker {worker.id} (host {worker.host}, pid {worker.pid})"
         if worker.id in silent:
             yield f"{who} has let its lease run out: it is dead, frozen or cut off."
@@ -79,15 +81,14 @@ def worker_problems(store: Store, limit: int) -> Iterator[str]:
             yield f"{who} is in a crash loop: its children died {worker.restarts} times lately."
 
 
-def _report(store: Store, limit: int, *, must_work_here: bool) -> dict[str, Any]:
-    health = store.health()
+def _report(store: Store, limit: int, host: str | None) -> dict[str, Any]:
+    """Judge the store and all workers, or those of `host` alone, which then must have one."""
+    health, silent = store.health(), store.expired_workers()
+    workers = [worker for worker in store.workers() if host in {None, worker.host}]
     problems = [text for level, text in health.findings if level == "error"]
-    problems += worker_problems(store, limit)
-    workers = store.workers()
-    if must_work_here:
-        host, silent = os.uname().nodename, set(store.expired_workers())
-        if not any(worker.host == host and worker.id not in silent for worker in workers):
-            problems.append(f"No worker is alive on this host ({host}).")
+    problems += worker_problems(workers, silent, limit)
+    if host is not None and all(worker.id in silent for worker in workers):
+        problems.append(f"No worker is alive on this host ({host}).")
     return {
         "healthy": not problems,
         "store": health.url,

@@ -17,6 +17,7 @@ from workhorse.demo.watch import look, see
 from workhorse.demo.worker import running_worker
 from workhorse.demo.workspace import Workspace, fresh_workspace, sample_project
 from workhorse.domain.job import State
+from workhorse.engine.exits import signal_name
 
 if TYPE_CHECKING:
     import subprocess
@@ -80,7 +81,7 @@ def _play(
                 raise
             ended = play.judge()
         if trouble is None and worker.returncode:
-            trouble = f"it ended with exit code {worker.returncode} when it was told to stop"
+            trouble = f"it ended {_by(worker.returncode)} when it was told to stop"
     return Report(ended, time.monotonic() - start, trouble)
 
 
@@ -101,7 +102,7 @@ class _Play:
             if all(job.is_finished for job in jobs):
                 return None
             if code is not None:
-                return f"it ended with exit code {code} before its jobs did"
+                return f"it ended {_by(code)} before its jobs did"
             if time.monotonic() > end:
                 return "its jobs had not ended when the demo gave up waiting"
             for job in jobs:
@@ -131,3 +132,7 @@ class _Play:
             if said is not None:
                 del self._nudges[job.id]
                 view.note(f"{job.kind:<6}  {said}")
+
+
+def _by(code: int) -> str:
+    return f"with exit code {code}" if code >= 0 else f"by {signal_name(-code)}"

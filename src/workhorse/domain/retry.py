@@ -55,6 +55,9 @@ class Backoff:
         return wait * (1 + self.jitter * (2 * chance - 1))
 
 
+DEFAULT_BACKOFF: Final = Backoff()
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often a kind is tried, how long it waits, and which errors are worth it.
@@ -81,14 +84,12 @@ class Retry:
     @property
     def backoff(self) -> Backoff:
         """The waits of this policy, without its types: this much is stored with the job."""
-        return Backoff(self.base, self.factor, self.cap, self.jitter)
+        backoff = Backoff(self.base, self.factor, self.cap, self.jitter)
+        return DEFAULT_BACKOFF if backoff == DEFAULT_BACKOFF else backoff
 
     def wants(self, error: BaseException) -> bool:
         """Tell whether an attempt that raised `error` is worth another."""
         return isinstance(error, self.on) and not isinstance(error, self.never)
-
-
-DEFAULT_BACKOFF: Final = Backoff()
 
 
 def check_budget(max_attempts: int) -> int:

@@ -63,9 +63,9 @@ def told_text(change: Change) -> str:
     return compact(told)
 
 
-def backoff_text(backoff: Backoff) -> str | None:
-    """Return what is stored of a backoff."""
-    return None if backoff is DEFAULT_BACKOFF else compact_or_none(backoff_to_row(backoff))
+def backoff_text(backoff: Backoff) -> str:
+    """Return what is stored of a backoff: nothing of the default one."""
+    return "" if backoff is DEFAULT_BACKOFF else compact_or_none(backoff_to_row(backoff)) or ""
 
 
 def claimed(text: str) -> list[Claimed]:

@@ -7,8 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.store.hands import SettableClock, put, the
+from tests.store.hands import SettableClock, Worker, put, the
 from workhorse.store.opening import open_store
+from workhorse.store.protocol import Store
 from workhorse.store.sqlite.clock import HostClock, clamped
 
 HOUR = 3_600_000

@@ -90,7 +90,7 @@ def _options(job: NewJob) -> dict[str, Any]:
         "priority": job.priority,
         "max_attempts": job.max_attempts,
         "timeout": job.timeout,
-        "backoff": backoff_text(job.backoff),
+        "backoff": backoff_text(job.backoff) or None,
         "delay": round(job.delay * 1000),
         "run_at": job.run_at,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -16,16 +16,18 @@ def enqueue(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
     """Store `jobs` inside the open transaction; answer in their order."""
     answers: list[Enqueued] = []
     for alike in runs(jobs):
-        first = alike[0]
-        if first.unique is not None or first.after:
-            answers.append(_enqueue_one(tx, first))
+        if len(alike) == 1:
+            answers.append(_enqueue_one(tx, alike[0]))
         else:
             answers.extend(_enqueue_run(tx, alike))
     return answers
 
 
-def runs(jobs: Iterable[NewJob]) -> Iterator[Sequence[NewJob]]:
+def runs(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
     """Yield neighbours that differ in nothing but their arguments; the particular ones alone."""
+    if len(jobs) == 1:
+        yield jobs
+        return
     for _, alike in groupby(jobs, key=_options):
         yield from slices(list(alike))
 
@@ -40,61 +42,58 @@ def _options(job: NewJob) -> object:
 
 
 def _enqueue_run(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> Iterator[Enqueued]:
-    row = _row(jobs[0], tx.now)
-    last = tx.run("jobs.enqueue", **row, args=compact([job.args for job in jobs])).lastrowid
+    state, row = _row(jobs[0], tx.now)
+    row["args"] = compact([job.args for job in jobs])
+    last = tx.run("jobs.enqueue", **row).lastrowid
     assert last is not None
     first = last - len(jobs) + 1
-    state = State(row["state"])
-    _record(tx, first, last, state)
+    tx.run("events.enqueued", state=state.value, first=first, last=last)
     return (Enqueued(number, state, existing=False) for number in range(first, last + 1))
 
 
 def _enqueue_one(tx: SqliteTransaction, job: NewJob) -> Enqueued:
-    waits_for = [number for number in dict.fromkeys(job.after) if _must_wait(tx, number)]
-    row = _row(job, tx.now)
-    if waits_for:
-        row["state"] = State.BLOCKED.value
-    stored = tx.run("jobs.enqueue_unique", **row, args=job.args, unique=job.unique)
+    waits_for = _waits_for(tx, job.after) if job.after else ()
+    state, row = _row(job, tx.now, blocked=bool(waits_for))
+    stored = tx.run("jobs.enqueue_one", **row, unique=job.unique)
     if not stored.rowcount:
-        (holder, state) = tx.run("jobs.holder", unique=job.unique).fetchone()
-        return Enqueued(holder, State(state), existing=True)
+        (holder, held) = tx.run("jobs.holder", unique=job.unique).fetchone()
+        return Enqueued(holder, State(held), existing=True)
     added = stored.lastrowid
     assert added is not None
     if waits_for:
         tx.run("dependencies.add", id=added, after=compact(waits_for))
-    state = State(row["state"])
-    _record(tx, added, added, state)
+    tx.run("events.enqueued_one", state=state.value, id=added)
     return Enqueued(added, state, existing=False)
 
 
-def _row(job: NewJob, now: int) -> dict[str, Any]:
-    run_at = job.run_at if job.run_at is not None else now + round(job.delay * 1000)
-    return {
+def _row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[State, dict[str, Any]]:
+    run_at = now + round(job.delay * 1000) if job.run_at is None else job.run_at
+    state = State.SCHEDULED if run_at > now else State.AVAILABLE
+    if blocked:
+        state = State.BLOCKED
+    return state, {
         "kind": job.kind,
         "queue": job.queue,
-        "state": "scheduled" if run_at > now else "available",
+        "state": state.value,
         "priority": job.priority,
+        "args": job.args,
         "max_attempts": job.max_attempts,
-        "timeout": job.timeout,
+        "timeout": job.timeout or 0,
         "backoff": backoff_text(job.backoff),
         "run_at": run_at,
     }
 
 
-def _record(tx: SqliteTransaction, first: int, last: int, state: State) -> None:
-    """Write an event for each new job; it names the state when that is not `available`."""
-    data = None if state is State.AVAILABLE else compact({"state": state})
-    tx.run("events.enqueued", first=first, last=last, data=data)
-
-
-def _must_wait(tx: SqliteTransaction, job_id: int) -> bool:
-    """Tell whether a job has still to succeed; refuse one that never will."""
-    if tx.value("jobs.lock", id=job_id) is not None:
-        return True
-    ended = tx.value("jobs.lock_ended", id=job_id)
-    if ended is None:
-        raise NotFound(f"There is no job {job_id} to wait for.")
-    state = State(ended)
-    if state in {State.FAILED, State.CANCELLED}:
-        raise Conflict(f"Job {job_id} has {state}: a job after it could never start.")
-    return state is not State.SUCCEEDED
+def _waits_for(tx: SqliteTransaction, after: Sequence[int]) -> list[int]:
+    """Return the jobs that have still to succeed; refuse one that never will."""
+    found = []
+    for job_id in dict.fromkeys(after):
+        if tx.value("jobs.lock", id=job_id) is not None:
+            found.append(job_id)
+            continue
+        ended = tx.value("jobs.lock_ended", id=job_id)
+        if ended is None:
+            raise NotFound(f"There is no job {job_id} to wait for.")
+        if ended != State.SUCCEEDED:
+            raise Conflict(f"Job {job_id} has {ended}: a job after it could never start.")
+    return found

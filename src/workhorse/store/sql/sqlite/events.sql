@@ -3,10 +3,16 @@
 insert into events (at, name, job_id, attempt, worker, data)
 values (:now, :name, :job_id, :attempt, :worker, :data);
 
--- name: enqueued
--- One event for each job of an unbroken run of ids.
+-- name: enqueued_one
+-- The event of one new job; it names the state when that is not `available`.
 insert into events (at, name, job_id, data)
-select :now, 'enqueue', id, :data from jobs where id between :first and :last order by id;
+values (:now, 'enqueue', :id, iif(:state = 'available', null, json_object('state', :state)));
+
+-- name: enqueued
+-- The same for each job of an unbroken run of ids.
+insert into events (at, name, job_id, data)
+select :now, 'enqueue', id, iif(:state = 'available', null, json_object('state', :state))
+  from jobs where id between :first and :last order by id;
 
 -- name: for_jobs
 -- The same event for several unfinished jobs.

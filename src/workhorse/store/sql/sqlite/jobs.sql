@@ -1,16 +1,18 @@
 -- name: enqueue
--- → available, scheduled or blocked: jobs that differ in nothing but their arguments.
+-- → available or scheduled: jobs that differ in nothing but their arguments. A timeout of 0 and an empty
+-- backoff stand for none: for every None it is given the driver raises and swallows an exception.
 insert into jobs (kind, queue, state, priority, args, max_attempts, timeout, backoff,
                   enqueued_at, run_at)
-select :kind, :queue, :state, :priority, value, :max_attempts, :timeout, :backoff, :now, :run_at
+select :kind, :queue, :state, :priority, value, :max_attempts, nullif(:timeout, 0),
+       nullif(:backoff, ''), :now, :run_at
   from json_each(:args);
 
--- name: enqueue_unique
+-- name: enqueue_one
 -- → available, scheduled or blocked: one job, unless an unfinished one holds its key.
 insert into jobs (kind, queue, state, priority, args, max_attempts, timeout, backoff,
                   enqueued_at, run_at, unique_key)
-values (:kind, :queue, :state, :priority, :args, :max_attempts, :timeout, :backoff, :now, :run_at,
-        :unique)
+values (:kind, :queue, :state, :priority, :args, :max_attempts, nullif(:timeout, 0),
+        nullif(:backoff, ''), :now, :run_at, :unique)
 on conflict (unique_key) where unique_key is not null do nothing;
 
 -- name: holder

@@ -1,0 +1,54 @@
+"""Where an app that was made without a URL keeps its jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workhorse import ConfigurationError, Workhorse
+
+MINE = "sqlite:///mine.db"
+
+
+def test_without_any_word_the_store_is_in_the_folder(workdir: Path) -> None:
+    """Nothing is configured: a hidden folder of the current one, made at the first use only."""
+    assert Workhorse().url == "sqlite:///.workhorse/jobs.db"
+    assert list(workdir.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("workhorse.toml", f'database_url = "{MINE}"'),
+        ("pyproject.toml", f'[tool.workhorse]\ndatabase_url = "{MINE}"'),
+        (".env", f"WORKHORSE_DATABASE_URL={MINE}"),
+    ],
+)
+def test_a_file_that_the_worker_reads_is_read_by_the_app(
+    workdir: Path, file: str, text: str
+) -> None:
+    """A web server that enqueues and the worker beside it are on one store."""
+    (workdir / file).write_text(text)
+    assert Workhorse().url == MINE
+    assert Workhorse("sqlite:///other.db").url == "sqlite:///other.db"
+
+
+def test_the_environment_is_stronger_than_a_file(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable, or the file of secrets that it names."""
+    (workdir / "workhorse.toml").write_text('database_url = "sqlite:///weaker.db"')
+    (workdir / "secret").write_text(f"{MINE}\n")
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL_FILE", "secret")
+    assert Workhorse().url == MINE
+    monkeypatch.delenv("WORKHORSE_DATABASE_URL_FILE")
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL", MINE)
+    assert Workhorse().url == MINE
+
+
+def test_a_file_that_cannot_be_read_is_not_passed_over(workdir: Path) -> None:
+    """It may have named the store: jobs put elsewhere would never be seen."""
+    (workdir / "workhorse.toml").write_text("database_url =")
+    with pytest.raises(ConfigurationError, match=r"workhorse.toml: cannot be read as TOML"):
+        Workhorse()
