@@ -380,6 +380,9 @@ def _connection(session: Any) -> Any:
     found = session
     if callable(getattr(found, "connection", None)):
         found = found.connection()
+    in_transaction = getattr(found, "in_transaction", None)
+    if hasattr(found, "begin") and callable(in_transaction) and not in_transaction():
+        found.begin()  # else SQLAlchemy's commit would not know that there is anything to commit
     inner = getattr(found, "connection", None)
     return getattr(inner, "driver_connection", inner) or found
 

@@ -20,6 +20,7 @@ A rule's name is the key under which its violations are reported:
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,8 +33,12 @@ SECOND: Final = 1_000_000_000
 SLACK: Final = SECOND // 4
 """The store's clock counts in ms and is not the ledger's: an edge may seem this much off."""
 FOREVER: Final = 1 << 62
-WHOLE_WORKER: Final = frozenset({"kill_supervisor", "stop_supervisor", "stop_tree", "deploy"})
+WHOLE_WORKER: Final = frozenset(
+    {"kill_supervisor", "stop_supervisor", "stop_tree", "deploy", "stall"}
+)
 """Faults that explain a re-run of anything the worker held; the others, of one process."""
+STALL: Final = 2 * SECOND
+"""A store in which nothing moves for so long after a freeze is held up by what was frozen."""
 FREEZES: Final = frozenset({"stop_tree"})
 """Faults after which an old attempt may wake beside its successor."""
 CRASHES_TO_FAIL: Final = 3
@@ -156,7 +161,8 @@ def judge(entries: Sequence[Entry], content: Content, *, rejected: int) -> Verdi
     by_worker: dict[int, list[Fault]] = defaultdict(list)
     for fault in faults:
         by_worker[fault.worker].append(fault)
-    causes = _judge_attempts(verdict, content, runs, by_worker)
+    stalls = _stalls(faults, content)
+    causes = _judge_attempts(verdict, content, runs, by_worker, stalls)
     _judge_ends(verdict, content, causes)
     _judge_overlaps(verdict, runs, content, by_worker)
     _judge_processes(verdict, entries)
@@ -194,6 +200,7 @@ def _judge_attempts(
     content: Content,
     runs: Mapping[tuple[int, int], Run],
     faults: Mapping[int, Sequence[Fault]],
+    stalls: Sequence[Fault],
 ) -> dict[int, Counter[str]]:
     """stale, rerun. Return, by job, how often each outcome was explained."""
     causes: dict[int, Counter[str]] = defaultdict(Counter)
@@ -207,7 +214,7 @@ def _judge_attempts(
                     f"but attempt {job.attempt} came after it"
                 )
             continue
-        cause = _explain(end, run, faults.get(end.worker, ()))
+        cause = _explain(end, run, [*faults.get(end.worker, ()), *stalls])
         if cause is None:
             verdict.violations["rerun"].append(f"nothing explains {end} with {run}")
             continue
@@ -221,6 +228,23 @@ def _judge_attempts(
         if again is not None:
             verdict.again_after[cause.what].append((again.started - cause.since) / SECOND)
     return causes
+
+
+def _stalls(faults: Sequence[Fault], content: Content) -> list[Fault]:
+    """Return the freezes that caught a worker while it held the store's lock: all are held up.
+
+    Nobody can renew, so every worker ends its children before its lease does. The proof is that
+    no edge at all was recorded for a while.
+    """
+    edges = sorted(at for end in content.attempts for at in (end.claimed, end.ended))
+    found = []
+    for fault in faults:
+        if fault.what in FREEZES:
+            since = fault.since + SLACK
+            following = bisect_right(edges, since)
+            if following == len(edges) or edges[following] >= since + STALL:
+                found.append(fault._replace(what="stall"))
+    return found
 
 
 def _explain(end: AttemptEnd, run: Run | None, faults: Sequence[Fault]) -> Any:

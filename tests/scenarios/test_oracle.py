@@ -232,3 +232,19 @@ def test_the_ledger_keeps_the_order_it_hears(tmp_path: Any) -> None:
         heard: Sequence[Entry] = ledger.stop()
     assert [entry.data["job"] for entry in heard] == list(range(500))
     assert [entry.at for entry in heard] == sorted(entry.at for entry in heard)
+
+
+def test_a_worker_frozen_with_the_store_in_its_hands_holds_up_all(story: Story) -> None:
+    """Nothing moves in the store after a freeze: then it explains what others lost meanwhile."""
+    story.add(8.5, "ack", jobs=[4])
+    story.add(8.6, "start", job=4, attempt=1, holders=[21, OTHER])
+    story.add(14, "start", job=4, attempt=2, holders=[21, OTHER])
+    story.add(14.5, "end", job=4, attempt=2)
+    story.job(4, JobEnd("succeeded", 2, 2))
+    story.attempt(_end(4, 1, OTHER, 8.5, 13, "lost"))
+    story.attempt(_end(4, 2, OTHER, 14, 14.5, "ok"))
+    story.content = replace(story.content, completes={**story.content.completes, 4: [2]})
+    assert story.broken() == set()
+    assert story.judge().explained["stall"] == 1
+    story.attempt(_end(1, 1, SUPERVISOR, 1, 10, "ok"))  # but here something moved
+    assert story.broken() == {"rerun"}

@@ -85,5 +85,5 @@ def test_polling_alone_is_enough(scene: Scene) -> None:
     scene.worker(poll_interval=0.5).ready()
     assert scene.until(scene.jobs.quick.enqueue().id).state is State.SUCCEEDED
     bare = scene.jobs.quick.bind("by poll")
-    [enqueued] = scene.store.enqueue([bare.job])
+    [enqueued] = scene.store.enqueue([bare.order.job])
     assert scene.until(enqueued.id).state is State.SUCCEEDED

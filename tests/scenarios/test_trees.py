@@ -27,12 +27,13 @@ def whole_family(scene: Scene, worker: WorkerProcess, job: int, attempt: int) ->
     """Wait until the attempt's descendants are there, the one in its own session too."""
     start = scene.until_told("start", job=job, attempt=attempt)
     handler = int(start.data["pid"])
-    found: set[int] = eventually(
-        lambda: seen if len(seen := family(worker, handler)) >= FAMILY - 1 else set(),
-        what="the handler's descendants",
-    )
-    assert any(os.getsid(pid) == pid for pid in found - {handler} if procs.alive(pid))
-    return found
+
+    def whole() -> set[int]:
+        seen = family(worker, handler)
+        sessions = {os.getsid(pid) for pid in procs.living(seen)}
+        return seen if len(sessions) > 1 and len(seen) >= FAMILY - 1 else set()
+
+    return eventually(whole, what="the handler's descendants, one in a session of its own")
 
 
 def test_no_process_of_a_timed_out_attempt_lives_when_the_next_one_starts(scene: Scene) -> None:

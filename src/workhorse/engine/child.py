@@ -2,8 +2,8 @@
 
 Run as ``python -m workhorse.engine.child CONTROL_FD BOARD_FD PARENT_PID CONFIG SLOTS``. The
 control socket carries: ``hello`` or ``import_error`` up; ``start`` (with the worker's locked
-file), ``drain`` and ``abandon`` down; ``condemned``, ``idle`` and ``done`` up. The child dies
-with its supervisor.
+file), ``drain`` and ``abandon`` down; ``report``, ``condemned``,
+``lease_lost`` and ``done`` up. The child dies with its supervisor.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _receive_start(control: socket.socket) -> _Start | None:
     data, fds, _, _ = socket.recv_fds(control, 4096, 4)
     if not data:
         return None
-    message: Message = json.loads(data[4:])
+    message: Message = json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])
     return _Start(message["worker"], message["child"], message["solo"], fds[0])
 
 
@@ -107,9 +107,10 @@ async def _serve(
         solo=start.solo,
         keep_fds=(start.lock_fd,),
     )
-    control.setblocking(False)  # noqa: FBT003 - the socket's own signature
+    control.setblocking(False)  # noqa: FBT003 - the only way to say it
     frames = await AsyncFrames.over(control)
     worker.on_condemned = lambda: frames.send({"say": "condemned"})
+    worker.on_lease_lost = lambda: frames.send({"say": "lease_lost"})
     worker.on_scheduled = lambda delay: frames.send({"say": "scheduled", "delay": delay})
     sleeper = _sleeper(store.run_dir, start, Sleeper)
     if sleeper is not None:
@@ -118,6 +119,7 @@ async def _serve(
     reports = loop.create_task(_report(frames, worker, config))
     try:
         await worker.run()
+        frames.send({"say": "done"})
         if worker.running:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import mmap
 import os
 import subprocess
 import sys
@@ -12,10 +11,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
+from workhorse.domain.errors import Unavailable
 from workhorse.engine.clock import now
-from workhorse.engine.proctree import TREE_MARK, kill_marked
-from workhorse.engine.warden import LEASE_PAGE
+from workhorse.engine.lease_page import LeasePage
+from workhorse.engine.proctree import TREE_MARK, Family, kill_family
 from workhorse.store.protocol import NewWorker, SupervisorStore
+
+log = structlog.get_logger("workhorse.lease")
 
 FENCE: Final = 0.8
 """The share of a lease after which an unrenewed worker's children must be dead."""
@@ -29,6 +33,24 @@ def lock_path(run_dir: Path, worker: int) -> Path:
     return run_dir / f"worker-{worker}.lock"
 
 
+def take_lock(run_dir: Path, worker: int, mark: str) -> int:
+    """Lock the file of `worker`, and return its descriptor: locked as long as it is open.
+
+    `mark` is kept in the file: what carries it belongs to the worker. The lock is taken under
+    another name first: the file is never seen unlocked while the worker lives.
+    """
+    draft = run_dir / f"{mark}.draft"
+    fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.write(fd, mark.encode())
+        draft.rename(lock_path(run_dir, worker))
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
 class Lease:
     """One incarnation of a worker: from `begin` until `end`, or until it was found lost."""
 
@@ -39,62 +61,70 @@ class Lease:
         self._length = length
         self.worker = 0
         self.tree = tree
-        self.fence = 0.0
-        """The local instant past which this worker's children must not live."""
         self.lock_fd = -1
         self._lock: Path | None = None
-        self._page_fd = os.memfd_create("workhorse-lease")
-        os.ftruncate(self._page_fd, mmap.PAGESIZE)
-        self._page = mmap.mmap(self._page_fd, mmap.PAGESIZE)
-        self._pipe: int = -1
+        self._page = LeasePage.create()
+        self._lapsed_at = float("-inf")
+        self._pipe = -1
         self._warden: subprocess.Popen[bytes] | None = None
 
     async def begin(self, worker: NewWorker, run_dir: Path | None) -> int:
-        """Register, lock the worker's file, and set the warden; return the new id."""
-        sent = now()
-        self.worker = await self._call(self._store.register, worker)
-        self._move(sent)
-        if run_dir is not None:
-            self._take_lock(run_dir)
+        """Register, lock the worker's file, and set the warden; return the new id.
+
+        Raises `Unavailable`, and may then be called again.
+        """
+        if not self.worker:
+            sent = now()
+            self.worker = await self._call(self._store.register, worker)
+            self._move(sent)
+        if run_dir is not None and self.lock_fd < 0:
+            try:
+                self.lock_fd = take_lock(run_dir, self.worker, self.tree)
+            except OSError as error:
+                raise Unavailable(f"Cannot lock a file in {run_dir}: {error.strerror}.") from error
+            self._lock = lock_path(run_dir, self.worker)
         self.keep_warden()
         return self.worker
 
-    def _take_lock(self, run_dir: Path) -> None:
-        """Lock under another name first: the file is never seen unlocked while we live."""
-        draft = run_dir / f"{self.tree}.draft"
-        self.lock_fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self.lock_fd, fcntl.LOCK_EX)
-        os.write(self.lock_fd, self.tree.encode())
-        self._lock = lock_path(run_dir, self.worker)
-        draft.rename(self._lock)
-
     def keep_warden(self) -> None:
-        """Start the warden when there is none (or no longer)."""
+        """Start the warden when there is none (or no longer); where that fails, say so."""
         if self._warden is not None and self._warden.poll() is None:
             return
         if self._pipe >= 0:
             os.close(self._pipe)
         theirs, self._pipe = os.pipe()
-        lock = [self.lock_fd] if self.lock_fd >= 0 else []
-        self._warden = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "workhorse.engine.warden",
-                *(str(fd) for fd in (self._page_fd, theirs, self.lock_fd, os.getpid())),
-                self.tree,
-            ],
-            pass_fds=[self._page_fd, theirs, *lock],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, TREE_MARK: self.tree},
-        )
-        os.close(theirs)
+        fds = (self._page.fd, theirs, self.lock_fd)
+        try:
+            self._warden = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "workhorse.engine.warden",
+                    *(str(number) for number in (*fds, os.getpid())),
+                    self.tree,
+                ],
+                pass_fds=[fd for fd in fds if fd >= 0],
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, TREE_MARK: self.tree},
+            )
+        except OSError as error:
+            log.error("the warden could not be started", error=str(error))
+        finally:
+            os.close(theirs)
 
     @property
     def warden_pid(self) -> int:
         """The warden's process id."""
         return self._warden.pid if self._warden else 0
+
+    def take_in(self, child: int) -> None:
+        """Have the warden end the process `child` and its session with the rest."""
+        self._page.add(child)
+
+    def let_go(self, child: int) -> None:
+        """Nothing of `child` is left; called before its process is reaped."""
+        self._page.remove(child)
 
     async def renew(self, restarts: int) -> bool:
         """Move the lease on; False when the worker was found lost and its jobs were given away."""
@@ -107,13 +137,18 @@ class Lease:
         return held
 
     def _move(self, sent: float) -> None:
-        self.fence = sent + FENCE * self._length
-        LEASE_PAGE.pack_into(self._page, 0, self.fence)
+        if self._page.fence and not self.is_alive:
+            self._lapsed_at = now()
+        self._page.fence = sent + FENCE * self._length
 
     @property
     def is_alive(self) -> bool:
         """Whether children may live: the lease was renewed lately enough."""
-        return now() < self.fence
+        return now() < self._page.fence
+
+    def lapsed_since(self, at: float) -> bool:
+        """Whether, at some time since `at`, children might not live: the warden ends them then."""
+        return not self.is_alive or self._lapsed_at >= at
 
     def end(self) -> None:
         """Let go: dismiss the warden, unlock. To be called when no child lives any more."""
@@ -130,13 +165,12 @@ class Lease:
             os.close(self.lock_fd)
             self.lock_fd = -1
         self._page.close()
-        os.close(self._page_fd)
 
 
 def locked_workers(run_dir: Path) -> list[int]:
     """Return the workers that have a file in `run_dir`, locked or not."""
-    names = (path.name.removeprefix("worker-") for path in run_dir.glob("worker-*.lock"))
-    return sorted(int(name) for name in (n.removesuffix(".lock") for n in names) if name.isdigit())
+    names = (path.stem.removeprefix("worker-") for path in run_dir.glob("worker-*.lock"))
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def bury_if_gone(run_dir: Path, worker: int) -> bool:
@@ -144,7 +178,7 @@ def bury_if_gone(run_dir: Path, worker: int) -> bool:
 
     Proof is that nobody holds its locked file any more. What escaped its warden is killed by
     its mark before this returns True. False also when there is no file: nothing is proven. The
-    file is left for as long as its jobs are not given back.
+    file stays for as long as its jobs are not given back: removing it is the caller's.
     """
     path = lock_path(run_dir, worker)
     try:
@@ -155,7 +189,7 @@ def bury_if_gone(run_dir: Path, worker: int) -> bool:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         tree = os.pread(fd, 64, 0).decode("ascii", "replace")
         if tree:
-            kill_marked(TREE_MARK, tree)
+            kill_family(Family(f"{TREE_MARK}={tree}"))
     except OSError:
         return False
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -11,15 +12,26 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+from workhorse.domain.errors import ConfigurationError
 from workhorse.engine.autopsy import Death
-from workhorse.engine.board import Board
+from workhorse.engine.board import NEVER, Board
 from workhorse.engine.clock import now
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.exits import exit_of, signal_name
 from workhorse.engine.frames import AsyncFrames, Message
-from workhorse.engine.proctree import CHILD_MARK, TREE_MARK, kill_marked, kill_tree, resident_mib
+from workhorse.engine.proctree import (
+    CHILD_MARK,
+    TREE_MARK,
+    Family,
+    kill_family,
+    kill_tree,
+    resident_mib,
+)
 
 HELLO_PATIENCE: Final = 60.0
+"""Seconds a child may take to import the app."""
+LAST_WORDS: Final = 1.0
+"""Seconds in which what a process said before its death is still listened to."""
 
 
 class ChildProcess:
@@ -36,30 +48,56 @@ class ChildProcess:
         self.idle = False
         self.empty = False
         self.serving = False
+        """Whether it was told to claim jobs."""
+        self.hello: Message | None = None
+        self.trouble: ConfigurationError | None = None
         self.retiring: str | None = None
         """Why its end is wanted, once it is."""
-        self.kill_at = float("inf")
-        self.abandon_at = float("inf")
+        self.kill_at = NEVER
+        self.abandon_at = NEVER
+        self._abandoned = False
         ours, theirs = socket.socketpair()
         fds = (theirs.fileno(), self.board.fd)
         command = [sys.executable, "-m", "workhorse.engine.child", *(str(fd) for fd in fds)]
-        self._process = subprocess.Popen(
-            [*command, str(os.getpid()), config.to_json(), str(self.board.slots)],
-            pass_fds=fds,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            env={**os.environ, TREE_MARK: tree, CHILD_MARK: self.mark},
-        )
-        theirs.close()
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(os.getpid()), config.to_json(), str(self.board.slots)],
+                pass_fds=fds,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, TREE_MARK: tree, CHILD_MARK: self.mark},
+            )
+        except OSError:
+            ours.close()
+            self.board.close()
+            raise
+        finally:
+            theirs.close()
         self.pid = self._process.pid
         self._socket = ours
         self._frames: AsyncFrames | None = None
         self._exited = exit_of(self.pid)
 
-    async def open(self) -> Message | None:
-        """Return the child's first words: ``hello`` or ``import_error``; None if it just died."""
+    async def open(self) -> bool:
+        """Hear what the child says of the app, as `hello`. False when it cannot be imported.
+
+        `trouble` then says why, unless the child died without a word.
+        """
         self._frames = await AsyncFrames.over(self._socket)
-        return await self.receive()
+        try:
+            async with asyncio.timeout(HELLO_PATIENCE):
+                said = await self.receive()
+        except TimeoutError:
+            self.trouble = ConfigurationError(
+                f"A child has not imported the app within {HELLO_PATIENCE:g} s."
+            )
+            self.kill(self.trouble.message)
+            return False
+        if said is not None and said["say"] == "import_error":
+            self.trouble = ConfigurationError(said["message"], hint=said["hint"])
+        elif said is not None:
+            self.hello = said
+        return self.hello is not None
 
     async def receive(self) -> Message | None:
         """Return the child's next message, or None when it has ended."""
@@ -68,7 +106,8 @@ class ChildProcess:
         either: set[asyncio.Future[Any]] = {reading, self._exited}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
-            await asyncio.wait({reading}, timeout=0.1)
+            await self._end_family()  # which may hold the other end of the socket
+            await asyncio.wait({reading}, timeout=LAST_WORDS)
         if reading.done():
             return reading.result()
         reading.cancel()
@@ -79,8 +118,9 @@ class ChildProcess:
         order = {"worker": worker, "child": self.number, "solo": self.solo}
         body = json.dumps(order).encode()
         fds = [lock_fd] if lock_fd >= 0 else [self.board.fd]
-        socket.send_fds(self._socket, [len(body).to_bytes(4, "little") + body], fds)
         self.serving = True
+        with contextlib.suppress(OSError):  # one that has just died is heard of by `receive`
+            socket.send_fds(self._socket, [len(body).to_bytes(4, "little") + body], fds)
 
     def tell(self, message: Mapping[str, Any]) -> None:
         """Send the child an order; one that is dead does not mind."""
@@ -89,26 +129,26 @@ class ChildProcess:
 
     def retire(self, reason: str, *, abandon_at: float, kill_at: float) -> None:
         """Have it finish: no new jobs; what runs is released at one instant, killed at another."""
-        self.retiring = self.retiring or reason
         self.abandon_at = min(self.abandon_at, abandon_at)
         self.kill_at = min(self.kill_at, kill_at)
-        if self.serving:
-            self.tell({"say": "drain"})
-        else:
+        if not self.serving:
             self.kill(reason)
+        elif self.retiring is None:
+            self.retiring = reason
+            self.tell({"say": "drain"})
 
     def kill(self, reason: str) -> None:
         """End it now, with everything below it."""
         self.retiring = self.retiring or reason
-        if self._process.poll() is None:
+        if not self._exited.done():
             kill_tree(self.pid, patience=1.0)
 
     def press(self, at: float) -> None:
         """Carry out what `retire` promised for the instants that have passed."""
         if at >= self.kill_at:
             self.kill(self.retiring or "it did not end in time")
-        elif at >= self.abandon_at:
-            self.abandon_at = float("inf")
+        elif at >= self.abandon_at and not self._abandoned:
+            self._abandoned = True
             self.tell({"say": "abandon", "reason": self.retiring})
 
     @property
@@ -116,17 +156,25 @@ class ChildProcess:
         """Its resident memory."""
         return resident_mib(self.pid)
 
-    async def end(self) -> Death:
-        """Wait for its end, see that nothing of its tree is left, and say how it was."""
+    async def gone(self) -> None:
+        """Wait for its end, and see that nothing of its tree is left."""
         await self._exited
+        await self._end_family()
+
+    async def _end_family(self) -> None:
+        """Kill what a dead child leaves: before it is reaped, while its number is nobody else's."""
+        family = Family(f"{CHILD_MARK}={self.mark}", frozenset({self.pid}))
+        await asyncio.to_thread(kill_family, family)
+
+    def reap(self) -> Death:
+        """Say how it ended. To be called when it is `gone`."""
         code = self._process.wait()
-        await asyncio.to_thread(kill_marked, CHILD_MARK, self.mark)
         if self._frames is not None:
             self._frames.close()
         return Death(
             exit_code=code if code >= 0 else None,
             exit_signal=signal_name(-code) if code < 0 else None,
-            planned=self.retiring or ("it ended in order" if code == 0 else None),
+            planned=self.retiring,
         )
 
 

@@ -3,7 +3,9 @@
 A process started for a job is made a *subreaper*: whatever its descendants orphan becomes its
 own child again. Stopping it, killing what is below it until nothing is left, and only then
 killing it, therefore ends descendants that left its session or its process group too. What
-was orphaned by a death nobody foresaw is found by a mark in its environment.
+was orphaned by a death nobody foresaw is found by a mark in its environment, or, where it was
+given an environment of its own, by the session or process group it was born into. Only what
+threw off all three can get away, and only when the process above it was killed.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 TREE_MARK: Final = "WORKHORSE_WORKER_TREE"
 """Environment variable every process of one worker carries."""
@@ -52,17 +54,31 @@ def prefer_for_oom(score: int = 800) -> None:
         Path("/proc/self/oom_score_adj").write_text(str(score), encoding="ascii")
 
 
-def _processes() -> dict[int, tuple[int, str]]:
-    """Return pid → (parent, state letter) for every process in sight."""
+class _Process(NamedTuple):
+    """One line of /proc, as far as families go."""
+
+    parent: int
+    state: str
+    group: int
+    session: int
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state not in "ZX"
+
+
+def _processes() -> dict[int, _Process]:
+    """Return every process in sight by its pid."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
                 with open(f"/proc/{name}/stat", "rb") as file:
-                    rest = file.read().rpartition(b")")[2].split()
-                found[int(name)] = (int(rest[1]), rest[0].decode())
-            except (OSError, IndexError):
+                    state, *numbers = file.read().rpartition(b")")[2].split()[:4]
+                parent, group, session = (int(number) for number in numbers)
+            except (OSError, ValueError):
                 continue
+            found[int(name)] = _Process(parent, state.decode(), group, session)
     return found
 
 
@@ -70,30 +86,46 @@ def descendants(root: int) -> list[int]:
     """Return the living (not zombie) processes below `root`, nearest first."""
     processes = _processes()
     children: dict[int, list[int]] = defaultdict(list)
-    for pid, (parent, _) in processes.items():
-        children[parent].append(pid)
+    for pid, process in processes.items():
+        children[process.parent].append(pid)
     found, frontier = [], [root]
     while frontier:
         below = [pid for parent in frontier for pid in children[parent]]
-        found += [pid for pid in below if processes[pid][1] not in "ZX"]
+        found += [pid for pid in below if processes[pid].is_alive]
         frontier = below
     return found
 
 
-def marked(mark: str, value: str) -> list[int]:
-    """Return the living processes that carry ``mark=value`` in their environment."""
-    needle = f"{mark}={value}".encode()
-    found = []
-    for pid, (_, state) in _processes().items():
-        if state in "ZX":
-            continue
+class Family(NamedTuple):
+    """What gives away the processes below one that is dead: a mark, or where they were born.
+
+    `mark` is ``NAME=value`` in their environment. A session or group has the number of the
+    process that led it, which the kernel gives to nobody else while there are members.
+    """
+
+    mark: str
+    sessions: frozenset[int] = frozenset()
+    groups: frozenset[int] = frozenset()
+
+    def members(self) -> list[int]:
+        """Return the living members."""
+        return [
+            pid
+            for pid, process in _processes().items()
+            if process.is_alive
+            and (
+                process.session in self.sessions
+                or process.group in self.groups
+                or self._is_marked(pid)
+            )
+        ]
+
+    def _is_marked(self, pid: int) -> bool:
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
-                if needle in file.read().split(b"\0"):
-                    found.append(pid)
+                return self.mark.encode() in file.read().split(b"\0")
         except OSError:
-            continue
-    return found
+            return False
 
 
 def _kill(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
@@ -118,17 +150,15 @@ def kill_tree(root: int, *, patience: float = 5.0) -> None:
     _kill([root])
 
 
-def kill_marked(
-    mark: str, value: str, *, spare: Iterable[int] = (), patience: float = 5.0
-) -> list[int]:
-    """End every process that carries ``mark=value``, except `spare`; return those it met.
+def kill_family(family: Family, *, spare: Iterable[int] = (), patience: float = 5.0) -> list[int]:
+    """End every member of `family` but those in `spare`; return those it met.
 
     Returns when none is left alive, or after `patience` seconds.
     """
     spared = {*spare, os.getpid()}
     deadline = time.monotonic() + patience
     met: set[int] = set()
-    while left := [pid for pid in marked(mark, value) if pid not in spared]:
+    while left := [pid for pid in family.members() if pid not in spared]:
         met.update(left)
         for pid in left:
             kill_tree(pid, patience=0.5)

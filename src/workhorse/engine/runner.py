@@ -7,10 +7,12 @@ run; a handler that goes on regardless is killed with everything it started.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sys
+import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +107,7 @@ def main(arguments: list[str]) -> int:
     adopt_orphans()
     prefer_for_oom()
     frames = BlockingFrames(socket.socket(fileno=fd))
-    os.set_inheritable(fd, False)  # noqa: FBT003 - the system's own signature
+    os.set_inheritable(fd, False)  # noqa: FBT003 - the only way to say it
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
 
@@ -115,7 +117,9 @@ def main(arguments: list[str]) -> int:
     app = load_app(app_spec)
     frames.send({"ready": True})
     while (message := frames.receive()) is not None:
+        frames.send({"begun": True})
         job = unpack_job(message)
+        before = threading.active_count()
 
         def emit(name: Output, data: str) -> None:
             frames.send({"output": name.value, "data": data})
@@ -127,10 +131,17 @@ def main(arguments: list[str]) -> int:
             outcome = Failed(Failure("Stopped", str(error)))
         finally:
             stop.disarm()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        frames.send({"outcome": pack_outcome(outcome)})
+        _flush()
+        spoilt = threading.active_count() > before
+        frames.send({"outcome": pack_outcome(outcome), "spoilt": spoilt})
     return 0
+
+
+def _flush() -> None:
+    """Have what was printed out of the way first, if the handler has left something to flush."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 if __name__ == "__main__":

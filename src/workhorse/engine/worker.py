@@ -3,7 +3,8 @@
 One loop, no timer and no task per job beyond the handler's own: each *turn* hands the store
 what has ended since the last turn and asks for as many jobs as there is room for, in one
 transaction on a thread of its own; meanwhile the jobs of the turn before run on. A flood of
-short jobs thus shares a commit by the hundred, and a single job is settled at once.
+short jobs thus shares a commit by the hundred, and a single job is settled at once. When nothing
+runs, the turn needs no thread: the loop would only wait for it.
 """
 
 from __future__ import annotations
@@ -11,17 +12,25 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from workhorse.codec import failure_from
 from workhorse.domain.errors import Unavailable
-from workhorse.domain.job import State
-from workhorse.domain.outcome import AttemptOutcome, Cancelled, Failed, Released, TimedOut
-from workhorse.domain.transitions import settle
+from workhorse.domain.job import Outcome, State
+from workhorse.domain.outcome import (
+    AttemptOutcome,
+    Cancelled,
+    Failed,
+    Failure,
+    Released,
+    TimedOut,
+)
+from workhorse.domain.transitions import Change, Verb, settle
 from workhorse.engine.board import NEVER, Board, Mark
 from workhorse.engine.clock import now
 from workhorse.engine.executors.base import Run
@@ -32,6 +41,7 @@ from workhorse.engine.output import OutputBuffer
 from workhorse.store.protocol import ClaimRequest, Settled, Turn, wanted_kinds
 
 if TYPE_CHECKING:
+    from workhorse.domain.events import OutputLine
     from workhorse.domain.job import Claimed
     from workhorse.engine.config import WorkerConfig
     from workhorse.engine.executors.base import Executor
@@ -48,8 +58,10 @@ AHEAD: Final = 0.05
 """Jobs are claimed ahead of free slots for so many seconds, at the rate they lately ended."""
 RATE_WINDOW: Final = 0.02
 """Seconds over which that rate is taken."""
+TURNOVER: Final = 2
+"""Times each slot must have been freed in that window: slow jobs are never claimed ahead."""
 HOARD: Final = 0.25
-"""A claimed job that could not start for so long goes back to the queue."""
+"""A claimed job that could not start for so long goes back: what is urgent waits no longer."""
 CANCEL_LOOK: Final = 0.5
 OUTPUT_FLUSH: Final = 0.1
 
@@ -77,10 +89,11 @@ class Worker:
         self.config = config
         self.finished = 0
         self.on_condemned: Callable[[], None] = lambda: None
+        self.on_lease_lost: Callable[[], None] = lambda: None
         self.on_scheduled: Callable[[float], None] = lambda _delay: None
-        """Told after how many seconds the next of the jobs just given back is due."""
+        """Told in how many seconds the first of the jobs just given back is due."""
         self.least_poll = 0.0
-        """Least seconds between two looks, while the supervisor hears of new jobs."""
+        """Least seconds between two looks: more than none while others ring for new jobs."""
         self.output = OutputBuffer(self._output_waits)
         self._store = store
         self._kinds = kinds
@@ -103,6 +116,8 @@ class Worker:
         self._rated_finished = 0
         self._log_jobs = log.is_enabled_for(20) if hasattr(log, "is_enabled_for") else True
         self._db = ThreadPoolExecutor(1, thread_name_prefix="workhorse-store")
+        # Cancel requests are looked for while a turn waits for its turn to write.
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="workhorse-cancel")
         self._executors: dict[str, Executor] = {
             "async": AsyncExecutor(self),
             "thread": ThreadExecutor(self),
@@ -145,9 +160,12 @@ class Worker:
     async def run(self) -> None:
         """Claim, run and settle until drained and idle (or condemned with nothing else left)."""
         ticker = self._loop.create_task(self._tick())
+        ticker.add_done_callback(lambda _: self._wake.set())
         trouble = 0
         try:
             while not (self._draining and self._only_condemned_left() and not self._to_write()):
+                if ticker.done():
+                    ticker.result()
                 request = self._request()
                 if request is None and not self._to_write():
                     await self._sleep()
@@ -166,6 +184,7 @@ class Worker:
             for executor in self._executors.values():
                 await executor.close()
             self._db.shutdown(wait=False)
+            self._reading.shutdown(wait=False)
 
     def _to_write(self) -> bool:
         return bool(self._settled or self.output)
@@ -191,31 +210,65 @@ class Worker:
         if request is not None:
             self._hungry = False
         try:
-            turn: Turn = await self._loop.run_in_executor(
-                self._db, self._store.turn, self.worker, settled, output, request
-            )
+            turn = await self._write(settled, output, request)
         except Unavailable:
             self._in_doubt = True
             self._settled = settled + self._settled
             self._hungry = True
             self.output.put_back(output)
             raise
+        except Exception as error:
+            if not settled and not output:
+                raise
+            log.error("the store refuses what is to be written", error=repr(error))
+            self._hungry = True
+            await self._write_singly(settled)
+            return
         self._look_ahead()
-        delays = [s.change.delay for s in settled if s.change.state is State.SCHEDULED]
-        if delays:
-            self.on_scheduled(min(delays))
-        for job_id, attempt in turn.stale:
-            self._lease_lost(job_id, attempt)
+        self._tell_scheduled(settled)
+        if turn.stale:
+            self._lease_lost(turn.stale)
         if request is not None:
             self._hungry |= len(turn.claimed) == request.limit
             self._burst_done = self.config.burst and not turn.claimed
         if turn.claimed:
             self._ready.extend(turn.claimed)
             self._started_last = now()
+            if self._draining:
+                self._give_back("the worker is draining")
             self._start_ready()
 
+    async def _write(
+        self,
+        settled: list[Settled],
+        output: Sequence[OutputLine] = (),
+        request: ClaimRequest | None = None,
+    ) -> Turn:
+        take_turn = partial(self._store.turn, self.worker, settled, output, request)
+        if self._running:
+            return await self._loop.run_in_executor(self._db, take_turn)
+        return take_turn()  # the loop has nothing else to do: the way to a thread is saved
+
+    async def _write_singly(self, settled: list[Settled]) -> None:
+        """Settle one by one what was refused together: what is refused alone fails for that."""
+        while settled:
+            one = settled[0]
+            try:
+                try:
+                    turn = await self._write([one])
+                except Unavailable:
+                    raise
+                except Exception as error:  # noqa: BLE001 - else its end is never written down
+                    turn = await self._write([one._replace(change=_unrecordable(error))])
+            except Unavailable:
+                self._settled = settled + self._settled
+                raise
+            if turn.stale:
+                self._lease_lost(turn.stale)
+            settled = settled[1:]
+
     async def _adopt(self) -> None:
-        """Take on what was claimed by a turn whose answer was lost on the way."""
+        """Take on what a turn has claimed whose answer was lost on the way."""
         held = await self._loop.run_in_executor(self._db, self._store.held, self.worker, self.child)
         known = {(run.job.id, run.job.attempt) for run in self._running.values()}
         known |= {(job.id, job.attempt) for job in self._ready}
@@ -226,13 +279,19 @@ class Worker:
             self._give_back("the worker is draining")
         self._start_ready()
 
+    def _tell_scheduled(self, settled: Sequence[Settled]) -> None:
+        delays = [one.change.delay for one in settled if one.change.state is State.SCHEDULED]
+        if delays:
+            self.on_scheduled(min(delays))
+
     def _look_ahead(self) -> None:
         """Judge how many jobs will be wanted before the next turn is through."""
         at = now()
         elapsed = at - self._rated_at
         if elapsed >= RATE_WINDOW:
-            ahead = (self.finished - self._rated_finished) * AHEAD / elapsed
-            self._prefetch = 0 if self.solo else min(int(ahead), 2 * BATCH)
+            ended = self.finished - self._rated_finished
+            flood = ended > TURNOVER * self.concurrency and not self.solo
+            self._prefetch = min(int(ended * AHEAD / elapsed), 2 * BATCH) if flood else 0
             self._rated_at, self._rated_finished = at, self.finished
 
     async def _sleep(self) -> None:
@@ -263,7 +322,10 @@ class Worker:
         self._board.put(slot, job.id, job.attempt, deadline, Mark.APART if executor.apart else 0)
         run = Run(job, kind, slot, started, deadline)
         self._running[slot] = run
-        executor.start(run)
+        try:
+            executor.start(run)
+        except Exception as error:  # noqa: BLE001 - no thread, no memory: this attempt has failed
+            self.finish(run, Failed(failure_from(error)))
 
     def finish(self, run: Run, outcome: AttemptOutcome) -> None:
         """Take the end of a run from its executor: free its slot, keep its change."""
@@ -297,8 +359,11 @@ class Worker:
         if not self._wake.is_set():
             self._wake.set()
 
-    def _lease_lost(self, job_id: int, attempt: int) -> None:
-        log.warning("lease lost", job_id=job_id, attempt=attempt, worker=self.worker)
+    def _lease_lost(self, stale: Iterable[tuple[int, int]]) -> None:
+        """Drop the results of attempts that are no longer ours, and have the lease looked at."""
+        for job_id, attempt in stale:
+            log.warning("lease lost", job_id=job_id, attempt=attempt, worker=self.worker)
+        self.on_lease_lost()
 
     def _give_back(self, reason: str) -> None:
         """Release what was claimed and has not started."""
@@ -311,6 +376,7 @@ class Worker:
     async def _tick(self) -> None:
         """Look at deadlines and cancel requests, and tell the supervisor the loop turns."""
         looked = 0.0
+        looking: asyncio.Task[None] | None = None
         while True:
             at = now()
             self._board.turned(at)
@@ -325,15 +391,17 @@ class Worker:
                 self._prefetch = 0
                 self._give_back("other jobs of this process take longer than they did")
                 self._wake.set()
-            if self._running and at - looked >= CANCEL_LOOK:
+            if looking is not None and looking.done():
+                looking = looking.result()
+            if self._running and looking is None and at - looked >= CANCEL_LOOK:
                 looked = at
-                await self._look_for_cancels()
+                looking = self._loop.create_task(self._look_for_cancels())
             await asyncio.sleep(TICK if self._running or self._ready else 4 * TICK)
 
     async def _look_for_cancels(self) -> None:
         try:
             asked = await self._loop.run_in_executor(
-                self._db, self._store.cancel_requests, self.worker
+                self._reading, self._store.cancel_requests, self.worker
             )
         except Unavailable:
             return
@@ -343,6 +411,10 @@ class Worker:
         for run in list(self._running.values()):
             if run.stop is None and (run.job.id, run.job.attempt) in wanted:
                 self._stop(run, Cancelled(), Mark.CANCELLED)
+        for job in [job for job in self._ready if (job.id, job.attempt) in wanted]:
+            self._ready.remove(job)
+            self._settled.append(Settled(job.id, job.attempt, settle(job, Cancelled())))
+            self._wake.set()
 
     def _stop(self, run: Run, outcome: AttemptOutcome, mark: Mark) -> None:
         """Tell an attempt to end; it will be settled as `outcome` once it is over."""
@@ -357,8 +429,7 @@ class Worker:
         """Whether an attempt told to end has not, although its grace is over."""
         if run.stop is None or self._executors[run.kind.run].apart:
             return False
-        grace = 0.0 if run.kind.run == "thread" else self.config.cancel_grace
-        return now() - run.stopped_at >= grace
+        return now() - run.stopped_at >= self.config.cancel_grace
 
     def _condemn(self, run: Run) -> None:
         """An attempt will not end: this process must, once its neighbours are through."""
@@ -395,3 +466,9 @@ class Worker:
             child=self.child,
             **{key: value for key, value in more.items() if value is not None},
         )
+
+
+def _unrecordable(error: Exception) -> Change:
+    """Return the end of an attempt whose own end the store cannot hold."""
+    failure = Failure("Unrecordable", f"How it ended could not be written down: {error!r}"[:500])
+    return Change(Verb.FAIL, State.FAILED, Outcome.ERROR, error=failure.as_row(), failures=1)

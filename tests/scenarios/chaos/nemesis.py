@@ -179,7 +179,9 @@ class Nemesis:
         worker.send(signal.SIGTERM)
         while worker.exit_code is None and time.monotonic() - asked < 30:
             yield 0.05
-        if worker.exit_code != 0:
+        # Before its first words the interpreter itself is still starting, and dies as any does.
+        infant = worker.exit_code == -signal.SIGTERM and not worker.text()
+        if worker.exit_code != 0 and not infant:
             self._ledger.tell("exit", worker=worker.pid, code=worker.exit_code, fault="deploy")
         for process in worker.tree():
             self._survived(process.pid, "deploy", worker)

@@ -20,7 +20,7 @@ CHUNK = 40
 STUMBLING = 0.05
 
 
-def mix(seed: int, first: int, last: int) -> Iterator[Bound]:
+def mix(seed: int, first: int, last: int) -> Iterator[Bound[int]]:
     """Return the jobs numbered `first` to `last`: the same for the same seed."""
     for n in range(first, last):
         chance = random.Random(seed * 1_000_003 + n)

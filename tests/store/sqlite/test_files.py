@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from tests.store.hands import put
 from workhorse.domain.errors import Unavailable
 from workhorse.store.opening import open_store
-from workhorse.store.protocol import Store
+from workhorse.store.protocol import JobFilter, Store
 from workhorse.store.sqlite import SqliteStore, connection
 
 
@@ -63,6 +65,30 @@ def test_the_connections_are_set_up(tmp_path: Path, durability: tuple[str, int])
             assert ask(one, "trusted_schema") == 0
             assert ask(one, "busy_timeout") == 10_000
         assert ask(reader, "query_only") == 1
+
+
+VISIT = """
+import sys
+from workhorse.domain.job import NewJob
+from workhorse.store.opening import open_store
+store = open_store(sys.argv[1])
+store.enqueue([NewJob("visitor")])
+store.close()
+"""
+
+
+def test_a_store_opened_twice_keeps_its_hold(store: Store, other: Store, url: str) -> None:
+    """Whoever comes and goes meanwhile takes no log away: what is acknowledged later is there."""
+    put(store)
+    other.close()
+    again = open_store(url)
+    subprocess.run([sys.executable, "-c", VISIT, url], check=True, timeout=60)
+    acknowledged = put(store)
+    again.close()
+    store.close()
+    with closing(open_store(url)) as reopened:
+        assert reopened.get(acknowledged) is not None
+        assert len(reopened.list_jobs(JobFilter())) == 3
 
 
 def under_a_file(folder: Path) -> Path:

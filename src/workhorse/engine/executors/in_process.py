@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -10,15 +11,16 @@ import socket
 import subprocess
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from workhorse.codec import clean_text
 from workhorse.domain.events import Output
-from workhorse.domain.outcome import AttemptOutcome, Crashed, Failed, Failure
+from workhorse.domain.outcome import AttemptOutcome, Crashed, Failed, Failure, Released
 from workhorse.engine.exits import exit_of, signal_name
 from workhorse.engine.frames import AsyncFrames
-from workhorse.engine.proctree import RUNNER_MARK, descendants, kill_marked, kill_tree
+from workhorse.engine.proctree import RUNNER_MARK, Family, descendants, kill_family, kill_tree
 from workhorse.engine.runner import pack_job, unpack_outcome
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 30.0
 """A process that has run nothing for so long is let go."""
 LINE_LIMIT: Final = 16 << 10
+CHUNK: Final = 8 << 10
+"""Bytes of output read at a time: a process that floods its pipe must not hold up the loop."""
+LAST_CHUNKS: Final = 16
+"""Most chunks read at the end of an attempt: twice what a pipe holds."""
 
 
 class ProcessExecutor:
@@ -48,39 +54,47 @@ class ProcessExecutor:
         self._keep_fds = keep_fds
         self._idle: list[_Runner] = []
         self._tasks: set[asyncio.Task[Any]] = set()
+        # Not the loop's own pool: handlers use that, and may fill it with what never ends.
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="workhorse-processes")
 
     def start(self, run: Run) -> None:
         """Begin the attempt in an idle process, or in a new one."""
         run.handle = asyncio.Event()
-        task = asyncio.get_running_loop().create_task(self._perform(run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(self._perform(run))
 
     def stop(self, run: Run) -> None:
         """Ask with SIGTERM; after the grace the whole tree is killed."""
         run.handle.set()
 
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _perform(self, run: Run) -> None:
         runner: _Runner | None = None
-        stop: asyncio.Event = run.handle
         try:
-            runner = self._idle.pop() if self._idle else await self._spawn()
-            outcome = await self._drive(runner, run, stop)
+            runner = self._runner()
+            outcome = await self._drive(runner, run)
         except Exception as error:  # noqa: BLE001 - a process that cannot start fails its attempt
             outcome = Failed(Failure("ProcessFailed", clean_text(str(error), 2000)))
         if runner is not None:
             await self._put_back(runner)
         self._home.finish(run, run.stop or outcome)
 
-    async def _spawn(self) -> _Runner:
-        runner = _Runner(self._app, self._keep_fds)
-        await runner.begin()
-        return runner
+    def _runner(self) -> _Runner:
+        """Return an idle process that is still alive, or a new one."""
+        while self._idle:
+            runner = self._idle.pop()
+            if runner.is_alive:
+                return runner
+            self._keep(runner.end())
+        return _Runner(self._app, self._keep_fds, self._threads)
 
-    async def _drive(self, runner: _Runner, run: Run, stop: asyncio.Event) -> AttemptOutcome:
-        emit = partial(self._home.output.emit, run.job.id, run.job.attempt)
-        work = asyncio.ensure_future(runner.perform(run, emit))
-        stopped = asyncio.ensure_future(stop.wait())
+    async def _drive(self, runner: _Runner, run: Run) -> AttemptOutcome:
+        """Have `runner` run the attempt, and end it when the attempt is told to end."""
+        work = asyncio.ensure_future(runner.perform(run, self._home))
+        stopped = asyncio.ensure_future(run.handle.wait())
         try:
             await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -94,90 +108,121 @@ class ProcessExecutor:
             stopped.cancel()
 
     async def _put_back(self, runner: _Runner) -> None:
-        if runner.spoilt or len(await asyncio.to_thread(descendants, runner.pid)) > 0:
+        """Keep a process for the next attempt, if this one left nothing in it or below it."""
+        loop = asyncio.get_running_loop()
+        if not runner.spoilt:
+            below = await loop.run_in_executor(self._threads, descendants, runner.pid)
+            runner.spoilt = bool(below)
+        if runner.spoilt:
             await runner.end()
             return
         self._idle.append(runner)
-        asyncio.get_running_loop().call_later(IDLE_SECONDS, self._let_go, runner, runner.served)
+        loop.call_later(IDLE_SECONDS, self._let_go, runner, runner.served)
 
     def _let_go(self, runner: _Runner, served: int) -> None:
         if runner in self._idle and runner.served == served:
             self._idle.remove(runner)
-            task = asyncio.get_running_loop().create_task(runner.end())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._keep(runner.end())
 
     async def close(self) -> None:
         """End the idle processes."""
         idle, self._idle = self._idle, []
         for runner in idle:
             await runner.end()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._threads.shutdown(wait=False)
 
 
 class _Runner:
     """One process, from its start until nothing of its tree is left."""
 
-    def __init__(self, app: str, keep_fds: tuple[int, ...]) -> None:
+    def __init__(self, app: str, keep_fds: tuple[int, ...], threads: ThreadPoolExecutor) -> None:
+        self._threads = threads
         self._mark = uuid.uuid4().hex
         ours, theirs = socket.socketpair()
         fd = theirs.fileno()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "workhorse.engine.runner", str(fd), str(os.getpid()), app],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(fd, *keep_fds),
-            start_new_session=True,
-            env={**os.environ, RUNNER_MARK: self._mark},
-        )
-        theirs.close()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "workhorse.engine.runner", str(fd), str(os.getpid()), app],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(fd, *keep_fds),
+                # A group of its own, but the child's session: by that the supervisor finds what
+                # is left of it when both have been killed.
+                process_group=0,
+                env={**os.environ, RUNNER_MARK: self._mark},
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self._socket = ours
-        self._frames: AsyncFrames
+        self._frames: AsyncFrames | None = None
         self._exit = exit_of(self._process.pid)
+        self._ending: asyncio.Task[int] | None = None
         self._emit: Any = None
         self._pipes = [
             _Lines(self._process.stdout, partial(self._said, "stdout")),
             _Lines(self._process.stderr, partial(self._said, "stderr")),
         ]
-        self._ended = False
         self.pid = self._process.pid
         self.spoilt = False
+        """Whether it must not be used again."""
         self.served = 0
 
-    async def begin(self) -> None:
-        """Wait until the app is imported there; raise `RuntimeError` with its last words."""
-        heard: list[str] = []
-        self._emit = lambda _name, data: heard.append(json.loads(data)["message"])
-        self._frames = await AsyncFrames.over(self._socket)
-        if await self._next() is None:
-            self.spoilt = True
-            await self.end()
-            raise RuntimeError("A process for the job could not start: " + "\n".join(heard[-20:]))
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process has not ended."""
+        return not self._exit.done()
 
-    async def perform(self, run: Run, emit: Any) -> AttemptOutcome:
-        """Run one attempt there; a death of the process is an outcome too."""
+    async def perform(self, run: Run, home: Home) -> AttemptOutcome:
+        """Run one attempt there; a death of the process is an outcome too.
+
+        Raises `RuntimeError` with its last words when it cannot import the app.
+        """
+        frames = self._frames or await self._begin()
+        emit = partial(home.output.emit, run.job.id, run.job.attempt)
         self.served += 1
         self._emit = emit
-        self._frames.send(pack_job(run.job))
-        while (message := await self._next()) is not None:
+        frames.send(pack_job(run.job))
+        begun = False
+        while (message := await self._next(frames)) is not None:
             if "outcome" in message:
-                for pipe in self._pipes:
-                    pipe.drain()
+                self._hear_out()
+                self.spoilt |= message["spoilt"]
                 return unpack_outcome(message["outcome"])
-            emit(Output(message["output"]), message["data"])
+            if "output" in message:
+                emit(Output(message["output"]), message["data"])
+            begun = True
         self.spoilt = True
         code = await self.end()
+        if not begun:
+            return Released("its process was gone before the job had started")
         if code < 0:
             return Crashed(exit_signal=signal_name(-code))
         return Crashed(exit_code=code)
 
-    async def _next(self) -> dict[str, Any] | None:
+    async def _begin(self) -> AsyncFrames:
+        """Wait until the app is imported there."""
+        heard: list[str] = []
+        self._emit = lambda _name, data: heard.append(json.loads(data)["message"])
+        self._frames = await AsyncFrames.over(self._socket)
+        if await self._next(self._frames) is None:
+            self.spoilt = True
+            await self.end()
+            raise RuntimeError("A process for the job could not start: " + "\n".join(heard[-20:]))
+        return self._frames
+
+    async def _next(self, frames: AsyncFrames) -> dict[str, Any] | None:
         """Return the next message; None when the process is gone."""
-        reading = asyncio.ensure_future(self._frames.receive())
+        reading = asyncio.ensure_future(frames.receive())
         either: set[asyncio.Future[Any]] = {reading, self._exit}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
-            await asyncio.wait({reading}, timeout=0.05)
+            await asyncio.wait({reading}, timeout=0.1)
         if reading.done():
             return reading.result()
         reading.cancel()
@@ -187,25 +232,43 @@ class _Runner:
         if self._emit is not None and line:
             self._emit(Output.LOG, json.dumps({"message": line, "stream": stream}))
 
+    def _hear_out(self) -> None:
+        """The attempt is over: take what it wrote, and nothing that comes after."""
+        for pipe in self._pipes:
+            pipe.drain()
+        self._emit = None
+
     def signal(self, number: int) -> None:
         """Send a signal to the process itself."""
-        if self._process.poll() is None:
-            self._process.send_signal(number)
+        if self.is_alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     async def end(self) -> int:
-        """Kill the whole tree, and return the exit status of the process (as `Popen` does)."""
-        if not self._ended:
-            self._ended = True
-            await asyncio.to_thread(self._kill)
-            for pipe in self._pipes:
-                pipe.close()
-            self._frames.close() if hasattr(self, "_frames") else self._socket.close()
+        """Kill the whole tree, and return the exit status of the process (as `Popen` does).
+
+        Whoever calls it, and however often: it returns when nothing is left.
+        """
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+        return await self._ending
+
+    async def _end(self) -> int:
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._kill)
+        await self._exit
+        self._hear_out()
+        for pipe in self._pipes:
+            pipe.close()
+        if self._frames is None:
+            self._socket.close()
+        else:
+            self._frames.close()
         return self._process.wait()
 
     def _kill(self) -> None:
-        if self._process.poll() is None:
-            kill_tree(self._process.pid)
-        kill_marked(RUNNER_MARK, self._mark, spare=[self._process.pid])
+        """Kill the tree, and what a death nobody foresaw has orphaned; before it is reaped."""
+        kill_tree(self.pid)
+        kill_family(Family(f"{RUNNER_MARK}={self._mark}", groups=frozenset({self.pid})))
 
 
 class _Lines:
@@ -218,28 +281,39 @@ class _Lines:
         self._rest = b""
         self._loop = asyncio.get_running_loop()
         os.set_blocking(pipe.fileno(), False)
-        self._loop.add_reader(pipe.fileno(), self.drain)
+        self._loop.add_reader(pipe.fileno(), self._read)
 
     def drain(self) -> None:
-        while not self._pipe.closed:
-            try:
-                part = os.read(self._pipe.fileno(), 1 << 16)
-            except BlockingIOError:
-                return
-            if not part:
-                self.close()
-                return
-            *lines, self._rest = (self._rest + part).split(b"\n")
-            if len(self._rest) > LINE_LIMIT:
-                lines.append(self._rest)
-                self._rest = b""
-            for line in lines:
-                self._say(clean_text(line.decode("utf-8", "replace"), LINE_LIMIT))
+        """Read what is there."""
+        for _ in range(LAST_CHUNKS):
+            if not self._read():
+                break
+
+    def _read(self) -> bool:
+        """Read one chunk; False when there is none."""
+        if self._pipe.closed:
+            return False
+        try:
+            part = os.read(self._pipe.fileno(), CHUNK)
+        except BlockingIOError:
+            return False
+        if not part:
+            self.close()
+            return False
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        if len(self._rest) > LINE_LIMIT:
+            lines.append(self._rest)
+            self._rest = b""
+        for line in lines:
+            self._tell(line)
+        return True
+
+    def _tell(self, line: bytes) -> None:
+        self._say(clean_text(line.decode("utf-8", "replace"), LINE_LIMIT))
 
     def close(self) -> None:
         if not self._pipe.closed:
             self._loop.remove_reader(self._pipe.fileno())
             self._pipe.close()
-            if self._rest:
-                self._say(clean_text(self._rest.decode("utf-8", "replace"), LINE_LIMIT))
-                self._rest = b""
+            self._tell(self._rest)
+            self._rest = b""

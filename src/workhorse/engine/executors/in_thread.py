@@ -33,11 +33,11 @@ class ThreadExecutor:
 
     def start(self, run: Run) -> None:
         """Hand the attempt to an idle thread, or to a new one."""
-        self._busy += 1
-        if self._busy > self._threads:
-            self._threads += 1
-            name = f"workhorse-job-{self._threads}"
+        if self._busy == self._threads:
+            name = f"workhorse-job-{self._threads + 1}"
             threading.Thread(target=self._serve, name=name, daemon=True).start()
+            self._threads += 1
+        self._busy += 1
         self._work.put(run)
 
     def _serve(self) -> None:

@@ -40,7 +40,14 @@ class AsyncExecutor:
 
     def stop(self, run: Run) -> None:
         """Cancel the task."""
+        run.handle.add_done_callback(partial(self._stopped, run))
         run.handle.cancel()
+
+    def _stopped(self, run: Run, _: asyncio.Task[None]) -> None:
+        """Finish a run that was stopped before its task had taken its first step."""
+        if not run.over:
+            assert run.stop is not None
+            self._home.finish(run, run.stop)
 
     async def close(self) -> None:
         """Nothing idles here."""

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -35,6 +36,7 @@ LOG_LIMIT: Final = 16 * 1024 * 1024
 GROUP_LIMIT: Final = 256
 """Most writes that share one transaction."""
 
+_CREATING: Final = threading.Lock()
 _IDLE_READERS: Final = 4
 _PRAGMAS: Final = """
     pragma trusted_schema = off;
@@ -303,8 +305,19 @@ class Database:
                 f"The store {self.path} is on a network file system ({kind}).",
                 hint="SQLite needs a local disk.",
             )
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._make_file()
         self.run_dir.mkdir(mode=0o700, exist_ok=True)
+
+    def _make_file(self) -> None:
+        """Create the file for its owner alone, unless it is there.
+
+        One that is there is never opened here: closing it again would let go of every lock that
+        SQLite holds on it for this process (POSIX), and another process, seeing none, would
+        delete the log that we write to.
+        """
+        with _CREATING, contextlib.suppress(FileExistsError):
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            os.close(os.open(self.path, flags, 0o600))
 
     def _check_usable(self) -> None:
         if os.getpid() != self._pid:

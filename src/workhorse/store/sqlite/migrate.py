@@ -12,16 +12,18 @@ from workhorse.store.statements import Migration, migrations
 def migrate(connection: sqlite3.Connection) -> Sequence[str]:
     """Bring the schema up to date and return the names of the migrations applied.
 
-    Raises `Unavailable` for a database that a newer Workhorse has migrated.
+    One that is up to date is only read: it can be opened while somebody else writes, be it a
+    transaction of the very caller. Raises `Unavailable` for a database that a newer Workhorse
+    has migrated.
     """
-    known = migrations("sqlite")
-    if version(connection) > known[-1].number:
+    known, reached = migrations("sqlite"), version(connection)
+    if reached > known[-1].number:
         raise Unavailable(
-            f"The store was migrated by a newer Workhorse (schema {version(connection)}, "
+            f"The store was migrated by a newer Workhorse (schema {reached}, "
             f"this one knows {known[-1].number}).",
             hint="Upgrade Workhorse here.",
         )
-    return [step.name for step in known if _apply(connection, step)]
+    return [step.name for step in known if step.number > reached and _apply(connection, step)]
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -1,0 +1,369 @@
+"""The children of a supervisor: started, watched, replaced; and the jobs of the dead settled."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import structlog
+
+from workhorse.domain.errors import ConfigurationError, Unavailable
+from workhorse.domain.events import Life
+from workhorse.domain.transitions import settle
+from workhorse.engine.autopsy import Death, autopsy
+from workhorse.engine.board import NEVER
+from workhorse.engine.clock import now
+from workhorse.engine.config import WorkerConfig
+from workhorse.engine.process import ChildProcess, reap_strangers
+from workhorse.engine.restarts import SAME_TROUBLE, Restarts, Troubles
+from workhorse.store.protocol import Settled
+
+if TYPE_CHECKING:
+    from workhorse.engine.lease import Lease
+    from workhorse.engine.offloop import OffLoop
+    from workhorse.engine.stopping import Stopping
+    from workhorse.engine.wake import Wake
+    from workhorse.store.protocol import Store
+
+log = structlog.get_logger("workhorse.supervisor")
+
+STUCK: Final = 2.0
+"""A child whose loop has not turned for so long cannot end a job by itself."""
+SOLO_IDLE: Final = 5.0
+"""A child for jobs that must run alone is let go when there was none for so long."""
+
+
+class Service(NamedTuple):
+    """What children work for: one lease on one store."""
+
+    lease: Lease
+    store: Store
+    calls: OffLoop
+    wake: Wake
+
+
+class Children:
+    """All children of one worker. They `serve` under one lease at a time."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        tree: str,
+        stopping: Stopping,
+        *,
+        on_lease_lost: Callable[[], None],
+        on_failure: Callable[[BaseException], None],
+        on_scheduled: Callable[[float], None],
+    ) -> None:
+        """Start none yet.
+
+        `on_lease_lost` is called when a child was told so, `on_failure` is told what the worker
+        cannot go on from, `on_scheduled` in how many seconds a job given back is due.
+        """
+        self.solo_waiting = False
+        """Whether there are jobs that must run alone."""
+        self._config = config
+        self._tree = tree
+        self._stopping = stopping
+        self._on_lease_lost = on_lease_lost
+        self._on_failure = on_failure
+        self._on_scheduled = on_scheduled
+        self._least_poll = 0.0
+        self._service: Service
+        self._number = 0
+        self._all: dict[int, ChildProcess] = {}
+        self._keepers: set[asyncio.Task[None]] = set()
+        self._restarts = Restarts(config.restart_delay, config.crash_loop_minutes * 60)
+        self._troubles = Troubles()
+
+    # -- starting ------------------------------------------------------------------------
+
+    async def first(self) -> ChildProcess | None:
+        """Start a child and hear from it what the app is; None when told to stop meanwhile.
+
+        Raises `ConfigurationError` when that fails three times in the same way.
+        """
+        while not self._stopping.is_asked:
+            child = self._spawn(solo=False)
+            opening = asyncio.ensure_future(child.open())
+            stopped = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait({opening, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if not opening.done():
+                child.kill("its worker was told to stop")
+            if await opening:
+                return child
+            await child.gone()
+            death = child.reap()
+            self._forget(child)
+            if not self._stopping.is_asked:
+                self._note_trouble(child.trouble or _mute(death))
+                await self._stopping.nap(min(0.2, self._config.restart_delay))
+        return None
+
+    def _spawn(self, *, solo: bool) -> ChildProcess:
+        self._number += 1
+        child = ChildProcess(self._number, self._config, self._tree, solo=solo)
+        self._all[child.number] = child
+        return child
+
+    def _forget(self, child: ChildProcess) -> None:
+        child.board.close()
+        del self._all[child.number]
+
+    def _note_trouble(self, trouble: ConfigurationError) -> None:
+        times = self._troubles.note(trouble)
+        log.warning("the app cannot be imported", times=times, of=SAME_TROUBLE)
+
+    def serve(self, service: Service) -> None:
+        """Work for this lease from now on; put to work who waits for it."""
+        self._service = service
+        for child in self._all.values():
+            self._keep(child)
+
+    def _keep(self, child: ChildProcess) -> None:
+        keeper = asyncio.create_task(self._follow(child))
+        self._keepers.add(keeper)
+        keeper.add_done_callback(self._kept)
+
+    def _kept(self, keeper: asyncio.Task[None]) -> None:
+        self._keepers.discard(keeper)
+        if not keeper.cancelled() and (error := keeper.exception()) is not None:
+            self._on_failure(error)
+
+    # -- one child's life ----------------------------------------------------------------
+
+    async def _follow(self, child: ChildProcess) -> None:
+        """Follow one child to its end, and settle what it leaves."""
+        lease = self._service.lease
+        if (child.hello or await child.open()) and child.retiring is None:
+            self._troubles.clear()
+            lease.take_in(child.pid)
+            child.start(lease.worker, lease.lock_fd)
+            child.tell({"say": "pace", "poll": self._least_poll})
+            while (message := await child.receive()) is not None:
+                self._hear(child, message)
+        await child.gone()
+        lease.let_go(child.pid)
+        death = child.reap()
+        if death.planned is None and lease.lapsed_since(child.started):
+            death = death._replace(planned="the worker's lease could not be renewed in time")
+        try:
+            await self._see_off(child, death)
+        finally:
+            self._forget(child)
+
+    def _hear(self, child: ChildProcess, message: dict[str, Any]) -> None:
+        at = now()
+        match message["say"]:
+            case "report":
+                child.finished = message["finished"]
+                child.idle = message["idle"]
+                child.empty = message["empty"]
+            case "condemned":
+                grace = self._config.shutdown_timeout
+                child.retire(
+                    "its process is ended because another job in it did not end",
+                    abandon_at=at + grace,
+                    kill_at=at + grace + self._config.cancel_grace + 1,
+                )
+            case "lease_lost":
+                self._on_lease_lost()
+            case "scheduled":
+                self._on_scheduled(message["delay"])
+            case "done":
+                child.kill_at = min(child.kill_at, at + self._config.cancel_grace)
+
+    async def _see_off(self, child: ChildProcess, death: Death) -> None:
+        """Settle what a dead child held; if nobody wanted its end, count it and back off."""
+        lived = now() - child.started
+        if child.trouble is not None:
+            self._restarts.back_off(now(), lived)
+            self._note_trouble(child.trouble)
+            return
+        if child.serving:
+            await self._settle_dead(child, death)
+        event = log.info if death.planned else log.warning
+        event(
+            "child ended",
+            worker=self._service.lease.worker,
+            child=child.number,
+            pid=child.pid,
+            reason=death.planned,
+            exit_code=death.exit_code,
+            exit_signal=death.exit_signal,
+        )
+        if death.planned is None:
+            self._restarts.died(now())
+            if not (child.solo and child.serving):  # a poisonous job's own process may die young
+                self._restarts.back_off(now(), lived)
+            await self._note_death(child, death)
+
+    async def _settle_dead(self, child: ChildProcess, death: Death) -> None:
+        """Write down how the attempts of a dead child ended."""
+        lease, store, calls, wake = self._service
+        at, slots = now(), child.board.running()
+        try:
+            held = await calls.patiently(store.held, lease.worker, child.number)
+            ended = autopsy(held, slots, death, at)
+            if not ended:
+                return
+            settled = [
+                Settled(job.id, job.attempt, settle(job, outcome, chance=random.random()))
+                for job, outcome in ended
+            ]
+            turn = await calls.patiently(store.turn, lease.worker, settled, [], None)
+        except Unavailable as error:
+            log.error("its jobs are left to be rescued", child=child.number, error=str(error))
+            return
+        for job_id, attempt in turn.stale:
+            log.warning("lease lost", job_id=job_id, attempt=attempt, worker=lease.worker)
+        for (job, _), (_, _, change) in zip(ended, settled, strict=True):
+            log.warning(
+                "job ended with its process",
+                job_id=job.id,
+                kind=job.kind,
+                queue=job.queue,
+                attempt=job.attempt,
+                worker=lease.worker,
+                child=child.number,
+                outcome=change.outcome.value,
+                state=change.state.value,
+            )
+        self.solo_waiting |= any(one.change.solo for one in settled)
+        wake.ring()
+
+    async def _note_death(self, child: ChildProcess, death: Death) -> None:
+        lease, store, calls, _ = self._service
+        data = {"child": child.number, **death._asdict()}
+        try:
+            await calls.call(store.note, Life.CHILD_DIED.value, worker=lease.worker, data=data)
+        except Unavailable as error:
+            log.debug("a death could not be written down", error=str(error))
+
+    # -- looking after all of them -------------------------------------------------------
+
+    def wake(self) -> None:
+        """Have every child look for jobs now."""
+        for child in self._all.values():
+            child.tell({"say": "wake"})
+
+    def pace(self, least_poll: float) -> None:
+        """Have idle children look no more often than every `least_poll` seconds by themselves."""
+        self._least_poll = least_poll
+        for child in self._all.values():
+            child.tell({"say": "pace", "poll": least_poll})
+
+    @property
+    def restarts(self) -> int:
+        """Deaths nobody wanted, within the minutes that make a crash loop."""
+        return self._restarts.lately(now())
+
+    def look_after(self, at: float) -> None:
+        """Look at every child: carry out what is due, recycle what is old, start what lacks."""
+        reap_strangers(
+            {child.pid for child in self._all.values()} | {self._service.lease.warden_pid}
+        )
+        for child in list(self._all.values()):
+            child.press(at)
+            if child.serving and child.retiring is None:
+                self._recycle_if_due(child, at)
+        if not self._stopping.is_asked and self._service.lease.is_alive:
+            self._start_missing(at)
+
+    def _recycle_if_due(self, child: ChildProcess, at: float) -> None:
+        """Have a child that has served long enough finish what it runs and be replaced."""
+        config = self._config
+        age = at - child.started
+        reason = None
+        if child.solo:
+            if child.idle and not self.solo_waiting and age > SOLO_IDLE:
+                reason = "no job needs to run alone"
+        elif config.max_time is not None and age >= config.max_time:
+            reason = f"it has served {config.max_time:g} s"
+        elif config.max_jobs is not None and child.finished >= config.max_jobs:
+            reason = f"it has run {child.finished} jobs"
+        elif config.max_memory_mib is not None and child.resident_mib > config.max_memory_mib:
+            reason = f"it holds {child.resident_mib:.0f} MiB"
+        if reason:
+            child.retire(reason, abandon_at=NEVER, kill_at=NEVER)
+
+    def _start_missing(self, at: float) -> None:
+        current = [child for child in self._all.values() if child.retiring is None]
+        missing = self._config.processes - sum(not child.solo for child in current)
+        wanted = [False] * missing
+        if self.solo_waiting and not any(child.solo for child in current):
+            wanted.append(True)
+        if at < self._restarts.start_after:
+            return
+        try:
+            for solo in wanted:
+                self._keep(self._spawn(solo=solo))
+        except OSError as error:
+            log.error("a child could not be started", error=str(error))
+            self._restarts.back_off(at, 0.0)
+
+    def all_empty(self) -> bool:
+        """Whether every child found nothing left to do."""
+        return (
+            bool(self._all)
+            and not self.solo_waiting
+            and all(child.serving and child.empty for child in self._all.values())
+        )
+
+    def stuck(self, at: float) -> list[ChildProcess]:
+        """Return the children that cannot end a job by themselves: one holds the interpreter."""
+        return [
+            child
+            for child in self._all.values()
+            if child.serving and 0.0 < child.board.turned_at < at - STUCK
+        ]
+
+    def end_stuck(self, at: float, told_to_end: Sequence[tuple[int, int, int]] = ()) -> None:
+        """Kill stuck children that run a job over its time, or told to end: both by their grace.
+
+        `told_to_end` is what `Store.cancel_requests` says.
+        """
+        grace = self._config.cancel_grace
+        told = {
+            (job_id, attempt) for job_id, attempt, since in told_to_end if since >= 1000 * grace
+        }
+        for child in self.stuck(at):
+            for slot in child.board.running():
+                if at > slot.deadline + grace:
+                    child.kill(
+                        f"its process was stuck in job {slot.job_id}, which was over its time"
+                    )
+                elif (slot.job_id, slot.attempt) in told:
+                    child.kill(f"its process was stuck in job {slot.job_id}, which was told to end")
+
+    # -- the end -------------------------------------------------------------------------
+
+    async def drain(self, until: asyncio.Future[Any]) -> None:
+        """Let children finish within the grace; what remains is released, then killed.
+
+        Returns when none is left, or `until` is done.
+        """
+        while self._keepers and not until.done():
+            for child in list(self._all.values()):
+                child.retire(
+                    "its worker was told to stop",
+                    abandon_at=self._stopping.abandon_at,
+                    kill_at=self._stopping.kill_at,
+                )
+                child.press(now())
+            await asyncio.wait({*self._keepers, until}, timeout=0.1)
+
+    async def kill(self, reason: str) -> None:
+        """See that no child lives, and what they held is settled."""
+        for child in list(self._all.values()):
+            child.kill(reason)
+        if self._keepers:
+            await asyncio.wait(self._keepers)
+
+
+def _mute(death: Death) -> ConfigurationError:
+    how = death.exit_signal or f"exit code {death.exit_code}"
+    return ConfigurationError(f"A child ended before it had imported the app ({how}).")

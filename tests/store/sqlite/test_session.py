@@ -1,0 +1,124 @@
+"""What Python's `sqlite3` calls a transaction, and what it does not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.store.hands import a_job, nothing_changed, put, the
+from workhorse.domain.errors import InvalidJob, Unavailable
+from workhorse.store.opening import open_store
+from workhorse.store.protocol import JobFilter, Store
+
+AUTOCOMMIT = hasattr(sqlite3, "LEGACY_TRANSACTION_CONTROL")
+"""From Python 3.12 on a connection may also follow PEP 249, or commit each statement."""
+connect: Any = sqlite3.connect
+
+
+@pytest.fixture
+def legacy(store: Store, path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, timeout=0)) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("level", ["", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"])
+def test_the_driver_s_own_way(store: Store, path: Path, level: str) -> None:
+    """The default connection begins as it would before any insert, in the way it was told to."""
+    with closing(connect(path, isolation_level=level)) as connection:
+        store.enqueue_with(connection, [a_job()])
+        assert connection.in_transaction
+        connection.rollback()
+        assert store.list_jobs(JobFilter()) == []
+        store.enqueue_with(connection, [a_job()])
+        connection.commit()
+    assert len(store.list_jobs(JobFilter())) == 1
+
+
+def test_a_transaction_that_the_caller_began(store: Store, raw: sqlite3.Connection) -> None:
+    """On a connection without a mode of its own, the caller says begin and commit."""
+    raw.execute("begin")
+    (answer,) = store.enqueue_with(raw, [a_job()])
+    raw.execute("commit")
+    assert the(store, answer.id).kind == "work"
+
+
+def test_a_savepoint_of_the_caller(store: Store, raw: sqlite3.Connection) -> None:
+    """A part of a transaction may be undone, and with it the jobs of that part alone."""
+    raw.execute("begin")
+    store.enqueue_with(raw, [a_job(args="1")])
+    raw.execute("savepoint mine")
+    store.enqueue_with(raw, [a_job(args="2")])
+    raw.execute("rollback to mine")
+    raw.execute("commit")
+    assert [job.args for job in store.list_jobs(JobFilter())] == ["1"]
+
+
+def test_a_connection_without_a_transaction_is_refused(
+    store: Store, raw: sqlite3.Connection
+) -> None:
+    """It would commit each statement: that is no transaction of the caller's."""
+    with nothing_changed(store), pytest.raises(InvalidJob, match="transaction"):
+        store.enqueue_with(raw, [a_job()])
+
+
+@pytest.mark.skipif(not AUTOCOMMIT, reason="Python before 3.12 has no such connections")
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_a_connection_after_pep_249(store: Store, path: Path, autocommit: bool) -> None:
+    """With `autocommit=False` it always has a transaction; with True it has none."""
+    with closing(connect(path, autocommit=autocommit)) as connection:
+        if autocommit:
+            with nothing_changed(store), pytest.raises(InvalidJob, match="transaction"):
+                store.enqueue_with(connection, [a_job()])
+        else:
+            store.enqueue_with(connection, [a_job()])
+            connection.commit()
+            assert len(store.list_jobs(JobFilter())) == 1
+
+
+def test_a_connection_to_something_else(store: Store) -> None:
+    """`InvalidJob` that says so; nothing is left in its transaction."""
+    with closing(sqlite3.connect(":memory:")) as stranger:
+        stranger.execute("create table jobs (id integer)")
+        with nothing_changed(store), pytest.raises(InvalidJob, match="not to a Workhorse store"):
+            store.enqueue_with(stranger, [a_job()])
+        assert stranger.execute("select * from jobs").fetchall() == []
+
+
+def test_another_writer_was_faster(store: Store, legacy: sqlite3.Connection) -> None:
+    """A caller who has read before may have to begin again: it is told, and nothing is stored."""
+    legacy.execute("begin deferred")
+    assert legacy.execute("select count(*) from jobs").fetchone() == (0,)
+    put(store)
+    with nothing_changed(store), pytest.raises(Unavailable, match="busy"):
+        store.enqueue_with(legacy, [a_job()])
+    legacy.rollback()
+    store.enqueue_with(legacy, [a_job()])
+    legacy.commit()
+    assert len(store.list_jobs(JobFilter())) == 2
+
+
+def test_a_store_is_opened_in_the_middle_of_a_transaction(
+    store: Store, url: str, legacy: sqlite3.Connection
+) -> None:
+    """The first enqueue of a process may come when its caller's transaction writes already."""
+    legacy.execute("create table mine (number integer)")
+    legacy.execute("insert into mine values (1)")
+    with closing(open_store(url)) as opened_late:
+        opened_late.enqueue_with(legacy, [a_job()])
+        legacy.commit()
+        assert len(opened_late.list_jobs(JobFilter())) == 1
+
+
+def test_rows_as_the_caller_likes_them(store: Store, legacy: sqlite3.Connection) -> None:
+    """A row factory of the caller's own changes nothing here, and is not changed."""
+    legacy.row_factory = sqlite3.Row
+    holder = put(store, unique="k")
+    (answer,) = store.enqueue_with(legacy, [a_job(unique="k", after=[holder])])
+    legacy.commit()
+    assert (answer.id, answer.existing) == (holder, True)
+    assert legacy.row_factory is sqlite3.Row
