@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
+import contextvars
 import os
 import random
 import socket
@@ -34,7 +34,7 @@ from workhorse.domain.outcome import (
 )
 from workhorse.domain.transitions import Verb, settle
 from workhorse.engine.invoke import call_async, call_sync
-from workhorse.engine.lease import lock_path
+from workhorse.engine.lease import lock_path, take_lock
 from workhorse.engine.output import OutputBuffer
 from workhorse.store.protocol import NewWorker, Settled
 
@@ -86,18 +86,11 @@ def _locked(store: Store, worker: int) -> Iterator[None]:
     if run_dir is None:
         yield
         return
-    mark = uuid.uuid4().hex
-    draft = run_dir / f"{mark}.draft"
-    fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    path = lock_path(run_dir, worker)
+    fd = take_lock(run_dir, worker, uuid.uuid4().hex)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        os.write(fd, mark.encode())
-        draft.rename(path)
         yield
     finally:
-        draft.unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        lock_path(run_dir, worker).unlink(missing_ok=True)
         os.close(fd)
 
 
@@ -175,7 +168,8 @@ def _on_a_loop(work: Coroutine[Any, Any, AttemptOutcome]) -> AttemptOutcome:
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             found.append(error)
 
-    thread = threading.Thread(target=run, name="workhorse-inline")
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), name="workhorse-inline")
     thread.start()
     thread.join()
     outcome = found[0]

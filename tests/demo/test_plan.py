@@ -97,12 +97,11 @@ def test_a_delayed_job_must_have_waited(plan: dict[str, Act]) -> None:
 
 
 def test_nothing_of_a_timed_out_job_may_live(plan: dict[str, Act]) -> None:
-    """The processes it said it started are gone; one that never said so proves nothing."""
+    """The processes that it said it started are gone; one that lives on is named."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     job = a_job("stuck", State.FAILED, error={"message": "over its limit"})
     sight = a_sight(job, [Outcome.TIMED_OUT])
-    assert "never said" in str(plan["stuck"].fault(sight))
     assert plan["stuck"].fault(replace(sight, pids={1: [gone.pid]})) is None
     alive = replace(sight, pids={1: [gone.pid, os.getpid()]})
     assert plan["stuck"].fault(alive) == f"its processes [{os.getpid()}] are still alive"

@@ -20,6 +20,7 @@ class Process(NamedTuple):
 
     pid: int
     parent: int
+    session: int
     state: str
     command: str
 
@@ -36,8 +37,9 @@ def look(pid: int) -> Process | None:
         command = (PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
         return None
-    state, parent = stat.rpartition(")")[2].split()[:2]
-    return Process(pid, int(parent), state, command.replace(b"\0", b" ").decode(errors="replace"))
+    state, parent, _, session = stat.rpartition(")")[2].split()[:4]
+    told = command.replace(b"\0", b" ").decode(errors="replace")
+    return Process(pid, int(parent), int(session), state, told)
 
 
 def alive(pid: int) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from tests.scenarios import procs
 from tests.scenarios.facts import eventually
 from tests.scenarios.ledger import Entry
@@ -30,7 +28,7 @@ def whole_family(scene: Scene, worker: WorkerProcess, job: int, attempt: int) ->
 
     def whole() -> set[int]:
         seen = family(worker, handler)
-        sessions = {os.getsid(pid) for pid in procs.living(seen)}
+        sessions = {process.session for pid in seen if (process := procs.look(pid))}
         return seen if len(sessions) > 1 and len(seen) >= FAMILY - 1 else set()
 
     return eventually(whole, what="the handler's descendants, one in a session of its own")

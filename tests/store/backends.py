@@ -27,8 +27,11 @@ class Backend(Protocol):
 
     name: str
 
-    def place(self, folder: Path) -> AbstractContextManager[str]:
-        """Give the URL of an empty store for one test, and clear it away afterwards."""
+    def place(self, folder: Path, *, durable: bool = False) -> AbstractContextManager[str]:
+        """Give the URL of an empty store for one test, and clear it away afterwards.
+
+        Unless it is `durable` it outlives its processes, but not a power cut: no test sees more.
+        """
 
     def open(self, url: str, clock: Clock | None) -> Store:
         """Open the store at `url`, by this clock."""
@@ -55,8 +58,8 @@ class Sqlite:
     name = "sqlite"
 
     @contextmanager
-    def place(self, folder: Path) -> Iterator[str]:
-        yield f"sqlite:///{folder / 'jobs.db'}"
+    def place(self, folder: Path, *, durable: bool = False) -> Iterator[str]:
+        yield f"sqlite:///{folder / 'jobs.db'}?durability={'full' if durable else 'normal'}"
 
     def open(self, url: str, clock: Clock | None) -> Store:
         return open_store(url, clock=clock)
@@ -76,7 +79,7 @@ class Sqlite:
         return f"the log has {size:,} bytes" if size >= LOG_BOUND else None
 
     def _path(self, url: str) -> Path:
-        return Path(url.removeprefix("sqlite:///"))
+        return Path(url.partition("?")[0].removeprefix("sqlite:///"))
 
 
 class OnCluster:

@@ -67,7 +67,7 @@ async def fetch(ctx: Context, failures: int) -> dict[str, Any]:
     return {"calls": ctx.attempt}
 
 
-@app.job(name="stuck", queue="trouble", run="process", retry=ONCE, timeout=1.5)
+@app.job(name="stuck", queue="trouble", run="process", retry=ONCE, timeout=2.5)
 def stuck(ctx: Context) -> None:
     """Hang, with a child process of its own that hangs too: the time limit must end both."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as child:

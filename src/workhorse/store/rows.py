@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
+
+from pydantic_core import from_json, to_json
 
 from workhorse.domain.events import Event
 from workhorse.domain.job import Attempt, Claimed, Job, Outcome, State, WorkerInfo
@@ -37,7 +38,7 @@ def slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def compact(value: Any) -> str:
     """Return JSON text without blanks."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return to_json(value).decode()
 
 
 def compact_or_none(value: Sequence[Any] | Mapping[str, Any] | None) -> str | None:
@@ -79,7 +80,7 @@ def claimed(text: str) -> list[Claimed]:
         for (
             id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff,
             failures, crashes, lost, solo, told, enqueued_at, started_at,
-        ) in json.loads(text)
+        ) in from_json(text)
     ]  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def job(row: Sequence[Any]) -> Job:
         lost=lost,
         max_attempts=max_attempts,
         timeout=timeout,
-        backoff=backoff_from_row(None if backoff is None else json.loads(backoff)),
+        backoff=backoff_from_row(None if backoff is None else from_json(backoff)),
         enqueued_at=enqueued_at,
         run_at=run_at,
         started_at=started_at,
@@ -121,8 +122,8 @@ def job(row: Sequence[Any]) -> Job:
         message=message,
         outcome=None if outcome is None else Outcome(outcome),
         result=result,
-        error=None if error is None else json.loads(error),
-        waits_for=json.loads(waits_for),
+        error=None if error is None else from_json(error),
+        waits_for=from_json(waits_for),
     )
 
 
@@ -131,7 +132,7 @@ def attempts(rows: Iterable[Sequence[Any]]) -> list[Attempt]:
     return [
         Attempt(
             job_id, number, worker, started_at, finished_at, Outcome(outcome),
-            None if error is None else json.loads(error),
+            None if error is None else from_json(error),
         )
         for job_id, number, worker, started_at, finished_at, outcome, error in rows
     ]  # fmt: skip
@@ -148,7 +149,7 @@ def events(rows: Iterable[Sequence[Any]]) -> list[Event]:
 def _data(name: str, data: str | None) -> Mapping[str, Any]:
     if data is None:
         return {"outcome": "ok"} if name == "complete" else {}
-    return json.loads(data)  # type: ignore[no-any-return]  # an object: we wrote it
+    return from_json(data)  # type: ignore[no-any-return]  # an object: we wrote it
 
 
 def worker(row: Sequence[Any]) -> WorkerInfo:
@@ -158,6 +159,6 @@ def worker(row: Sequence[Any]) -> WorkerInfo:
         concurrency, running, restarts,
     ) = row  # fmt: skip
     return WorkerInfo(
-        id, host, pid, started_at, lease_until, state, json.loads(queues), json.loads(kinds),
+        id, host, pid, started_at, lease_until, state, from_json(queues), from_json(kinds),
         processes, concurrency, running, restarts,
     )  # fmt: skip

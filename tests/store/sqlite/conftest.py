@@ -21,7 +21,7 @@ def backend() -> Backend:
 @pytest.fixture
 def path(url: str) -> Path:
     """The file of the store."""
-    return Path(url.removeprefix("sqlite:///"))
+    return Path(url.partition("?")[0].removeprefix("sqlite:///"))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import threading
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
+from pydantic_core import from_json
 
 from workhorse.domain.errors import Unavailable
 from workhorse.store.postgres.connection import PATIENCE, Connection, connect
@@ -43,7 +43,7 @@ class PostgresTransaction:
         return None if found is None else found[0]
 
     def listed(self, statement: str, /, **parameters: Any) -> list[Any]:
-        return json.loads(self.value(statement, **parameters))  # type: ignore[no-any-return]
+        return from_json(self.value(statement, **parameters))  # type: ignore[no-any-return]
 
 
 class Lane:

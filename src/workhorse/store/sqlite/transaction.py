@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from typing import Any, Final
+
+from pydantic_core import from_json
 
 from workhorse.store.statements import statements
 
@@ -31,4 +32,4 @@ class SqliteTransaction:
         return None if found is None else found[0]
 
     def listed(self, statement: str, /, **parameters: Any) -> list[Any]:
-        return json.loads(self.value(statement, **parameters))  # type: ignore[no-any-return]
+        return from_json(self.value(statement, **parameters))  # type: ignore[no-any-return]
