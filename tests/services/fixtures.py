@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.services.binaries import VERSIONS
 from tests.services.network import Network
 from tests.services.pgbouncer import PgBouncer
-from tests.services.postgres import Cluster, Database
+from tests.services.postgres import SUPERUSER, Cluster, Database
 from tests.services.proxy import Proxy
 from workhorse.store.opening import open_store
 
 TEMPLATE = "prepared"
+SERIALIZABLE: Final = "serializable"
+"""A role whose transactions are serializable unless they say otherwise."""
 EACH_VERSION = [
     pytest.param(version, id=f"pg{version}", marks=pytest.mark.needs(f"pg{version}"))
     for version in VERSIONS
@@ -38,15 +41,26 @@ class Clusters:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._running: dict[str, Cluster] = {}
+        self._poolers: dict[str, PgBouncer] = {}
 
     def __getitem__(self, version: str) -> Cluster:
         """Return the cluster of that version, running."""
         if version not in self._running:
             cluster = self._stack.enter_context(Cluster(version))
             prepare(cluster.create_database(TEMPLATE).url)
+            cluster.sql("create role serializable superuser login")
+            cluster.sql("alter role serializable set default_transaction_isolation = serializable")
             self._running[version] = cluster
         self._running[version].start()
         return self._running[version]
+
+    def pooler(self, version: str) -> PgBouncer:
+        """Return PgBouncer in front of the cluster of that version, running."""
+        cluster = self[version]
+        if version not in self._poolers:
+            users = (SUPERUSER, SERIALIZABLE)
+            self._poolers[version] = self._stack.enter_context(PgBouncer(cluster, users=users))
+        return self._poolers[version]
 
 
 @pytest.fixture(scope="session")

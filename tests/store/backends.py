@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 import psycopg
 import pytest
 
-from tests.services.fixtures import TEMPLATE, Clusters
-from tests.services.postgres import Cluster
+from tests.services.fixtures import SERIALIZABLE, TEMPLATE, Clusters
+from tests.services.postgres import SUPERUSER, Cluster
 from tests.store.hands import SettableClock
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import Store
@@ -85,11 +85,13 @@ class Sqlite:
 class OnCluster:
     """PostgreSQL of one version, reached in one way; becomes a `Backend` on a running cluster."""
 
-    def __init__(self, name: str, version: str, *, pooled: bool = False, role: str = "") -> None:
+    def __init__(
+        self, name: str, version: str, *, pooled: bool = False, user: str = SUPERUSER
+    ) -> None:
         self.name = name
         self.version = version
         self.pooled = pooled
-        self.role = role
+        self.user = user
 
     def __call__(self, clusters: Clusters) -> Backend:
         return Postgres(self, clusters)
@@ -108,10 +110,8 @@ class Postgres:
         cluster = self._clusters[self._kind.version]
         database = cluster.create_database(template=self._template(cluster))
         try:
-            if self._kind.pooled:
-                yield self._clusters.pooler(self._kind.version).url(database.name)
-            else:
-                yield database.url
+            way = self._clusters.pooler(cluster.version) if self._kind.pooled else cluster
+            yield way.url(database.name, user=self._kind.user)
         finally:
             cluster.drop_database(database.name)
 
@@ -144,7 +144,7 @@ class Postgres:
 
     def _template(self, cluster: Cluster) -> str:
         """Return a database like the prepared one, whose clock a test can set."""
-        name = f"with_test_clock{'_' + self._kind.role if self._kind.role else ''}"
+        name = "with_test_clock"
         if not cluster.sql("select 1 from pg_database where datname = %s", name):
             database = cluster.create_database(name, template=TEMPLATE)
             database.sql("create table workhorse.test_clock (now bigint)")
@@ -160,4 +160,11 @@ BACKENDS: Final = (
     Sqlite(),
     pytest.param(OnCluster("pg15", "15"), marks=pytest.mark.needs("pg15")),
     pytest.param(OnCluster("pg18", "18"), marks=pytest.mark.needs("pg18")),
+    pytest.param(
+        OnCluster("pgbouncer", "15", pooled=True),
+        marks=[pytest.mark.needs("pg15"), pytest.mark.needs("pgbouncer")],
+    ),
+    pytest.param(
+        OnCluster("serializable", "18", user=SERIALIZABLE), marks=pytest.mark.needs("pg18")
+    ),
 )
