@@ -127,8 +127,8 @@ class JobFilter:
 class Retention:
     """How long finished jobs are kept: by age per state (seconds), then by count and bytes.
 
-    None means no limit. A job's attempts and events go with it; so do worker rows and events
-    that are older than the longest age. Unfinished jobs are never pruned.
+    None means no limit. A job's attempts, events and idempotency key go with it; so do worker
+    rows and events that are older than the longest age. Unfinished jobs are never pruned.
     """
 
     succeeded: float | None = 7 * 86400.0
@@ -159,8 +159,10 @@ class ClientStore(Protocol):
 
         All or none of `jobs`, answers in their order. A `unique` that is held by an unfinished
         job (or twice in `jobs`) gives the holder's id with ``existing=True`` and stores nothing
-        for it. An id in `after` that does not exist raises `NotFound`; one that has failed or
-        been cancelled raises `Conflict`; one that has succeeded is already satisfied.
+        for it. So does an `idempotency_key` that has been answered with a job that is still kept,
+        finished or not; nothing else is then looked at. An id in `after` that does not exist
+        raises `NotFound`; one that has failed or been cancelled raises `Conflict`; one that has
+        succeeded is already satisfied.
         """
 
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -212,7 +214,10 @@ class ClientStore(Protocol):
         """Requeue every failed or cancelled job that matches; return their ids."""
 
     def delete(self, job_id: int) -> None:
-        """Remove a finished job with its attempts and output. `NotFound`; `Conflict`."""
+        """Remove a finished job with its attempts, output and idempotency key.
+
+        `NotFound`; `Conflict`.
+        """
 
     def queues(self) -> list[QueueStats]:
         """Return every queue that has jobs, a pause, or a worker, by name."""

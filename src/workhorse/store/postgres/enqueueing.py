@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from workhorse.domain.errors import Conflict, NotFound, Unavailable
 from workhorse.domain.job import Enqueued, NewJob, State
@@ -13,15 +13,18 @@ from workhorse.store.rows import backoff_text, compact
 Run = Callable[..., Any]
 """Runs a statement by name, and returns its cursor."""
 
+TRIES: Final = 100
+"""How often a key is looked at whose job comes and goes meanwhile."""
+
 
 def is_simple(job: NewJob) -> bool:
     """Whether a job is stored by one statement, whatever else there is."""
-    return job.unique is None and not job.after
+    return job.unique is None and not job.after and job.idempotency_key is None
 
 
 def one(job: NewJob) -> dict[str, Any]:
     """Return the parameters of ``enqueue.one``, but for how it rings."""
-    return {**_options(job), "args": job.args, "unique": job.unique, "blocked": False}
+    return {**_options(job), "id": None, "args": job.args, "unique": job.unique, "blocked": False}
 
 
 def enqueue(run: Run, jobs: Sequence[NewJob], ring: dict[str, Any]) -> list[Enqueued]:
@@ -57,18 +60,53 @@ def _enqueue_run(run: Run, jobs: Sequence[NewJob], ring: dict[str, Any]) -> Iter
 
 
 def _enqueue_one(run: Run, job: NewJob, ring: dict[str, Any]) -> Enqueued:
+    if job.idempotency_key is None:
+        return _store(run, job, ring)
+    taken = _take_key(run, job.idempotency_key)
+    if isinstance(taken, Enqueued):
+        return taken
+    answer = _store(run, job, ring, id=taken)
+    if answer.existing:
+        run("keys.give", key=job.idempotency_key, job_id=answer.id)
+    return answer
+
+
+def _take_key(run: Run, key: str) -> int | Enqueued:
+    """Return the id of the job that a key is to make, or else the job that it has made."""
+    for _ in range(TRIES):
+        taken = run("keys.take", key=key).fetchone()
+        if taken is not None:
+            return int(taken[0])
+        made = run("keys.made", key=key).fetchone()
+        if made is not None:
+            return Enqueued(made[0], State(made[1]), existing=True)
+    raise Unavailable(f"The jobs of idempotency key {key!r} come and go too fast.")
+
+
+def _store(run: Run, job: NewJob, ring: dict[str, Any], *, id: int | None = None) -> Enqueued:
+    """Store a job, under `id` when it has one already, unless its unique key is held.
+
+    A job has one when an idempotency key makes it. That key is to be answered with the holder of
+    the unique key instead, which therefore does not end before this transaction does.
+    """
     waits_for = [number for number in dict.fromkeys(job.after) if _must_wait(run, number)]
-    for _ in range(100):
-        stored = run("enqueue.one", **one(job) | {"blocked": bool(waits_for)}, **ring).fetchone()
+    row = one(job) | {"id": id, "blocked": bool(waits_for)}
+    for _ in range(TRIES):
+        stored = run("enqueue.one", **row, **ring).fetchone()
         if stored is not None:
-            id, state, _ = stored
+            added, state, _ = stored
             if waits_for:
-                run("dependencies.add", id=id, after=compact(waits_for))
-            return Enqueued(id, State(state), existing=False)
+                run("dependencies.add", id=added, after=compact(waits_for))
+            return Enqueued(added, State(state), existing=False)
         holder = run("enqueue.holder", unique=job.unique).fetchone()
-        if holder is not None:
+        if holder is not None and (id is None or _still_there(run, holder[0])):
             return Enqueued(holder[0], State(holder[1]), existing=True)
     raise Unavailable(f"The holders of unique key {job.unique!r} come and go too fast.")
+
+
+def _still_there(run: Run, job_id: int) -> bool:
+    """Tell whether a job is unfinished; it stays so until this transaction ends."""
+    return run("enqueue.lock_awaited", id=job_id).fetchone() is not None
 
 
 def _must_wait(run: Run, job_id: int) -> bool:

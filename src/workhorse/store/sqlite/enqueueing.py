@@ -33,7 +33,7 @@ def runs(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
 
 
 def _options(job: NewJob) -> object:
-    if job.unique is not None or job.after:
+    if job.unique is not None or job.after or job.idempotency_key is not None:
         return object()
     return (
         job.kind, job.queue, job.priority, job.max_attempts, job.delay, job.run_at, job.timeout,
@@ -52,6 +52,17 @@ def _enqueue_run(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> Iterator[Enqu
 
 
 def _enqueue_one(tx: SqliteTransaction, job: NewJob) -> Enqueued:
+    if job.idempotency_key is None:
+        return _store(tx, job)
+    made = tx.run("keys.made", key=job.idempotency_key).fetchone()
+    if made is not None:
+        return Enqueued(made[0], State(made[1]), existing=True)
+    answer = _store(tx, job)
+    tx.run("keys.keep", key=job.idempotency_key, job_id=answer.id)
+    return answer
+
+
+def _store(tx: SqliteTransaction, job: NewJob) -> Enqueued:
     waits_for = _waits_for(tx, job.after) if job.after else ()
     state, row = _row(job, tx.now, blocked=bool(waits_for))
     stored = tx.run("jobs.enqueue_one", **row, unique=job.unique)

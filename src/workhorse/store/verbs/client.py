@@ -12,7 +12,7 @@ from workhorse.domain.transitions import EDGES, Verb
 from workhorse.store import rows
 from workhorse.store.driver import Driver, Transaction
 from workhorse.store.protocol import JobFilter
-from workhorse.store.rows import LAST_ID, compact_or_none, row_id
+from workhorse.store.rows import LAST_ID, compact, compact_or_none, row_id
 from workhorse.store.verbs import edges
 
 
@@ -86,6 +86,7 @@ class ClientVerbs:
             tx.run("jobs.drop_finished", id=job_id)
             tx.run("jobs.drop_attempts", id=job_id)
             tx.run("events.drop", id=job_id)
+            tx.run("keys.drop", ids=compact([job_id]))
             edges.record(tx, Life.JOB_DELETED, data={"job": job_id, "state": state})
 
         self._db.write(work)

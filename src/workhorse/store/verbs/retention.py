@@ -73,6 +73,7 @@ def _drop(tx: Transaction, chosen: list[int]) -> None:
     if chosen:
         for what in ("jobs", "attempts", "events"):
             tx.run(f"retention.drop_{what}", ids=compact(chosen))
+        tx.run("keys.drop", ids=compact(chosen))
 
 
 def _drop_old_record(tx: Transaction, retention: Retention, limit: int) -> None:

@@ -1,9 +1,10 @@
 -- name: one
--- → available or scheduled: one job, unless an unfinished one holds its key. Wakes who listens.
+-- → available or scheduled: one job, unless an unfinished one holds its unique key. Wakes who listens.
 with added as (
-    insert into workhorse.jobs (kind, queue, state, priority, args, max_attempts, timeout, backoff,
+    insert into workhorse.jobs (id, kind, queue, state, priority, args, max_attempts, timeout, backoff,
                                 enqueued_at, run_at, unique_key)
-    select %(kind)s, %(queue)s,
+    overriding system value
+    select coalesce(%(id)s::bigint, nextval('workhorse.jobs_id_seq')), %(kind)s, %(queue)s,
            case when %(blocked)s then 'blocked' when due > workhorse.clock() then 'scheduled'
                 else 'available'::workhorse.state end,
            %(priority)s, %(args)s, %(max_attempts)s, %(timeout)s, %(backoff)s, workhorse.clock(), due,

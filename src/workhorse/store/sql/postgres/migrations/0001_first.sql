@@ -124,6 +124,14 @@ create table workhorse.dependencies (
 
 create index dependencies_of on workhorse.dependencies (waits_for);
 
+-- Which job a client's key has made: kept as long as the job is.
+create table workhorse.idempotency_keys (
+    key text primary key,
+    job_id bigint not null
+);
+
+create index idempotency_keys_of on workhorse.idempotency_keys (job_id);
+
 create table workhorse.workers (
     id bigint generated always as identity primary key,
     host text not null,
