@@ -124,15 +124,19 @@ def log_of(folder: Path) -> Path:
 
 
 def wait_until(
-    is_so: Callable[[], bool], worker: subprocess.Popen[bytes], *, every: float = 0.01
+    is_so: Callable[[], bool],
+    worker: subprocess.Popen[bytes],
+    *,
+    every: float = 0.01,
+    patience: float = PATIENCE,
 ) -> None:
-    """Wait for a fact; `Stuck` when the worker ends first, or after `PATIENCE`."""
-    limit = time.monotonic() + PATIENCE
+    """Wait for a fact; `Stuck` when the worker ends first, or after `patience` seconds."""
+    limit = time.monotonic() + patience
     while not is_so():
         if worker.poll() is not None:
             raise Stuck(f"the worker ended with {worker.returncode}: {worker.args!r}")
         if time.monotonic() > limit:
-            raise Stuck(f"no end after {PATIENCE:g} s: {worker.args!r}")
+            raise Stuck(f"no end after {patience:g} s: {worker.args!r}")
         time.sleep(every)
 
 

@@ -14,6 +14,8 @@ from bench.rounds import Cell, fresh_folder, quietly, rotated, told
 from bench.scenarios import Size
 
 STORES: Final = ("empty", "history", "backlog")
+BUILD_PATIENCE: Final = 1800.0
+"""Seconds in which a million jobs must have been run."""
 
 
 def scale(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Cell]:
@@ -50,7 +52,7 @@ def _build(peer: Scalable, store: str, folder: Path, rows: int) -> None:
     if store == "history":
         measure.run_client(peer.client(folder), "noops", rows)
         with peer.unfinished(folder) as unfinished, measure.running_worker(peer, folder) as worker:
-            measure.wait_until(lambda: not unfinished(), worker)
+            measure.wait_until(lambda: not unfinished(), worker, patience=BUILD_PATIENCE)
     if store == "backlog":
         measure.run_client(peer.client_of_backlog(folder), "noops", rows)
     peer.put_in_order(folder)

@@ -10,16 +10,16 @@ from bench.peers.huey_queue import make
 huey = make(os.environ["BENCH_HUEY_FILE"], os.environ["BENCH_HUEY_DURABILITY"])
 
 
-@huey.task()
+@huey.task()  # type: ignore[untyped-decorator]  # huey has no types
 def noop() -> None:
     return None
 
 
-@huey.task()
+@huey.task()  # type: ignore[untyped-decorator]  # huey has no types
 def mark(path: str) -> None:
     marks.mark(path)
 
 
-@huey.task()
+@huey.task()  # type: ignore[untyped-decorator]  # huey has no types
 def stamp(path: str, sent: int) -> None:
     marks.stamp(path, sent)

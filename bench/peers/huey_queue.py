@@ -8,7 +8,7 @@ from huey import SqliteHuey
 from huey.storage import SqliteStorage
 
 
-class NormalStorage(SqliteStorage):
+class NormalStorage(SqliteStorage):  # type: ignore[misc]  # huey has no types
     """huey's storage at synchronous=NORMAL, which none of its own flags gives."""
 
     def _create_connection(self) -> Any:

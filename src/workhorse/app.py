@@ -32,6 +32,7 @@ from workhorse.options import (
     new_job,
     terms_of,
 )
+from workhorse.session import connection_of
 from workhorse.sources import DEFAULT_DATABASE_URL, configured_url
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class Workhorse:
         """Store one job; in inline mode, run it."""
         job, spec, session = order
         if session is not None:
-            found = self.store.enqueue_with(_connection(session), [job])[0]
+            found = self.store.enqueue_with(connection_of(session), [job])[0]
             return self._handle(found, spec)
         found = self.store.enqueue([job])[0]
         self._ring()
@@ -247,7 +248,7 @@ class Workhorse:
         new = [order.job for order in orders]
         session = _one_session(orders)
         if session is not None:
-            found = self.store.enqueue_with(_connection(session), new)
+            found = self.store.enqueue_with(connection_of(session), new)
         else:
             found = self.store.enqueue(new)
             self._ring()
@@ -370,21 +371,6 @@ def _one_session(orders: list[Order]) -> Any:
     if any(order.session is not session for order in orders):
         raise InvalidJob("enqueue_many is one transaction: the jobs name different sessions.")
     return session
-
-
-def _connection(session: Any) -> Any:
-    """Return the driver's connection under a session or connection of SQLAlchemy or Django.
-
-    What is none of these is returned as it is: the store knows its own driver's connections.
-    """
-    found = session
-    if callable(getattr(found, "connection", None)):
-        found = found.connection()
-    in_transaction = getattr(found, "in_transaction", None)
-    if hasattr(found, "begin") and callable(in_transaction) and not in_transaction():
-        found.begin()  # else SQLAlchemy's commit would not know that there is anything to commit
-    inner = getattr(found, "connection", None)
-    return getattr(inner, "driver_connection", inner) or found
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

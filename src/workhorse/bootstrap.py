@@ -53,6 +53,7 @@ def offer_url(loaded: Loaded) -> None:
     """Let an app that is made without a URL, here or in a child, find the configured one."""
     if loaded.database_url is not None:
         os.environ["WORKHORSE_DATABASE_URL"] = loaded.database_url
+        os.environ.pop("WORKHORSE_DATABASE_URL_FILE", None)  # the two would contradict each other
 
 
 def refuse_two_stores(loaded: Loaded, url: str) -> None:

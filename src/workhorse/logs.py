@@ -1,6 +1,6 @@
 """Log lines on stderr: pretty for people, JSON for machines.
 
-Importing this module costs nothing: structlog is loaded by the first call. Every line carries
+Importing this module costs little: structlog is loaded by the first call. Every line carries
 ``timestamp`` (ISO 8601, UTC), ``level`` and ``event``; a line about a job also `job_id`,
 `kind`, `queue`, `attempt`, `worker`, and `duration` in seconds once it has ended. Arguments and
 results are never logged.
@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final
+
+from workhorse.screen import clean
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
@@ -72,12 +75,21 @@ def _pretty() -> list[Processor]:
     import structlog  # noqa: PLC0415
 
     return [
+        _harmless,
         structlog.dev.ConsoleRenderer(
             colors=wants_colour(sys.stderr),
             exception_formatter=structlog.dev.plain_traceback,
             pad_event_to=0,
-        )
+        ),
     ]
+
+
+def _harmless(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Keep what a handler said from steering the terminal, or forging a line."""
+    for name, value in line.items():
+        if isinstance(value, str) and name != "exception":
+            line[name] = clean(value)
+    return line
 
 
 def _json() -> list[Processor]:

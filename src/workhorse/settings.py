@@ -34,8 +34,8 @@ _APP: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def _none(value: Any) -> Any:
-    """Read ``none`` and an empty text as no limit: neither TOML nor a variable knows null."""
-    return None if isinstance(value, str) and value.strip().lower() in {"", "none"} else value
+    """Read ``none`` as no limit: neither TOML nor a variable knows null."""
+    return None if isinstance(value, str) and value.strip().lower() == "none" else value
 
 
 def _comma_list(value: Any) -> Any:
@@ -67,7 +67,7 @@ def _queue_names(value: tuple[str, ...]) -> tuple[str, ...]:
         try:
             check_name("queue", name)
         except WorkhorseError as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(f"Input should be names of queues, but {error}") from None
     return tuple(dict.fromkeys(value))
 
 

@@ -199,9 +199,14 @@ def _dotenv(found: Found) -> Mapping[str, str]:
 
 
 def _read_variables(found: Found, variables: Mapping[str, str], *, where: str) -> None:
-    """Take the ``WORKHORSE_*`` variables, and the files that the secret ones name."""
+    """Take the ``WORKHORSE_*`` variables, and the files that the secret ones name.
+
+    An empty variable is one that is not set.
+    """
     for variable, value in variables.items():
-        if not variable.startswith(PREFIX) or variable in _INTERNAL or _FOREIGN.match(variable):
+        if not (value and variable.startswith(PREFIX)):
+            continue
+        if variable in _INTERNAL or _FOREIGN.match(variable):
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name.removesuffix("_file") in SECRETS and name.endswith("_file"):
@@ -214,7 +219,7 @@ def _read_variables(found: Found, variables: Mapping[str, str], *, where: str) -
 def _read_secret(found: Found, variables: Mapping[str, str], variable: str, where: str) -> None:
     """Read the secret that `variable` says is in a file."""
     origin, plain = where + variable, variable.removesuffix("_FILE")
-    if plain in variables:
+    if variables.get(plain):
         found.problems.append(Problem(origin, None, f"{plain} is set as well; keep one of them"))
         return
     try:

@@ -208,7 +208,7 @@ async def on_loop() -> None: ...
         (5, {}, "must be a function"),
         ("sync", {}, "must be a function"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_what_cannot_be_a_handler_is_refused_at_once(
     app: Workhorse, func: Any, options: dict[str, Any], told: str

@@ -133,7 +133,7 @@ CASES: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("hint", "value"), CASES, ids=lambda case: str(case)[:40])
+@pytest.mark.parametrize(("hint", "value"), CASES, ids=[str(hint) for hint, _ in CASES])
 def test_an_argument_and_a_result_come_through_as_they_were(
     inline: Workhorse, hint: Any, value: Any
 ) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, assert_type
 
+import workhorse
 from workhorse import Bound, Context, Handle, Kind, Retry, Workhorse
 
 app = Workhorse()
@@ -78,6 +79,9 @@ async def on_a_loop() -> None:
     await awaited.aenqueue("1")  # type: ignore[call-overload]
     plain.aenqueue(1)  # type: ignore[unused-coroutine]
 
+
+# A name that is not there.
+print(workhorse.Wokrhorse)  # type: ignore[attr-defined]
 
 # A wrong argument.
 plain.enqueue("1")  # type: ignore[arg-type]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
-
-from pydantic_core import from_json, to_json
 
 from workhorse.domain.events import Event
 from workhorse.domain.job import Attempt, Claimed, Job, Outcome, State, WorkerInfo
 from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff, backoff_from_row, backoff_to_row
 from workhorse.domain.transitions import Change, Verb
+from workhorse.store.fast_json import compact, from_json
 
 T = TypeVar("T")
 
@@ -34,11 +34,6 @@ def row_id(number: int) -> int:
 def slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield neighbours, as many as may travel as one text."""
     return (items[start : start + SLICE] for start in range(0, len(items), SLICE))
-
-
-def compact(value: Any) -> str:
-    """Return JSON text without blanks."""
-    return to_json(value).decode()
 
 
 def compact_or_none(value: Sequence[Any] | Mapping[str, Any] | None) -> str | None:
@@ -153,12 +148,12 @@ def _data(name: str, data: str | None) -> Mapping[str, Any]:
 
 
 def worker(row: Sequence[Any]) -> WorkerInfo:
-    """Return a worker from a row of ``workers.list``."""
+    """Return a worker from a row of ``workers.list``: a probe asks for it, so by plain `json`."""
     (
         id, host, pid, started_at, lease_until, state, queues, kinds, processes,
         concurrency, running, restarts,
     ) = row  # fmt: skip
     return WorkerInfo(
-        id, host, pid, started_at, lease_until, state, from_json(queues), from_json(kinds),
+        id, host, pid, started_at, lease_until, state, json.loads(queues), json.loads(kinds),
         processes, concurrency, running, restarts,
     )  # fmt: skip

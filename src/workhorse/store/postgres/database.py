@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
-from pydantic_core import from_json
 
 from workhorse.domain.errors import Unavailable
+from workhorse.store.fast_json import from_json
 from workhorse.store.postgres.connection import PATIENCE, Connection, connect
 from workhorse.store.postgres.failures import AGAIN, cannot_connect, in_our_words, is_gone
 from workhorse.store.postgres.url import Place

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from workhorse.domain.errors import Conflict, NotFound, Unavailable
 from workhorse.domain.job import Enqueued, NewJob, State
-from workhorse.store.rows import backoff_text, compact
+from workhorse.store.fast_json import compact
+from workhorse.store.rows import backoff_text
 
 Run = Callable[..., Any]
 """Runs a statement by name, and returns its cursor."""

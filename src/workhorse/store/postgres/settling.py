@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from workhorse.domain.job import State
 from workhorse.domain.transitions import Change, Verb
+from workhorse.store.fast_json import compact
 from workhorse.store.postgres.database import PostgresTransaction
 from workhorse.store.protocol import Settled
-from workhorse.store.rows import compact, error_text, told_text
+from workhorse.store.rows import error_text, told_text
 from workhorse.store.verbs import edges
 
 Fence = tuple[int, int]

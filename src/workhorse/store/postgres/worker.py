@@ -16,6 +16,7 @@ from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff
 from workhorse.domain.transitions import Verb
+from workhorse.store.fast_json import compact
 from workhorse.store.postgres.connection import Connection
 from workhorse.store.postgres.database import Database, PostgresTransaction
 from workhorse.store.postgres.settling import (
@@ -27,7 +28,6 @@ from workhorse.store.postgres.settling import (
     other_rows,
 )
 from workhorse.store.protocol import ClaimRequest, Settled, Turn
-from workhorse.store.rows import compact
 from workhorse.store.verbs import edges
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]

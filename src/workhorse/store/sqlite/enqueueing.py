@@ -8,7 +8,8 @@ from typing import Any
 
 from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.job import Enqueued, NewJob, State
-from workhorse.store.rows import backoff_text, compact, slices
+from workhorse.store.fast_json import compact
+from workhorse.store.rows import backoff_text, slices
 from workhorse.store.sqlite.transaction import SqliteTransaction
 
 

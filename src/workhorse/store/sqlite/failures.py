@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic_core import PydanticSerializationError
-
 from workhorse.domain.errors import InvalidJob, StoreFull, Unavailable, WorkhorseError
 
 _FULL_BELOW = 64 * 1024
@@ -41,7 +39,7 @@ def translated(error: Exception, path: Path) -> WorkhorseError | None:
             return _full(path)
         case OSError():
             return Unavailable(f"Cannot use {path}: {error.strerror or error}.")
-        case UnicodeError() | OverflowError() | PydanticSerializationError():
+        case UnicodeError() | OverflowError():
             return InvalidJob(f"The store cannot hold this: {error}.")
         case _:
             return None

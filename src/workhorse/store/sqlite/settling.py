@@ -14,8 +14,9 @@ from typing import Any
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import State
 from workhorse.domain.transitions import Verb
+from workhorse.store.fast_json import compact
 from workhorse.store.protocol import Settled
-from workhorse.store.rows import compact, error_text, slices, told_text
+from workhorse.store.rows import error_text, slices, told_text
 from workhorse.store.sqlite.transaction import SqliteTransaction
 from workhorse.store.verbs import edges
 

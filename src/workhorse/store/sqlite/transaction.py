@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
-from pydantic_core import from_json
-
+from workhorse.store.fast_json import from_json
 from workhorse.store.statements import statements
 
 SQL: Final = statements("sqlite")

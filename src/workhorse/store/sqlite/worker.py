@@ -9,8 +9,9 @@ from workhorse.domain.events import OutputLine
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.transitions import Verb
 from workhorse.store import rows
+from workhorse.store.fast_json import compact
 from workhorse.store.protocol import ClaimRequest, Settled, Turn
-from workhorse.store.rows import compact, slices
+from workhorse.store.rows import slices
 from workhorse.store.sqlite.connection import Database
 from workhorse.store.sqlite.settling import keep_output, settle
 from workhorse.store.sqlite.transaction import SqliteTransaction

@@ -11,8 +11,9 @@ from workhorse.domain.job import FINAL, Attempt, Job, QueueStats, State, WorkerI
 from workhorse.domain.transitions import EDGES, Verb
 from workhorse.store import rows
 from workhorse.store.driver import Driver, Transaction
+from workhorse.store.fast_json import compact
 from workhorse.store.protocol import JobFilter
-from workhorse.store.rows import LAST_ID, compact, compact_or_none, row_id
+from workhorse.store.rows import LAST_ID, compact_or_none, row_id
 from workhorse.store.verbs import edges
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workhorse.store.driver import Transaction
-from workhorse.store.rows import compact, compact_or_none
+from workhorse.store.fast_json import compact
+from workhorse.store.rows import compact_or_none
 
 
 def record(

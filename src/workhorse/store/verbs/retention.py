@@ -6,8 +6,8 @@ from typing import Final
 
 from workhorse.domain.job import State
 from workhorse.store.driver import Driver, Transaction
+from workhorse.store.fast_json import compact
 from workhorse.store.protocol import Retention
-from workhorse.store.rows import compact
 
 LEAST_MISSED: Final = (State.SUCCEEDED, State.CANCELLED, State.FAILED)
 """The order in which finished jobs go when there are too many: dead letters last."""

@@ -12,8 +12,8 @@ from workhorse.domain.outcome import Lost, Released
 from workhorse.domain.transitions import settle as settle_by_rule
 from workhorse.store import rows
 from workhorse.store.driver import Driver, Transaction
+from workhorse.store.fast_json import compact
 from workhorse.store.protocol import Look, NewWorker, Promoted, Settled
-from workhorse.store.rows import compact
 from workhorse.store.verbs import edges
 
 AT_ONCE: Final = 100

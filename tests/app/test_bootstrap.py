@@ -1,0 +1,163 @@
+"""Settings → app, store, worker: whose word counts, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workhorse import ConfigurationError, Unavailable, bootstrap
+from workhorse.engine.config import WorkerConfig
+from workhorse.settings import DAY, Settings, load
+
+APP = "from workhorse import Workhorse\napp = Workhorse({url})\nother = 5\n"
+
+
+@pytest.fixture(autouse=True)
+def here(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own, which is importable, and an environment that is put back."""
+    monkeypatch.setattr(sys, "path", [str(workdir), *sys.path])
+    monkeypatch.setenv("WORKHORSE_APP", "theapp:app")
+    monkeypatch.setitem(os.environ, "WORKHORSE_DATABASE_URL", "")
+    return workdir
+
+
+def an_app(url: str | None) -> None:
+    """Write an app on `url`, to be imported afresh."""
+    sys.modules.pop("theapp", None)
+    Path("theapp.py").write_text(APP.format(url="" if url is None else repr(url)))
+
+
+def test_an_app_without_a_url_takes_the_configured_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process and in those it starts."""
+    an_app(None)
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL", "sqlite:///configured.db")
+    assert bootstrap.open_app(load()).url == "sqlite:///configured.db"
+
+
+def test_a_url_from_a_file_reaches_child_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment they inherit names the store once, and can be read again."""
+    an_app(None)
+    Path("secret").write_text("sqlite:///from-file.db")
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL_FILE", "secret")
+    assert bootstrap.open_app(load()).url == "sqlite:///from-file.db"
+    assert os.environ["WORKHORSE_DATABASE_URL"] == "sqlite:///from-file.db"
+    assert load().database_url == "sqlite:///from-file.db"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "sqlite:///jobs.db",
+        "sqlite:///./jobs.db",
+        "sqlite:///{here}/jobs.db",
+        "sqlite:///jobs.db?durability=normal",
+        "sqlite:///%6aobs.db",
+        "sqlite:///link/jobs.db",
+    ],
+)
+def test_one_store_may_be_spelled_in_many_ways(
+    here: Path, monkeypatch: pytest.MonkeyPatch, spelled: str
+) -> None:
+    """Relative, absolute, with options, quoted, by a link: the same file is the same store."""
+    (here / "link").symlink_to(here)
+    an_app("sqlite:///jobs.db")
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL", spelled.format(here=here))
+    bootstrap.open_app(load())
+
+
+def test_two_stores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs put into one would never be seen on the other: both are named, without passwords."""
+    an_app("sqlite:///mine.db")
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL", "postgresql://u:hunter2@h/d")
+    with pytest.raises(ConfigurationError) as refused:
+        bootstrap.open_app(load())
+    told = str(refused.value)
+    assert "'theapp:app' keeps its jobs in sqlite:///mine.db" in told
+    assert "WORKHORSE_DATABASE_URL says postgresql://u:***@h/d" in told
+    assert "hunter2" not in told
+
+
+def test_an_app_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one there is nothing to run; the error says where to name it."""
+    monkeypatch.delenv("WORKHORSE_APP")
+    for need in (bootstrap.open_app, bootstrap.worker_config):
+        with pytest.raises(ConfigurationError, match=r"No app is named\..+workhorse\.toml"):
+            need(load())
+
+
+def test_what_is_named_must_be_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another object of the module is not one."""
+    an_app(None)
+    monkeypatch.setenv("WORKHORSE_APP", "theapp:other")
+    with pytest.raises(ConfigurationError, match="'theapp:other' is a int, not a Workhorse app"):
+        bootstrap.open_app(load())
+
+
+def test_where_the_jobs_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is configured, else what the app says, else the default; the app is asked only then."""
+    an_app("sqlite:///mine.db")
+    assert bootstrap.store_url(load()) == "sqlite:///mine.db"
+    Path("theapp.py").write_text("raise RuntimeError('must not be imported')")
+    sys.modules.pop("theapp", None)
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL", "sqlite:///configured.db")
+    assert bootstrap.store_url(load()) == "sqlite:///configured.db"
+    monkeypatch.delenv("WORKHORSE_DATABASE_URL")
+    monkeypatch.delenv("WORKHORSE_APP")
+    assert bootstrap.store_url(load()) == "sqlite:///.workhorse/jobs.db"
+
+
+def test_looking_makes_no_store(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store is made by those who put something in; a look at one that is not there says so."""
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL", "sqlite:///made/jobs.db")
+    with pytest.raises(Unavailable, match=r"There is no store at sqlite:///made/jobs\.db"):
+        bootstrap.open_store(load())
+    assert not (here / "made").exists()
+    bootstrap.open_store(load(), create=True).close()
+    bootstrap.open_store(load()).close()
+    assert (here / "made" / "jobs.db").exists()
+
+
+def test_every_setting_of_a_worker_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that can be set is forgotten on the way, through JSON to the children."""
+    said: dict[str, Any] = {
+        "queues": "a,b",
+        "processes": 2,
+        "concurrency": 3,
+        "poll_interval": 0.5,
+        "lease": 60,
+        "renew": 7,
+        "shutdown_timeout": 8,
+        "cancel_grace": 9,
+        "max_time": 10,
+        "max_jobs": 11,
+        "max_memory_mib": 12,
+        "restart_delay": 13,
+        "crash_loop_restarts": 14,
+        "crash_loop_minutes": 15,
+        "log_level": "debug",
+        "log_format": "pretty",
+        "retention_succeeded_days": 1,
+        "retention_cancelled_days": 2,
+        "retention_failed_days": "none",
+        "retention_max_jobs": 3,
+        "retention_max_mib": 4,
+    }
+    assert said.keys() == Settings.model_fields.keys() - {"app", "database_url"}
+    for name, value in said.items():
+        monkeypatch.setenv(f"WORKHORSE_{name.upper()}", str(value))
+    config = bootstrap.worker_config(load(), burst=True)
+
+    default, found = WorkerConfig(app=""), dataclasses.asdict(config)
+    same = [name for name, value in found.items() if value == getattr(default, name)]
+    assert same == [], "a field still has its default"
+    assert config.app == "theapp:app"
+    assert config.queues == ("a", "b")
+    assert config.retention.succeeded == DAY
+    assert config.retention.failed is None
+    assert config.retention.max_bytes == 4 * 1024 * 1024
+    assert WorkerConfig.from_json(config.to_json()) == config
