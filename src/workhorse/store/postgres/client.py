@@ -43,7 +43,11 @@ class PostgresClientVerbs(ClientVerbs):
 
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not isinstance(connection, psycopg.Connection):
-            raise InvalidJob(f"{connection!r} is not a connection of this store's kind.")
+            raise InvalidJob(
+                f"session={type(connection).__name__} is no PostgreSQL transaction.",
+                hint="Give a psycopg.Connection, or a session or connection of SQLAlchemy or "
+                "Django on psycopg.",
+            )
         idle = connection.info.transaction_status == TransactionStatus.IDLE
         if connection.autocommit and idle:
             raise InvalidJob("The connection has no open transaction to enqueue in.")

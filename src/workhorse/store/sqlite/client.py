@@ -26,6 +26,10 @@ class SqliteClientVerbs(ClientVerbs):
 
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not isinstance(connection, sqlite3.Connection):
-            raise InvalidJob(f"{connection!r} is not a connection of this store's kind.")
+            raise InvalidJob(
+                f"session={type(connection).__name__} is no SQLite transaction.",
+                hint="Give a sqlite3.Connection, or a session or connection of SQLAlchemy or "
+                "Django on SQLite.",
+            )
         with in_our_words(self._db.path), part_of_transaction(connection):
             return enqueue(SqliteTransaction(connection, self._db.clock()), jobs)
