@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import time
@@ -11,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bench import machine
+from bench import machine, servers
 from bench.floors import judge
 from bench.measure import ROOT, Stuck
 from bench.peers import PEERS, SCALED
@@ -29,6 +30,8 @@ def main() -> int:
     options = arguments()
     start = time.monotonic()
     options.dir.mkdir(parents=True, exist_ok=True)
+    servers.keep_in(options.dir)
+    os.nice(options.nice)
     peers = [PEERS[name] for name in options.peers]
     for peer in peers:
         if why := peer.missing():
@@ -42,7 +45,7 @@ def main() -> int:
     try:
         run.cells.extend(measured(run, options))
     except Stuck as error:
-        print(f"Gave up: {error}", file=sys.stderr)
+        print("\n".join([f"Gave up: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         return 1
     page = save(run, RESULTS, options.name or time.strftime("%Y%m%d-%H%M%S", time.gmtime()))
     print(f"\n{page.read_text()}\n{page} ({time.monotonic() - start:.0f} s)")
@@ -78,6 +81,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--dir", type=Path, default=ROOT / ".workhorse" / "bench")
+    parser.add_argument("--nice", type=int, default=0, help="of everything measured (root: < 0)")
     parser.add_argument("--name", help="of the files in bench/results; default: the time")
     return parser.parse_args()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.peers import PEERS
-from bench.peers.protocol import Client
+from bench.peers.protocol import Client, ConcurrentClient
 from bench.peers.python_peer import PythonPeer
 
 WARM_UP: Final = 50
@@ -40,6 +40,14 @@ def bulk(client: Client, _: Path, count: int) -> Figures:
     start = time.perf_counter()
     for _each in range(count // BATCH):
         client.noops(BATCH)
+    return {"per_second": count / (time.perf_counter() - start)}
+
+
+def concurrent(client: ConcurrentClient, _: Path, count: int) -> Figures:
+    """Time `count` calls at once, each durable when it returns."""
+    client.noop()
+    start = time.perf_counter()
+    client.concurrent(count)
     return {"per_second": count / (time.perf_counter() - start)}
 
 
@@ -72,7 +80,8 @@ def latency(client: Client, folder: Path, count: int, every: float) -> Figures:
 
 
 OPERATIONS: Final[Mapping[str, Callable[..., Figures]]] = {
-    operation.__name__: operation for operation in (one_by_one, bulk, fill, noops, latency)
+    operation.__name__: operation
+    for operation in (one_by_one, bulk, concurrent, fill, noops, latency)
 }
 
 

@@ -57,13 +57,13 @@ def drain(peer: Peer, folder: Path, count: int) -> Figures:
     run_client(peer.client(folder), "fill", count)
     with peer.unfinished(folder) as unfinished, running_worker(peer, folder) as worker:
         first = _wait_for_mark(folder / "first", worker)
-        tree = procs.tree(worker.pid)
-        at_first = {pid: procs.cpu_ns(pid) for pid in [*tree, *peer.servers()]}
-        at_first[first["pid"]] = first["cpu"]
+        roots = [worker.pid, *peer.servers()]
+        used = sum(map(procs.tree_ns, roots)) - procs.cpu_ns(first["pid"]) + first["cpu"]
         last = _wait_for_mark(folder / "last", worker)
         wait_until(lambda: not unfinished(), worker, every=0.001)
         end = max(last["at"], time.monotonic_ns())
-        cpu = sum(procs.cpu_ns(pid) - used for pid, used in at_first.items())
+        cpu = sum(map(procs.tree_ns, roots)) - used
+        tree = procs.tree(worker.pid)
         rss = procs.peak_rss_mib(first["pid"])
         whole = sum(map(procs.pss_mib, tree))
     return {
@@ -95,7 +95,7 @@ def latency(peer: Peer, folder: Path, seconds: float, every: float) -> Figures:
 def running_worker(peer: Peer, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run one worker of the peer; end it as its users would, and kill it if it lingers."""
     command = peer.worker(folder)
-    with (folder / "worker.log").open("ab") as log:
+    with log_of(folder).open("ab") as log:
         process = subprocess.Popen(
             command.arguments,
             cwd=ROOT,
@@ -107,6 +107,9 @@ def running_worker(peer: Peer, folder: Path) -> Iterator[subprocess.Popen[bytes]
         )
     try:
         yield process
+    except Stuck as error:
+        error.add_note(log_of(folder).read_text(errors="replace")[-4000:])
+        raise
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -114,6 +117,10 @@ def running_worker(peer: Peer, folder: Path) -> Iterator[subprocess.Popen[bytes]
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def log_of(folder: Path) -> Path:
+    return folder / "worker.log"
 
 
 def wait_until(

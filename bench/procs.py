@@ -31,6 +31,19 @@ def pss_mib(pid: int) -> float:
     return _kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") / 1024
 
 
+def tree_ns(pid: int) -> int:
+    """Return the CPU time of a process and all its descendants, those it has waited for too."""
+    return sum(map(cpu_ns, tree(pid))) + _waited_for_ns(pid)
+
+
+def _waited_for_ns(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[13]) + int(fields[14])) * 1_000_000_000 // TICK
+
+
 def _kib(table: Path, label: str) -> int:
     for line in table.read_text().splitlines():
         if line.startswith(label):

@@ -50,16 +50,23 @@ def one(scenario: Scenario, peer: Peer, number: int, size: Size, folder: Path) -
     """Measure one peer in one scenario, once."""
     with fresh_folder(folder / f"{scenario.name}-{peer.name}") as store:
         peer.prepare(store)
-        figures, foreign = quietly(lambda: scenario.run(peer, store, size))
+        try:
+            figures, foreign = quietly(peer, lambda: scenario.run(peer, store, size))
+        finally:
+            peer.remove(store)
     return told(Cell(scenario.name, peer.name, number, figures, foreign))
 
 
-def quietly(run: Callable[[], Figures]) -> tuple[Figures, float]:
+def quietly(peer: Peer, run: Callable[[], Figures]) -> tuple[Figures, float]:
     """Run and return the figures, and how many cores others kept busy meanwhile."""
-    start, busy, ours = time.monotonic(), procs.machine_busy_s(), procs.our_cpu_s()
+
+    def others_s() -> float:
+        servers = sum(map(procs.tree_ns, peer.servers())) / 1e9
+        return procs.machine_busy_s() - procs.our_cpu_s() - servers
+
+    start, before = time.monotonic(), others_s()
     figures = run()
-    foreign = (procs.machine_busy_s() - busy) - (procs.our_cpu_s() - ours)
-    return figures, max(0.0, foreign / (time.monotonic() - start))
+    return figures, max(0.0, (others_s() - before) / (time.monotonic() - start))
 
 
 @contextmanager

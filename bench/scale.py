@@ -62,5 +62,5 @@ def _build(peer: Scalable, store: str, folder: Path, rows: int) -> None:
 def _drain(
     scenario: str, peer: Peer, number: int, place: Path, size: Size, *, store: str = "empty"
 ) -> Cell:
-    figures, foreign = quietly(lambda: measure.drain(peer, place, size.drain))
+    figures, foreign = quietly(peer, lambda: measure.drain(peer, place, size.drain))
     return told(Cell(scenario, peer.name, number, figures, foreign, store))

@@ -22,6 +22,7 @@ class Size:
     rounds: int
     one_by_one: int
     bulk: int
+    concurrent: int
     drain: int
     latency_seconds: float
     scale_rows: int
@@ -32,6 +33,7 @@ FULL: Final = Size(
     rounds=5,
     one_by_one=5_000,
     bulk=100_000,
+    concurrent=20_000,
     drain=20_000,
     latency_seconds=10.0,
     scale_rows=1_000_000,
@@ -41,6 +43,7 @@ QUICK: Final = Size(
     rounds=1,
     one_by_one=2_000,
     bulk=50_000,
+    concurrent=20_000,
     drain=20_000,
     latency_seconds=4.0,
     scale_rows=100_000,
@@ -59,23 +62,37 @@ class Scenario:
     """The figures that are reported, with their units."""
 
 
+def _enqueue(peer: Peer, folder: Path, operation: str, count: int) -> Figures:
+    return run_client(peer.client(folder), operation, _share(peer, count))
+
+
+def _share(peer: Peer, count: int) -> int:
+    return max(1000, round(count * peer.share))
+
+
 SCENARIOS: Final = (
     Scenario(
         "one_by_one",
         "enqueue one by one",
-        lambda peer, folder, size: run_client(peer.client(folder), "one_by_one", size.one_by_one),
+        lambda peer, folder, size: _enqueue(peer, folder, "one_by_one", size.one_by_one),
         {"per_second": "jobs/s"},
     ),
     Scenario(
         "bulk",
         "enqueue in bulk",
-        lambda peer, folder, size: run_client(peer.client(folder), "bulk", size.bulk),
+        lambda peer, folder, size: _enqueue(peer, folder, "bulk", size.bulk),
+        {"per_second": "jobs/s"},
+    ),
+    Scenario(
+        "concurrent",
+        "enqueue by concurrent calls",
+        lambda peer, folder, size: _enqueue(peer, folder, "concurrent", size.concurrent),
         {"per_second": "jobs/s"},
     ),
     Scenario(
         "drain",
         "drain, one worker process",
-        lambda peer, folder, size: measure.drain(peer, folder, size.drain),
+        lambda peer, folder, size: measure.drain(peer, folder, _share(peer, size.drain)),
         {
             "per_second": "jobs/s",
             "cpu_ms_per_1000": "CPU ms / 1,000 jobs",

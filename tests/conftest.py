@@ -18,6 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.services import binaries
+
+pytest_plugins = ["tests.services.fixtures"]
+
 # No test may find the developer's own settings.
 for name in [name for name in os.environ if name.startswith("WORKHORSE_")]:
     del os.environ[name]
@@ -63,7 +67,19 @@ def _tmpfs() -> bool:
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
+def _netns() -> bool:
+    """Root may make network namespaces, and switches in them."""
+    if not (_linux() and os.geteuid() == 0 and all(map(shutil.which, ("nsenter", "bridge")))):
+        return False
+    probe = ["unshare", "--net", "ip", "link", "add", "name", "probe", "type", "bridge"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
 _PROBES: dict[str, Callable[[], bool]] = {
     "linux": _linux,
+    "netns": _netns,
+    "pg15": lambda: binaries.postgres("15") is not None,
+    "pg18": lambda: binaries.postgres("18") is not None,
+    "pgbouncer": lambda: binaries.pgbouncer() is not None,
     "tmpfs": _tmpfs,
 }

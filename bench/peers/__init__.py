@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from bench.peers.huey_sqlite import HueySqlite
+from bench.peers.node_peer import Graphile, PgBoss
+from bench.peers.pgqueuer import Pgqueuer
 from bench.peers.protocol import Peer, Scalable
+from bench.peers.workhorse_postgres import WorkhorsePostgres
 from bench.peers.workhorse_sqlite import WorkhorseSqlite
 
-NO_BULK: Final = frozenset({"bulk"})
+ENQUEUING: Final = frozenset({"one_by_one", "bulk", "concurrent"})
+NO_BULK: Final = frozenset({"bulk", "concurrent"})
+ONLY_DRAIN: Final = ENQUEUING | {"latency"}
 US: Final = WorkhorseSqlite("workhorse-full", durability="full")
+US_ON_POSTGRES: Final = WorkhorsePostgres("workhorse-pg")
 PEERS: Final[Mapping[str, Peer]] = {
     peer.name: peer
     for peer in (
@@ -23,9 +29,32 @@ PEERS: Final[Mapping[str, Peer]] = {
             "workhorse-thread",
             durability="full",
             run="thread",
-            without=frozenset({"one_by_one", "bulk", "latency"}),
+            without=ONLY_DRAIN,
+        ),
+        US_ON_POSTGRES,
+        WorkhorsePostgres("workhorse-pg-2", processes=2, without=ONLY_DRAIN),
+        Pgqueuer("pgqueuer-1000", batch=1000),
+        Pgqueuer("pgqueuer-100", batch=100, without=ENQUEUING),
+        Graphile(
+            "graphile-worker",
+            module="graphile",
+            packages=("graphile-worker", "pg"),
+            settings={
+                "concurrentJobs": 24,
+                "localQueue": 500,
+                "completeJobBatchDelay": 0,
+                "maxPoolSize": 10,
+            },
+            without=frozenset({"concurrent"}),
+        ),
+        PgBoss(
+            "pg-boss",
+            module="pgboss",
+            packages=("pg-boss", "pg"),
+            settings={"batchSize": 500, "burstWhenBatchFull": True, "notify": True},
+            without=frozenset({"concurrent"}),
         ),
     )
 }
-SCALED: Final[Mapping[str, Scalable]] = {US.name: US}
+SCALED: Final[Mapping[str, Scalable]] = {us.name: us for us in (US, US_ON_POSTGRES)}
 """Peers whose stores are made large."""

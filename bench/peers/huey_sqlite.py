@@ -17,6 +17,7 @@ class HueySqlite(PythonPeer):
     """huey at one durability. Its `fsync=False` is synchronous=OFF, `fsync=True` is FULL."""
 
     package = "huey"
+    store = "sqlite"
 
     def settings(self) -> Mapping[str, Any]:
         return {"threads": 1, "delay": 0.01, "results": False, "log": "warnings"}

@@ -37,15 +37,26 @@ class Client(Protocol):
         """Enqueue a job that calls `bench.marks.stamp(path, sent)`."""
 
 
+class ConcurrentClient(Client, Protocol):
+    """A client whose callers need not wait for each other."""
+
+    def concurrent(self, count: int) -> object:
+        """Enqueue `count` bare jobs by as many calls at once; each is durable when it returns."""
+
+
 class Peer(Protocol):
     """One queue in one setting. `folder` is where its store lies, or what its store is named by."""
 
     name: str
+    store: str
+    """``sqlite``, ``postgres`` or ``redis``."""
     durability: str
     """Of an acknowledged write: ``full`` (on the disk), ``normal`` (survives the process) or
     ``off``."""
     without: frozenset[str]
     """Scenarios it has no part in."""
+    share: float
+    """The part of the jobs it is given: a slow one's rate is the same with fewer."""
 
     def missing(self) -> str | None:
         """Say what is not installed or does not run here; None when the peer can be measured."""
@@ -59,6 +70,9 @@ class Peer(Protocol):
     def prepare(self, folder: Path) -> None:
         """Make an empty store."""
 
+    def remove(self, folder: Path) -> None:
+        """Remove what is not in the folder itself."""
+
     def client(self, folder: Path) -> Command:
         """Return its enqueuing side, to which the harness adds an operation and its arguments.
 
@@ -69,7 +83,7 @@ class Peer(Protocol):
         """Return one worker process at the peer's best setting."""
 
     def servers(self) -> Sequence[int]:
-        """Return the processes of a server that works for it: their CPU counts as its own."""
+        """Return the first processes of servers that work for it: their CPU counts as its own."""
 
     def unfinished(self, folder: Path) -> AbstractContextManager[Callable[[], bool]]:
         """Give a cheap look at whether the store still holds an unfinished job."""

@@ -1,7 +1,8 @@
-"""What peers in Python share: a client that is opened in a fresh process of this interpreter."""
+"""What peers in Python share: a client that is opened in a fresh process of an interpreter."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,15 @@ class PythonPeer(ABC):
     """The Python half of a `Peer`; `package` is what must be installed."""
 
     package: str
+    store: str
+    durability: str
+    share = 1.0
 
     def __init__(
-        self, name: str, *, durability: str, without: frozenset[str] = frozenset()
+        self, name: str, *, durability: str = "", without: frozenset[str] = frozenset()
     ) -> None:
         self.name = name
-        self.durability = durability
+        self.durability = durability or self.durability
         self.without = without
 
     def missing(self) -> str | None:
@@ -40,6 +44,9 @@ class PythonPeer(ABC):
     def servers(self) -> Sequence[int]:
         return ()
 
+    def remove(self, folder: Path) -> None:  # noqa: B027 - a default
+        """Nothing but the folder is to be removed."""
+
     @abstractmethod
     def environment(self, folder: Path) -> Mapping[str, str]:
         """Return the variables that lead the peer's client and worker to the store."""
@@ -47,3 +54,12 @@ class PythonPeer(ABC):
     @abstractmethod
     def open(self) -> Client:
         """Open the client in this process, which has that environment."""
+
+
+def fast_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop of uvloop's for a client that is not synchronous, and set it."""
+    import uvloop
+
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 import sys
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.peers.protocol import Client, Command
-from bench.peers.python_peer import PythonPeer
+from bench.peers.python_peer import PythonPeer, fast_loop
 
 
 class WorkhorseSqlite(PythonPeer):
     """Workhorse at one durability; its kinds are ``async def``, or plain functions in threads."""
 
     package = "workhorse"
+    store = "sqlite"
 
     def __init__(
         self,
@@ -87,3 +89,9 @@ class WorkhorseClient:
 
     def noops(self, count: int) -> None:
         self._app.enqueue_many([self._noop.bind() for _ in range(count)])
+
+    def concurrent(self, count: int) -> None:
+        async def all_at_once() -> None:
+            await asyncio.gather(*(self._noop.aenqueue() for _ in range(count)))
+
+        fast_loop().run_until_complete(all_at_once())

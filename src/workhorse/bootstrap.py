@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from workhorse.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from workhorse.app import Workhorse
     from workhorse.engine.config import WorkerConfig
     from workhorse.settings import Loaded
@@ -82,7 +84,8 @@ def store_url(loaded: Loaded) -> str:
 def open_store(loaded: Loaded, *, create: bool = False) -> Store:
     """Return the store that the settings name, open. Raises `Unavailable` in one clear line.
 
-    A SQLite file that is not there is made only with `create`.
+    A SQLite file that is not there is made, and a PostgreSQL schema that is not there or too old
+    let pass, only with `create`.
     """
     from workhorse.sources import refuse_missing  # noqa: PLC0415
     from workhorse.store.opening import open_store as open_url  # noqa: PLC0415
@@ -90,7 +93,7 @@ def open_store(loaded: Loaded, *, create: bool = False) -> Store:
     url = store_url(loaded)
     if not create:
         refuse_missing(url)
-    return open_url(url)
+    return open_url(url, migrating=create)
 
 
 def worker_config(loaded: Loaded, *, burst: bool = False) -> WorkerConfig:
@@ -117,8 +120,13 @@ def worker_config(loaded: Loaded, *, burst: bool = False) -> WorkerConfig:
         burst=burst,
         log_level=settings.log_level,
         log_format=settings.log_format,
+        listen_url=_secret(settings.listen_url),
         retention=_retention(loaded),
     )
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()
 
 
 def _retention(loaded: Loaded) -> Retention:

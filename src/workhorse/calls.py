@@ -128,6 +128,7 @@ class Prepared(Generic[P, R]):
         priority: str | int | None = None,
         queue: str | None = None,
         unique: str | None = None,
+        idempotency_key: str | None = None,
         after: Iterable[HasId | int] | HasId | int | None = None,
         timeout: float | Unset | None = UNSET,
         max_attempts: int | None = None,
@@ -142,6 +143,9 @@ class Prepared(Generic[P, R]):
             queue: Another queue than the kind's.
             unique: A key that one unfinished job may hold; enqueuing a second one returns
                 a handle of the first.
+            idempotency_key: A key that makes one job for as long as that is kept, finished or
+                not: enqueuing again, also after an answer that was lost, returns a handle of it
+                (``existing``), whatever else is asked for.
             after: Jobs, by handle or id, that must succeed first.
             timeout: Seconds an attempt may take; None for no limit.
             max_attempts: The budget of failures.
@@ -154,6 +158,7 @@ class Prepared(Generic[P, R]):
             "priority": priority,
             "queue": queue,
             "unique": unique,
+            "idempotency_key": idempotency_key,
             "after": list(after) if isinstance(after, Iterable) else after,
             "timeout": timeout,
             "max_attempts": max_attempts,

@@ -64,7 +64,8 @@ class Handle(Generic[R_co]):
         self.id = job_id
         """The job's id: grows with every job of a store, and is never used twice."""
         self.existing = existing
-        """Whether a `unique` key was held already, and this is its holder."""
+        """Whether nothing was stored: this job holds the `unique` key, or was made by the
+        idempotency key."""
 
     def __repr__(self) -> str:
         kind = f" {self._spec.name}" if self._spec else ""

@@ -16,8 +16,8 @@ from workhorse.kind import DEFAULT_TIMEOUT, KindSpec
 
 MAX_AFTER: Final = 1000
 """Most jobs one job can wait for."""
-MAX_UNIQUE: Final = 255
-"""Longest unique key, in characters."""
+MAX_KEY: Final = 255
+"""Longest unique or idempotency key, in characters."""
 
 
 class Unset(Enum):
@@ -90,6 +90,7 @@ class Options:
     priority: str | int | None = None
     queue: str | None = None
     unique: str | None = None
+    idempotency_key: str | None = None
     after: Iterable[HasId | int] | HasId | int | None = None
     timeout: float | Unset | None = UNSET
     max_attempts: int | None = None
@@ -140,8 +141,9 @@ def new_job(
         timeout=timeout,
         max_attempts=retry.max_attempts if budget is None else check_budget(budget),
         backoff=retry.backoff,
-        unique=_unique(options.unique),
+        unique=_key("unique", options.unique),
         after=_after(options.after),
+        idempotency_key=_key("idempotency_key", options.idempotency_key),
     )
 
 
@@ -185,11 +187,11 @@ def _instant(run_at: datetime | int | None) -> int | None:
     return run_at
 
 
-def _unique(key: Any) -> str | None:
+def _key(option: str, key: Any) -> str | None:
     if key is None:
         return None
-    if not isinstance(key, str) or not 1 <= len(key) <= MAX_UNIQUE or clean_text(key) != key:
-        raise InvalidJob(f"unique must be a text of 1 to {MAX_UNIQUE} characters, without NUL.")
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY or clean_text(key) != key:
+        raise InvalidJob(f"{option} must be a text of 1 to {MAX_KEY} characters, without NUL.")
     return key
 
 

@@ -1,30 +1,21 @@
-"""The caller's own transaction, from whatever holds it: `sqlite3`, or SQLAlchemy on SQLite."""
+"""The caller's own transaction, from whatever holds it: the driver, SQLAlchemy, or Django."""
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from typing import Any
 
-from workhorse.domain.errors import InvalidJob
 
-
-def connection_of(session: Any) -> sqlite3.Connection:
-    """Return the connection under a session or connection of SQLAlchemy, or the one given.
+def connection_of(session: Any) -> Any:
+    """Return the driver's connection under a session or connection of SQLAlchemy or Django.
 
     SQLAlchemy is told that its transaction has begun: else its commit would find nothing to
-    commit. It is never imported here. Raises `InvalidJob` for anything else.
+    commit. Neither is ever imported here. What is none of these is returned as it is: the store
+    knows its own driver's connections.
     """
     found = session
     if callable(getattr(found, "connection", None)):
         found = found.connection()
     if callable(getattr(found, "in_transaction", None)) and not found.in_transaction():
         found.begin()
-    with contextlib.suppress(AttributeError):
-        found = found.connection.driver_connection
-    if not isinstance(found, sqlite3.Connection):
-        raise InvalidJob(
-            f"session={type(session).__name__} is no SQLite transaction.",
-            hint="Give a sqlite3.Connection, or an SQLAlchemy session or connection on SQLite.",
-        )
-    return found
+    inner = getattr(found, "connection", None)
+    return getattr(inner, "driver_connection", inner) or found

@@ -56,8 +56,8 @@ def _store_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not re.match(r"(sqlite:///|postgres(ql)?://).", text):
         raise ValueError(
-            "Input should be a URL such as sqlite:///jobs.db (in this folder) or "
-            "sqlite:////var/lib/workhorse/jobs.db"
+            "Input should be a URL such as sqlite:///jobs.db (in this folder), "
+            "sqlite:////var/lib/workhorse/jobs.db or postgresql://user@host/database"
         )
     return value
 
@@ -94,6 +94,11 @@ class Settings(BaseModel):
         default=None,
         description="Where the jobs are kept. Unset: what the app says, "
         f"else `{sources.DEFAULT_DATABASE_URL}`. A secret.",
+    )
+    listen_url: StoreUrl | None = Field(
+        default=None,
+        description="Where a worker listens for new jobs when `database_url` leads through a "
+        "pooler: the PostgreSQL server itself. A secret.",
     )
     queues: Queues = Field(
         default=("default",),

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from workhorse.domain.errors import ConfigurationError, Unavailable
 
 PREFIX: Final = "WORKHORSE_"
-SECRETS: Final = ("database_url",)
+SECRETS: Final = ("database_url", "listen_url")
 """Settings that are never printed whole and may be given as a file: ``WORKHORSE_…_FILE``."""
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///.workhorse/jobs.db"

@@ -20,5 +20,5 @@ def test_the_example_of_an_environment_has_every_setting() -> None:
     example = (ROOT / ".env.example").read_text()
     shown = re.findall(r"^# (WORKHORSE_\w+)=(.*)$", example, re.MULTILINE)
     defaults = {variable: default for _, variable, default, _ in settings_table()}
-    without = {"WORKHORSE_APP": "", "WORKHORSE_DATABASE_URL": ""}
+    without = {"WORKHORSE_APP": "", "WORKHORSE_DATABASE_URL": "", "WORKHORSE_LISTEN_URL": ""}
     assert dict(shown) == defaults | without

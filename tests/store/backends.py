@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, Protocol
+
+import psycopg
+import pytest
+
+from tests.services.fixtures import SERIALIZABLE, TEMPLATE, Clusters
+from tests.services.postgres import SUPERUSER, Cluster
+from tests.store.hands import SettableClock
+from workhorse.store.opening import open_store
+from workhorse.store.protocol import Store
+from workhorse.store.sqlite.clock import Clock
 
 LOG_BOUND: Final = 64 * 1024 * 1024
 """What the log of an SQLite store in use stays under, in bytes."""
@@ -22,6 +32,12 @@ class Backend(Protocol):
 
         Unless it is `durable` it outlives its processes, but not a power cut: no test sees more.
         """
+
+    def open(self, url: str, clock: Clock | None) -> Store:
+        """Open the store at `url`, by this clock."""
+
+    def follow(self, url: str, clock: SettableClock) -> AbstractContextManager[None]:
+        """Have the store's clock follow the test's meanwhile, where that is another."""
 
     def connect(self, url: str) -> AbstractContextManager[Any]:
         """Give a caller's own connection to the same database, as `enqueue_with` takes it.
@@ -45,6 +61,12 @@ class Sqlite:
     def place(self, folder: Path, *, durable: bool = False) -> Iterator[str]:
         yield f"sqlite:///{folder / 'jobs.db'}?durability={'full' if durable else 'normal'}"
 
+    def open(self, url: str, clock: Clock | None) -> Store:
+        return open_store(url, clock=clock)
+
+    def follow(self, url: str, clock: SettableClock) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def connect(self, url: str) -> AbstractContextManager[sqlite3.Connection]:
         return closing(sqlite3.connect(self._path(url), timeout=0))
 
@@ -60,4 +82,89 @@ class Sqlite:
         return Path(url.partition("?")[0].removeprefix("sqlite:///"))
 
 
-BACKENDS: Final[tuple[Backend, ...]] = (Sqlite(),)
+class OnCluster:
+    """PostgreSQL of one version, reached in one way; becomes a `Backend` on a running cluster."""
+
+    def __init__(
+        self, name: str, version: str, *, pooled: bool = False, user: str = SUPERUSER
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.pooled = pooled
+        self.user = user
+
+    def __call__(self, clusters: Clusters) -> Backend:
+        return Postgres(self, clusters)
+
+
+class Postgres:
+    """A database of its own for each test, whose clock is the test's."""
+
+    def __init__(self, kind: OnCluster, clusters: Clusters) -> None:
+        self.name = kind.name
+        self._kind = kind
+        self._clusters = clusters
+
+    @contextmanager
+    def place(self, folder: Path) -> Iterator[str]:
+        cluster = self._clusters[self._kind.version]
+        database = cluster.create_database(template=self._template(cluster))
+        try:
+            way = self._clusters.pooler(cluster.version) if self._kind.pooled else cluster
+            yield way.url(database.name, user=self._kind.user)
+        finally:
+            cluster.drop_database(database.name)
+
+    def open(self, url: str, clock: Clock | None) -> Store:
+        """Open it; the clock is the database's own, which `follow` has moved."""
+        return open_store(url)
+
+    @contextmanager
+    def follow(self, url: str, clock: SettableClock) -> Iterator[None]:
+        """Keep the database's clock where the test's is."""
+        with self.connect(url) as connection:
+
+            def set_clock(now: int) -> None:
+                connection.execute("update workhorse.test_clock set now = %s", (now,))
+                connection.commit()
+
+            set_clock(clock.now)
+            clock.followers.append(set_clock)
+            yield
+
+    def connect(self, url: str) -> AbstractContextManager[psycopg.Connection[Any]]:
+        prepare = None if self._kind.pooled else 5
+        return closing(psycopg.connect(url, prepare_threshold=prepare))
+
+    def sqlalchemy_url(self, url: str) -> str:
+        return url.replace("postgresql://", "postgresql+psycopg://")
+
+    def excess(self, url: str) -> str | None:
+        return None
+
+    def _template(self, cluster: Cluster) -> str:
+        """Return a database like the prepared one, whose clock a test can set."""
+        name = "with_test_clock"
+        if not cluster.sql("select 1 from pg_database where datname = %s", name):
+            database = cluster.create_database(name, template=TEMPLATE)
+            database.sql("create table workhorse.test_clock (now bigint)")
+            database.sql("insert into workhorse.test_clock values (0)")
+            database.sql(
+                "create or replace function workhorse.clock() returns bigint "
+                "language sql stable as 'select now from workhorse.test_clock'"
+            )
+        return name
+
+
+BACKENDS: Final = (
+    Sqlite(),
+    pytest.param(OnCluster("pg15", "15"), marks=pytest.mark.needs("pg15")),
+    pytest.param(OnCluster("pg18", "18"), marks=pytest.mark.needs("pg18")),
+    pytest.param(
+        OnCluster("pgbouncer", "15", pooled=True),
+        marks=[pytest.mark.needs("pg15"), pytest.mark.needs("pgbouncer")],
+    ),
+    pytest.param(
+        OnCluster("serializable", "18", user=SERIALIZABLE), marks=pytest.mark.needs("pg18")
+    ),
+)

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.backends import BACKENDS, Backend
+from tests.store.backends import BACKENDS, Backend, OnCluster
 from tests.store.hands import SettableClock
-from workhorse.store.opening import open_store
 from workhorse.store.protocol import Store
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
 def backend(request: pytest.FixtureRequest) -> Backend:
     """The kind of store this run is about."""
-    kind: Backend = request.param
+    kind: Backend | OnCluster = request.param
+    if isinstance(kind, OnCluster):
+        return kind(request.getfixturevalue("clusters"))
     return kind
 
 
@@ -35,14 +36,14 @@ def clock() -> SettableClock:
 
 
 @pytest.fixture
-def store(url: str, clock: SettableClock) -> Iterator[Store]:
+def store(backend: Backend, url: str, clock: SettableClock) -> Iterator[Store]:
     """The store of the test."""
-    with closing(open_store(url, clock=clock)) as store:
+    with backend.follow(url, clock), closing(backend.open(url, clock)) as store:
         yield store
 
 
 @pytest.fixture
-def other(store: Store, url: str, clock: SettableClock) -> Iterator[Store]:
+def other(backend: Backend, store: Store, url: str, clock: SettableClock) -> Iterator[Store]:
     """The same store, opened a second time: another process's view of it."""
-    with closing(open_store(url, clock=clock)) as other:
+    with closing(backend.open(url, clock)) as other:
         yield other

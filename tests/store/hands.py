@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -26,12 +26,16 @@ class SettableClock:
 
     def __init__(self) -> None:
         self.now = 1_760_000_000_000
+        self.followers: list[Callable[[int], None]] = []
+        """Told of each move: clocks that stand elsewhere."""
 
     def __call__(self) -> int:
         return self.now
 
     def advance(self, seconds: float) -> None:
         self.now += round(seconds * 1000)
+        for follow in self.followers:
+            follow(self.now)
 
 
 def a_job(**facts: Any) -> NewJob:

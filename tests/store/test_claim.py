@@ -252,12 +252,12 @@ def test_solo_jobs_are_claimed_alone(store: Store, clock: SettableClock) -> None
         store.renew(worker.id, 30)
         store.promote()
     harmless = put(store)
-    assert store.solo_waiting() == 1
+    assert store.look().solo == 1
     assert ids(worker.claim()) == [harmless]
     put(store)
     (alone,) = worker.claim(solo=True)
     assert (alone.id, alone.solo, alone.lost, alone.attempt) == (suspect, True, 2, 3)
-    assert store.solo_waiting() == 0
+    assert store.look().solo == 0
 
 
 def test_a_later_attempt_starts_with_a_clean_sheet(store: Store, clock: SettableClock) -> None:

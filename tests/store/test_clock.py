@@ -19,16 +19,3 @@ def test_every_instant_is_the_store_s(store: Store, clock: SettableClock) -> Non
     assert (after.enqueued_at, after.run_at) == (asked, asked)
     assert (after.started_at, after.finished_at) == (asked + 10_000, asked + 20_000)
     assert store.workers()[0].lease_until == asked + 40_000
-
-
-def test_a_clock_that_is_set_back_is_not_followed(store: Store, clock: SettableClock) -> None:
-    """What comes later is never earlier, and no lease grows by it."""
-    put(store)
-    worker = Worker(store, lease=30)
-    high = clock.now
-    clock.advance(-3600)
-    job_id = put(store)
-    assert the(store, job_id).enqueued_at == high
-    assert [event.at for event in store.events()] == [high] * 3
-    clock.advance(3600 + 30)
-    assert store.expired_workers() == [worker.id]

@@ -165,8 +165,8 @@ def test_a_read_changes_nothing(store: Store, clock: SettableClock) -> None:
     """Looking at a store leaves no trace in it."""
     a_full_life(store, clock)
     before = store.events(limit=ALL)
-    store.health(), store.queues(), store.workers(), store.kinds_waiting(), store.solo_waiting()
-    store.expired_workers(), store.living_workers("here"), store.held(1), store.get(1)
+    store.health(), store.queues(), store.workers(), store.kinds_waiting(), store.look()
+    store.expired_workers(), store.held(1), store.get(1)
     assert store.events(limit=ALL) == before
 
 

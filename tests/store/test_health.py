@@ -18,7 +18,6 @@ from tests.store.hands import (
 )
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.job import State
-from workhorse.store.opening import open_store
 from workhorse.store.protocol import JobFilter, Store
 
 
@@ -70,13 +69,15 @@ def test_the_schema_is_up_to_date(store: Store) -> None:
         assert list(store.migrate()) == []
 
 
-def test_a_store_opens_on_what_was_there(store: Store, url: str, clock: SettableClock) -> None:
+def test_a_store_opens_on_what_was_there(
+    backend: Backend, store: Store, url: str, clock: SettableClock
+) -> None:
     """What one process acknowledged, the next one finds, after the first has let go."""
     job_id = put(store)
     worker = Worker(store)
     job = worker.take()
     store.close()
-    again = open_store(url, clock=clock)
+    again = backend.open(url, clock)
     try:
         assert state(again, job_id) is State.RUNNING
         worker.store = again
@@ -95,8 +96,3 @@ def test_a_closed_store_says_so(store: Store) -> None:
         store.get(1)
     with pytest.raises(Unavailable, match="closed"):
         store.tidy()
-
-
-def test_each_kind_of_store_has_its_name(backend: Backend, url: str) -> None:
-    """The suite's ids are the names that URLs begin with."""
-    assert url.startswith(backend.name)

@@ -197,19 +197,6 @@ def test_a_worker_without_jobs_is_found_lost_too(store: Store, clock: SettableCl
     assert store.expired_workers() == []
 
 
-def test_only_workers_of_the_host_can_be_proven_gone(store: Store) -> None:
-    """Who lives on this host, as far as the store knows: neither gone nor lost."""
-    here, gone, lost = (Worker(store, host="here") for _ in range(3))
-    elsewhere = Worker(store, host="there")
-    drains = Worker(store, host="here")
-    store.draining(drains.id)
-    store.retire(gone.id)
-    store.rescue(lost.id, reason="gone", expired_only=False)
-    assert store.living_workers("here") == [here.id, drains.id]
-    assert store.living_workers("there") == [elsewhere.id]
-    assert store.living_workers("nowhere") == []
-
-
 def test_a_draining_worker_can_be_lost(store: Store, clock: SettableClock) -> None:
     """A worker that fell silent while it drained is rescued like any other."""
     job_id = put(store)

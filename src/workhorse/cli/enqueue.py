@@ -20,6 +20,7 @@ from workhorse.cli.shared import Place, fail_usage, output_option, place_options
 @click.option("--priority", help="low, normal, high, critical, or an integer; higher starts first.")
 @click.option("--delay", type=float, help="Seconds to wait before it may start.")
 @click.option("--unique", metavar="KEY", help="Queue nothing while an unfinished job holds KEY.")
+@click.option("--idempotency-key", metavar="KEY", help="Make one job with KEY, while that is kept.")
 @click.option("--timeout", type=float, help="Seconds one attempt may take.")
 @click.option("--max-attempts", type=int, help="How many failures are too many.")
 @click.option(

@@ -13,7 +13,7 @@ from workhorse.cli.shared import Place, place_options
 def migrate(*, sql: bool, place: Place) -> None:
     """Bring the store's schema up to date. Running it again changes nothing."""
     if sql:
-        print(_statements(), end="")
+        print(place.migration_script(), end="")
         return
     with place.open_store(create=True) as store:
         applied = store.migrate()
@@ -21,11 +21,3 @@ def migrate(*, sql: bool, place: Place) -> None:
     for name in applied:
         print(f"Applied {name}.")
     print(f"The schema is at version {version}.")
-
-
-def _statements() -> str:
-    from importlib.resources import files
-
-    folder = files("workhorse.store") / "sql" / "sqlite" / "migrations"
-    parts = sorted(folder.iterdir(), key=lambda part: part.name)
-    return "".join(f"-- {part.name}\n{part.read_text(encoding='utf-8')}\n" for part in parts)

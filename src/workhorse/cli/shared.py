@@ -42,6 +42,13 @@ class Place(NamedTuple):
         finally:
             store.close()
 
+    def migration_script(self) -> str:
+        """Return all that bringing this store's schema up from nothing does, as SQL."""
+        from workhorse.bootstrap import store_url
+        from workhorse.store.opening import migration_script
+
+        return migration_script(store_url(self.settings()))
+
     @contextmanager
     def open_app(self) -> Iterator[Workhorse]:
         """Load the app that the flags and the settings name; close its store in the end."""

@@ -94,7 +94,8 @@ class NewJob:
     `delay` is in seconds from the store's clock at enqueue; `run_at` is an instant in
     milliseconds since 1970 UTC. At most one of them is given. `timeout` is in seconds per
     attempt, None for no limit. `after` names jobs that must succeed first. `unique` may be
-    held by one unfinished job at a time: a second enqueue returns the first one's id.
+    held by one unfinished job at a time: a second enqueue returns the first one's id. So it does
+    with the same `idempotency_key` for as long as that job is kept, finished or not.
     """
 
     kind: str
@@ -108,6 +109,7 @@ class NewJob:
     backoff: Backoff = DEFAULT_BACKOFF
     unique: str | None = None
     after: Sequence[int] = ()
+    idempotency_key: str | None = None
 
 
 class Enqueued(NamedTuple):
@@ -116,7 +118,8 @@ class Enqueued(NamedTuple):
     id: int
     state: State
     existing: bool
-    """True when `unique` was already held and this is the id of its holder."""
+    """True when nothing was stored: this is the job that holds `unique`, or that the idempotency
+    key has made."""
 
 
 class Claimed(NamedTuple):

@@ -111,6 +111,7 @@ async def _serve(
     frames = await AsyncFrames.over(control)
     worker.on_condemned = lambda: frames.send({"say": "condemned"})
     worker.on_lease_lost = lambda: frames.send({"say": "lease_lost"})
+    worker.on_scheduled = lambda delay: frames.send({"say": "scheduled", "delay": delay})
     sleeper = _sleeper(store.run_dir, start, Sleeper)
     if sleeper is not None:
         loop.add_reader(sleeper.socket, sleeper.drain, worker.wake)
@@ -147,6 +148,10 @@ async def _obey(frames: AsyncFrames, worker: Any) -> None:
                 worker.drain()
             case "abandon":
                 worker.abandon(message["reason"])
+            case "wake":
+                worker.wake()
+            case "pace":
+                worker.least_poll = message["poll"]
     os._exit(1)
 
 

@@ -52,13 +52,15 @@ class Children:
         config: WorkerConfig,
         tree: str,
         stopping: Stopping,
+        *,
         on_lease_lost: Callable[[], None],
         on_failure: Callable[[BaseException], None],
+        on_scheduled: Callable[[float], None],
     ) -> None:
         """Start none yet.
 
         `on_lease_lost` is called when a child was told so, `on_failure` is told what the worker
-        cannot go on from.
+        cannot go on from, `on_scheduled` in how many seconds a job given back is due.
         """
         self.solo_waiting = False
         """Whether there are jobs that must run alone."""
@@ -67,6 +69,8 @@ class Children:
         self._stopping = stopping
         self._on_lease_lost = on_lease_lost
         self._on_failure = on_failure
+        self._on_scheduled = on_scheduled
+        self._least_poll = 0.0
         self._service: Service
         self._number = 0
         self._all: dict[int, ChildProcess] = {}
@@ -138,6 +142,7 @@ class Children:
             self._troubles.clear()
             lease.take_in(child.pid)
             child.start(lease.worker, lease.lock_fd)
+            child.tell({"say": "pace", "poll": self._least_poll})
             while (message := await child.receive()) is not None:
                 self._hear(child, message)
         await child.gone()
@@ -166,6 +171,8 @@ class Children:
                 )
             case "lease_lost":
                 self._on_lease_lost()
+            case "scheduled":
+                self._on_scheduled(message["delay"])
             case "done":
                 child.kill_at = min(child.kill_at, at + self._config.cancel_grace)
 
@@ -237,6 +244,17 @@ class Children:
             log.debug("a death could not be written down", error=str(error))
 
     # -- looking after all of them -------------------------------------------------------
+
+    def wake(self) -> None:
+        """Have every child look for jobs now."""
+        for child in self._all.values():
+            child.tell({"say": "wake"})
+
+    def pace(self, least_poll: float) -> None:
+        """Have idle children look no more often than every `least_poll` seconds by themselves."""
+        self._least_poll = least_poll
+        for child in self._all.values():
+            child.tell({"say": "pace", "poll": least_poll})
 
     @property
     def restarts(self) -> int:

@@ -41,10 +41,12 @@ class WorkerConfig:
     log_level: str = "info"
     log_format: str = "auto"
     retention: Retention = field(default_factory=Retention)
+    listen_url: str | None = None
+    """Where the supervisor listens, when that is not where the store is used. A secret."""
 
     def to_json(self) -> str:
-        """Return the config as JSON, for a child process."""
-        return json.dumps(asdict(self))
+        """Return the config as JSON, for a child process: all of it but the secret."""
+        return json.dumps({**asdict(self), "listen_url": None})
 
     @classmethod
     def from_json(cls, text: str) -> WorkerConfig:

@@ -167,11 +167,18 @@ class Lease:
         self._page.close()
 
 
+def locked_workers(run_dir: Path) -> list[int]:
+    """Return the workers that have a file in `run_dir`, locked or not."""
+    names = (path.stem.removeprefix("worker-") for path in run_dir.glob("worker-*.lock"))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
 def bury_if_gone(run_dir: Path, worker: int) -> bool:
     """Tell whether the whole process tree of `worker` is provably gone, and see that it is.
 
     Proof is that nobody holds its locked file any more. What escaped its warden is killed by
-    its mark before this returns True. False also when there is no file: nothing is proven.
+    its mark before this returns True. False also when there is no file: nothing is proven. The
+    file stays for as long as its jobs are not given back: removing it is the caller's.
     """
     path = lock_path(run_dir, worker)
     try:
@@ -183,7 +190,6 @@ def bury_if_gone(run_dir: Path, worker: int) -> bool:
         tree = os.pread(fd, 64, 0).decode("ascii", "replace")
         if tree:
             kill_family(Family(f"{TREE_MARK}={tree}"))
-        path.unlink(missing_ok=True)
     except OSError:
         return False
     finally:

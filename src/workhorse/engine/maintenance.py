@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,13 +12,30 @@ import structlog
 
 from workhorse.domain.errors import Unavailable
 from workhorse.engine.clock import now
-from workhorse.engine.lease import bury_if_gone
+from workhorse.engine.lease import bury_if_gone, lock_path, locked_workers
 from workhorse.engine.wake import sweep_sockets
 from workhorse.store.protocol import Retention, SupervisorStore
 
 log = structlog.get_logger("workhorse.maintenance")
 
 PRUNE_BATCH: Final = 1000
+
+
+class Pace(NamedTuple):
+    """How often a supervisor looks by itself, in seconds."""
+
+    poll: float
+    """Least time between two looks of an idle child."""
+    promote: float
+    look: float
+    sweep: float
+    prune: float
+
+
+POLLING: Final = Pace(poll=0.0, promote=1.0, look=1.0, sweep=30.0, prune=60.0)
+"""When nothing tells of what others do."""
+LISTENING: Final = Pace(poll=10.0, promote=10.0, look=5.0, sweep=60.0, prune=120.0)
+"""When others ring: an idle worker then asks the store less than once a second."""
 
 
 class Found(NamedTuple):
@@ -29,27 +46,28 @@ class Found(NamedTuple):
     reason: str
 
 
-def rescue_gone(store: SupervisorStore, *, me: int, host: str, run_dir: Path | None) -> list[Found]:
+def rescue_gone(store: SupervisorStore, *, me: int, run_dir: Path | None) -> list[Found]:
     """Give back, at once, the jobs of workers of this host whose process tree is provably gone."""
     if run_dir is None:
         return []
     found = []
-    for worker in store.living_workers(host):
+    for worker in locked_workers(run_dir):
         if worker != me and bury_if_gone(run_dir, worker):
             reason = "the worker's processes are gone"
             jobs = store.rescue(worker, reason=reason, expired_only=False)
+            lock_path(run_dir, worker).unlink(missing_ok=True)
             found.append(Found(worker, jobs, reason))
     if found:
         sweep_sockets(run_dir)
     return found
 
 
-def rescue_expired(store: SupervisorStore, *, me: int) -> list[Found]:
-    """Give back the jobs of workers whose lease ran out."""
+def rescue_expired(store: SupervisorStore, expired: Iterable[int], *, me: int) -> list[Found]:
+    """Give back the jobs of workers whose lease ran out, as far as it still has when written."""
     reason = "the worker's lease ran out"
     return [
         Found(worker, store.rescue(worker, reason=reason), reason)
-        for worker in store.expired_workers()
+        for worker in expired
         if worker != me
     ]
 

@@ -27,7 +27,7 @@ from workhorse.engine.children import Children, Service
 from workhorse.engine.clock import happens, now
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.lease import Lease
-from workhorse.engine.maintenance import every
+from workhorse.engine.maintenance import LISTENING, POLLING, Found, every
 from workhorse.engine.offloop import OffLoop, until_available
 from workhorse.engine.process import ChildProcess
 from workhorse.engine.proctree import adopt_orphans
@@ -37,7 +37,7 @@ from workhorse.store.opening import open_store
 from workhorse.store.protocol import NewWorker
 
 if TYPE_CHECKING:
-    from workhorse.store.protocol import Store
+    from workhorse.store.protocol import Bell, Store
 
 log = structlog.get_logger("workhorse.supervisor")
 
@@ -45,8 +45,8 @@ PULSE: Final = 0.1
 """How often children are looked at, in seconds."""
 UNSTICK_EVERY: Final = 0.5
 RESCUE_EVERY: Final = 1.0
-SWEEP_EVERY: Final = 30.0
-PRUNE_EVERY: Final = 60.0
+LOOKS_APART: Final = 0.25
+"""Rung again and again, the supervisor looks for due jobs so many seconds apart."""
 
 
 def run_worker(config: WorkerConfig) -> int:
@@ -78,6 +78,7 @@ class Supervisor:
             self._stopping,
             on_lease_lost=self._lease_in_doubt.set,
             on_failure=self._fail,
+            on_scheduled=self._scheduled,
         )
         self._store: Store
         self._lease: Lease
@@ -85,6 +86,9 @@ class Supervisor:
         self._kinds: list[str] = []
         self._failure: BaseException | None = None
         self._next_due = 0.0
+        self._look_for_due = asyncio.Event()
+        self._bell: Bell | None = None
+        self._pace = POLLING
         self._clock_watch = maintenance.ClockWatch(config.lease / 3)
         # A lease must never wait behind a slow pass, so it has a thread of its own.
         self._calls = OffLoop("store", give_up=self._grace_is_over)
@@ -102,6 +106,8 @@ class Supervisor:
         while await self._serve() and not self._stopping.is_asked:
             log.warning("the lease was lost: beginning again", worker=self._lease.worker)
         log.info("worker stopped", worker=self._lease.worker)
+        if self._bell is not None:
+            await asyncio.to_thread(self._bell.close)
         await asyncio.to_thread(self._store.close)
         if self._failure is not None:
             raise self._failure
@@ -125,6 +131,21 @@ class Supervisor:
         self._wake = Wake(self._run_dir)
         if self._run_dir is not None:
             sweep_sockets(self._run_dir)
+        await self._listen()
+
+    async def _listen(self) -> None:
+        """Have the rings of other hosts heard; where that fails, polling does."""
+        loop = asyncio.get_running_loop()
+
+        def heard(queue: str) -> None:
+            loop.call_soon_threadsafe(self._rung, queue)
+
+        try:
+            self._bell = await self._calls.call(
+                self._store.listen, heard, url=self._config.listen_url
+            )
+        except Unavailable as error:
+            log.warning("not listening: this worker polls", reason=str(error))
 
     async def _serve(self) -> bool:
         """Work under one lease, until told to stop; True when the lease was lost instead."""
@@ -175,12 +196,13 @@ class Supervisor:
             for seconds, one_pass in (
                 (PULSE, self._pulse),
                 (UNSTICK_EVERY, self._unstick),
-                (self._until_promote, self._promote),
-                (RESCUE_EVERY, self._rescue),
-                (SWEEP_EVERY, self._sweep),
-                (PRUNE_EVERY, self._prune),
+                (RESCUE_EVERY, self._rescue_gone),
+                (lambda: self._pace.look, self._look),
+                (lambda: self._pace.sweep, self._sweep),
+                (lambda: self._pace.prune, self._prune),
             )
         ]
+        passes.append(asyncio.create_task(self._promote_when_due()))
         renewing = asyncio.create_task(self._renew())
         stopping = asyncio.create_task(self._stopping.wait())
         watched: set[asyncio.Task[Any]] = {renewing, stopping, *passes}
@@ -214,6 +236,7 @@ class Supervisor:
 
     async def _pulse(self) -> None:
         self._lease.keep_warden()
+        self._keep_pace()
         self._children.look_after(now())
         if self._config.burst and self._children.all_empty():
             self._stopping.begin(now())
@@ -225,28 +248,64 @@ class Supervisor:
             asked = await self._calls.call(self._store.cancel_requests, self._lease.worker)
             self._children.end_stuck(now(), asked)
 
+    async def _promote_when_due(self) -> None:
+        """Promote when a job is due, when something was rung, and now and then."""
+        while True:
+            try:
+                await self._promote()
+            except Unavailable as error:
+                log.debug("a pass was put off", error=str(error))
+            until_due = self._next_due - time.time()
+            if await happens(self._look_for_due, max(0.01, min(self._pace.promote, until_due))):
+                self._look_for_due.clear()
+                await asyncio.sleep(min(LOOKS_APART, max(0.0, self._next_due - time.time())))
+
     async def _promote(self) -> None:
         promoted = await self._calls.call(self._store.promote)
         self._next_due = NEVER if promoted.next_due is None else promoted.next_due / 1000
         if promoted.jobs:
             self._wake.ring()
 
-    def _until_promote(self) -> float:
-        """Seconds until the next promote pass: when a job is due, at the latest in one."""
-        return max(0.01, min(self._config.poll_interval, 1.0, self._next_due - time.time()))
+    def _scheduled(self, delay: float) -> None:
+        """A job is due in `delay` seconds, perhaps before those known so far."""
+        due = time.time() + delay
+        if due < self._next_due:
+            self._next_due = due
+            self._look_for_due.set()
 
-    async def _rescue(self) -> None:
-        me = self._lease.worker
-        found = await self._calls.call(
-            maintenance.rescue_gone, self._store, me=me, host=self._host, run_dir=self._run_dir
+    def _rung(self, queue: str) -> None:
+        """Another process has enqueued something, or (with no queue) might have."""
+        if not queue or queue in self._config.queues:
+            self._children.wake()
+        self._look_for_due.set()
+
+    def _keep_pace(self) -> None:
+        """Look seldom while the bell is heard, and have the children do so too."""
+        hears = self._bell is not None and self._bell.hears and not self._config.burst
+        pace = LISTENING if hears else POLLING
+        if pace is not self._pace:
+            self._pace = pace
+            self._children.pace(pace.poll)
+
+    async def _rescue_gone(self) -> None:
+        me, run_dir = self._lease.worker, self._run_dir
+        self._report_rescued(
+            await self._calls.call(maintenance.rescue_gone, self._store, me=me, run_dir=run_dir)
         )
-        if self._may_judge_leases():
-            found += await self._calls.call(maintenance.rescue_expired, self._store, me=me)
+
+    async def _look(self) -> None:
+        look = await self._calls.call(self._store.look)
+        self._children.solo_waiting = look.solo > 0
+        if look.expired and self._may_judge_leases():
+            me, rescue = self._lease.worker, maintenance.rescue_expired
+            self._report_rescued(await self._calls.call(rescue, self._store, look.expired, me=me))
+
+    def _report_rescued(self, found: list[Found]) -> None:
         for worker, jobs, reason in found:
             log.warning("rescued", lost_worker=worker, jobs=jobs, reason=reason)
         if found:
             self._wake.ring()
-        self._children.solo_waiting = await self._calls.call(self._store.solo_waiting) > 0
+            self._look_for_due.set()
 
     def _may_judge_leases(self) -> bool:
         """Whether an expired lease may be believed: not by one who was just cut off itself.

@@ -90,6 +90,10 @@ class Worker:
         self.finished = 0
         self.on_condemned: Callable[[], None] = lambda: None
         self.on_lease_lost: Callable[[], None] = lambda: None
+        self.on_scheduled: Callable[[float], None] = lambda _delay: None
+        """Told in how many seconds the first of the jobs just given back is due."""
+        self.least_poll = 0.0
+        """Least seconds between two looks: more than none while others ring for new jobs."""
         self.output = OutputBuffer(self._output_waits)
         self._store = store
         self._kinds = kinds
@@ -106,6 +110,7 @@ class Worker:
         self._condemned = False
         self._started_last = now()
         self._burst_done = False
+        self._in_doubt = False
         self._prefetch = 0
         self._rated_at = now()
         self._rated_finished = 0
@@ -166,6 +171,8 @@ class Worker:
                     await self._sleep()
                     continue
                 try:
+                    if self._in_doubt:
+                        await self._adopt()
                     await self._turn(request)
                     trouble = 0
                 except Unavailable as error:
@@ -205,6 +212,7 @@ class Worker:
         try:
             turn = await self._write(settled, output, request)
         except Unavailable:
+            self._in_doubt = True
             self._settled = settled + self._settled
             self._hungry = True
             self.output.put_back(output)
@@ -217,6 +225,7 @@ class Worker:
             await self._write_singly(settled)
             return
         self._look_ahead()
+        self._tell_scheduled(settled)
         if turn.stale:
             self._lease_lost(turn.stale)
         if request is not None:
@@ -258,6 +267,23 @@ class Worker:
                 self._lease_lost(turn.stale)
             settled = settled[1:]
 
+    async def _adopt(self) -> None:
+        """Take on what a turn has claimed whose answer was lost on the way."""
+        held = await self._loop.run_in_executor(self._db, self._store.held, self.worker, self.child)
+        known = {(run.job.id, run.job.attempt) for run in self._running.values()}
+        known |= {(job.id, job.attempt) for job in self._ready}
+        known |= {(one.id, one.attempt) for one in self._settled}
+        self._in_doubt = False
+        self._ready.extend(job for job in held if (job.id, job.attempt) not in known)
+        if self._draining:
+            self._give_back("the worker is draining")
+        self._start_ready()
+
+    def _tell_scheduled(self, settled: Sequence[Settled]) -> None:
+        delays = [one.change.delay for one in settled if one.change.state is State.SCHEDULED]
+        if delays:
+            self.on_scheduled(min(delays))
+
     def _look_ahead(self) -> None:
         """Judge how many jobs will be wanted before the next turn is through."""
         at = now()
@@ -274,7 +300,7 @@ class Worker:
         if self._draining:
             await self._wake.wait()
             return
-        wait = self.config.poll_interval * random.uniform(0.75, 1.25)
+        wait = max(self.config.poll_interval, self.least_poll) * random.uniform(0.75, 1.25)
         try:
             async with asyncio.timeout(wait):
                 await self._wake.wait()

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from workhorse.domain.errors import ConfigurationError
-from workhorse.store.protocol import Store
-from workhorse.store.sqlite import SqliteStore
-from workhorse.store.sqlite.clock import Clock
+from workhorse.store.statements import migrations
+
+if TYPE_CHECKING:
+    from workhorse.store.protocol import Store
+    from workhorse.store.sqlite.clock import Clock
 
 DURABILITY: Final = ("full", "normal")
+POSTGRES: Final = ("postgresql", "postgres")
 
 
-def open_store(url: str, *, clock: Clock | None = None) -> Store:
-    """Open the store at `url`, creating and migrating it when needed.
+def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False) -> Store:
+    """Open the store at `url`.
 
     ``sqlite:///jobs.db`` is a path relative to the current folder, ``sqlite:////var/jobs.db``
-    an absolute one; ``?durability=full`` (the default) or ``normal``. Raises
-    `ConfigurationError` for a URL that is none of ours, `Unavailable` when the store cannot be
-    reached or written.
+    an absolute one; ``?durability=full`` (the default) or ``normal``; the file is made and
+    migrated when needed. ``postgresql://user@host/database?schema=workhorse`` is a schema that
+    must have been migrated, unless `migrating`. `clock` is for SQLite alone: PostgreSQL has its
+    own. Raises `ConfigurationError` for a URL that is none of ours or a schema that is not
+    there, `Unavailable` when the store cannot be reached or written.
     """
     parts = urlsplit(url)
+    if parts.scheme in POSTGRES:
+        return _open_postgres(url, migrating=migrating)
     path = unquote(parts.path[1:])
     if parts.scheme != "sqlite" or parts.netloc or not path:
         raise ConfigurationError(
             f"{parts.scheme or url!r} is not a store Workhorse knows.",
-            hint="Use sqlite:///jobs.db, or sqlite:////absolute/path/jobs.db.",
+            hint="Use sqlite:///jobs.db, sqlite:////absolute/path/jobs.db, "
+            "or postgresql://user@host/database.",
         )
+    from workhorse.store.sqlite import SqliteStore  # noqa: PLC0415 - only what the URL names
+
+    return SqliteStore(path, durability=_durability(parts), clock=clock)
+
+
+def migration_script(url: str) -> str:
+    """Return all that brings the schema of the store at `url` up from nothing, as SQL."""
+    if urlsplit(url).scheme in POSTGRES:
+        from workhorse.store.postgres.migrate import scripts  # noqa: PLC0415 - an extra
+        from workhorse.store.postgres.url import parse  # noqa: PLC0415
+
+        steps = [(step.name, script) for step, script in scripts(parse(url))]
+    else:
+        steps = [(step.name, step.script) for step in migrations("sqlite")]
+    return "".join(f"-- {name}\n{script}\n" for name, script in steps)
+
+
+def _durability(parts: SplitResult) -> str:
     options = parse_qs(parts.query, keep_blank_values=True)
     durability = options.pop("durability", ["full"])[-1]
     if options or durability not in DURABILITY:
@@ -35,4 +61,15 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
             f"{parts.query!r} is not an option of a SQLite store.",
             hint="There is one: durability=full or durability=normal.",
         )
-    return SqliteStore(path, durability=durability, clock=clock)
+    return durability
+
+
+def _open_postgres(url: str, *, migrating: bool) -> Store:
+    try:
+        from workhorse.store.postgres import PostgresStore, parse  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "PostgreSQL needs a driver that is not installed.",
+            hint="pip install 'workhorse[postgres]'",
+        ) from error
+    return PostgresStore(parse(url), migrating=migrating)

@@ -12,7 +12,7 @@ the caller's is left alone and reported back as stale.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -93,6 +93,25 @@ class Promoted(NamedTuple):
     next_due: int | None
 
 
+class Look(NamedTuple):
+    """What needs a supervisor now."""
+
+    expired: Sequence[int]
+    """Workers not gone whose lease has run out."""
+    solo: int
+    """How many available jobs must run alone."""
+
+
+class Bell(Protocol):
+    """What hears the rings of other hosts, until it is closed."""
+
+    hears: bool
+    """Whether a ring would be heard now, as far as one can know."""
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobFilter:
     """Which jobs to list or act on. Empty fields do not filter."""
@@ -108,8 +127,8 @@ class JobFilter:
 class Retention:
     """How long finished jobs are kept: by age per state (seconds), then by count and bytes.
 
-    None means no limit. A job's attempts and events go with it; so do worker rows and events
-    that are older than the longest age. Unfinished jobs are never pruned.
+    None means no limit. A job's attempts, events and idempotency key go with it; so do worker
+    rows and events that are older than the longest age. Unfinished jobs are never pruned.
     """
 
     succeeded: float | None = 7 * 86400.0
@@ -140,8 +159,10 @@ class ClientStore(Protocol):
 
         All or none of `jobs`, answers in their order. A `unique` that is held by an unfinished
         job (or twice in `jobs`) gives the holder's id with ``existing=True`` and stores nothing
-        for it. An id in `after` that does not exist raises `NotFound`; one that has failed or
-        been cancelled raises `Conflict`; one that has succeeded is already satisfied.
+        for it. So does an `idempotency_key` that has been answered with a job that is still kept,
+        finished or not; nothing else is then looked at. An id in `after` that does not exist
+        raises `NotFound`; one that has failed or been cancelled raises `Conflict`; one that has
+        succeeded is already satisfied.
         """
 
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -193,7 +214,10 @@ class ClientStore(Protocol):
         """Requeue every failed or cancelled job that matches; return their ids."""
 
     def delete(self, job_id: int) -> None:
-        """Remove a finished job with its attempts and output. `NotFound`; `Conflict`."""
+        """Remove a finished job with its attempts, output and idempotency key.
+
+        `NotFound`; `Conflict`.
+        """
 
     def queues(self) -> list[QueueStats]:
         """Return every queue that has jobs, a pause, or a worker, by name."""
@@ -206,6 +230,9 @@ class ClientStore(Protocol):
 
     def workers(self, *, gone: bool = False) -> list[WorkerInfo]:
         """Return workers that are alive or draining, newest first; with `gone`, all kept."""
+
+    def expired_workers(self) -> list[int]:
+        """Return workers not gone whose lease has run out."""
 
     def kinds_waiting(self) -> Mapping[str, int]:
         """Return how many available jobs there are of each kind: to find kinds nobody runs."""
@@ -240,6 +267,9 @@ class WorkerStore(Protocol):
     def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
         """Return (id, attempt, ms since asked) of this worker's running jobs told to end."""
 
+    def held(self, worker: int, child: int | None = None) -> list[Claimed]:
+        """Return the running jobs of a worker, or of one of its children."""
+
 
 class SupervisorStore(Protocol):
     """What a supervisor needs: leases, and the maintenance passes."""
@@ -259,23 +289,22 @@ class SupervisorStore(Protocol):
     def note(self, name: str, *, worker: int | None = None, data: Mapping[str, Any]) -> None:
         """Write one event of a worker's life."""
 
-    def held(self, worker: int, child: int | None = None) -> list[Claimed]:
-        """Return the running jobs of a worker, or of one of its children."""
+    def look(self) -> Look:
+        """Look once at all that needs a supervisor."""
 
-    def solo_waiting(self) -> int:
-        """Return how many available jobs must run alone."""
+    def listen(self, heard: Callable[[str], None], *, url: str | None = None) -> Bell | None:
+        """Have `heard(queue)` called, on a thread of the store's, when another host enqueues.
+
+        The queue is empty when rings may have been missed. `url` is where to listen, when that
+        is not where the store is used (a pooler passes no rings on). None when this store's
+        processes are all on one host, or its rings cannot be heard.
+        """
 
     def promote(self, *, limit: int = 1000) -> Promoted:
         """promote: scheduled → available, for those that are due."""
 
     def sweep(self) -> int:
         """unblock (or cancel) blocked jobs whose last dependency ended unseen; returns how many."""
-
-    def expired_workers(self) -> list[int]:
-        """Return workers not gone whose lease has run out."""
-
-    def living_workers(self, host: str) -> list[int]:
-        """Return workers of `host` that are neither gone nor lost: their lock files tell more."""
 
     def rescue(self, worker: int, *, reason: str, expired_only: bool = True) -> int:
         """rescue: running → available, scheduled, failed or cancelled, for all jobs of `worker`.

@@ -7,8 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.store.hands import SettableClock, put, the
+from tests.store.hands import SettableClock, Worker, put, the
 from workhorse.store.opening import open_store
+from workhorse.store.protocol import Store
 from workhorse.store.sqlite.clock import HostClock, clamped
 
 HOUR = 3_600_000
@@ -103,3 +104,16 @@ def test_a_given_clock_is_held_to_the_same() -> None:
     given = iter([5, 3, 6, 6, 1])
     clock = clamped(lambda: next(given))
     assert [clock() for _ in range(5)] == [5, 5, 6, 6, 6]
+
+
+def test_a_clock_that_is_set_back_is_not_followed(store: Store, clock: SettableClock) -> None:
+    """What comes later is never earlier, and no lease grows by it."""
+    put(store)
+    worker = Worker(store, lease=30)
+    high = clock.now
+    clock.advance(-3600)
+    job_id = put(store)
+    assert the(store, job_id).enqueued_at == high
+    assert [event.at for event in store.events()] == [high] * 3
+    clock.advance(3600 + 30)
+    assert store.expired_workers() == [worker.id]

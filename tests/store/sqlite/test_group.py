@@ -17,6 +17,7 @@ from workhorse.domain.job import Enqueued, NewJob
 from workhorse.store.protocol import JobFilter, Store
 from workhorse.store.sqlite import SqliteStore, connection
 from workhorse.store.sqlite.connection import GROUP_LIMIT, Database
+from workhorse.store.sqlite.transaction import SqliteTransaction
 
 
 @pytest.fixture
@@ -97,12 +98,12 @@ class Interrupt(BaseException):
     """What Ctrl-C is to the thread that happens to write for all."""
 
 
-def interrupted_once() -> Callable[[sqlite3.Connection], None]:
+def interrupted_once() -> Callable[[SqliteTransaction], None]:
     """Return a write that is interrupted the first time it runs."""
     runs: list[object] = []
 
-    def write(connection: sqlite3.Connection) -> None:
-        runs.append(connection)
+    def write(tx: SqliteTransaction) -> None:
+        runs.append(tx)
         if len(runs) == 1:
             raise Interrupt
 
@@ -126,9 +127,9 @@ def test_what_was_interrupted_is_not_done_later(store: Store, database: Database
     """A write that ended with an interrupt is not made up for by the next one."""
     write = interrupted_once()
 
-    def both(connection: sqlite3.Connection) -> None:
-        connection.execute("insert into paused_queues values ('interrupted', 1)")
-        write(connection)
+    def both(tx: SqliteTransaction) -> None:
+        tx.run("queues.pause", queue="interrupted")
+        write(tx)
 
     with pytest.raises(Interrupt):
         database.write(both)
@@ -179,8 +180,8 @@ def test_reading_goes_on_beside_a_long_write(store: Store, database: Database) -
     job_id = put(store)
     writing, go_on = threading.Event(), threading.Event()
 
-    def long(connection: sqlite3.Connection) -> None:
-        connection.execute("update jobs set priority = 99")
+    def long(tx: SqliteTransaction) -> None:
+        tx._cursor.execute("update jobs set priority = 99")
         writing.set()
         assert go_on.wait(10)
 

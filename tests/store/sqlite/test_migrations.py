@@ -15,9 +15,9 @@ from tests.store.hands import put, the
 from workhorse.domain.errors import Unavailable
 from workhorse.store.opening import open_store
 from workhorse.store.sqlite import health, migrate
-from workhorse.store.sqlite.statements import migrations
+from workhorse.store.statements import Migration, migrations
 
-KNOWN = migrations()
+KNOWN = migrations("sqlite")
 NEXT = KNOWN[-1][0] + 1
 GOOD = """
 -- A column, and a trigger with statements of its own.
@@ -44,9 +44,9 @@ def one_more(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that lets this Workhorse know one migration more."""
 
     def know(script: str) -> None:
-        known = (*KNOWN, (NEXT, f"{NEXT:04}_next", script))
-        monkeypatch.setattr(migrate, "migrations", lambda: known)
-        monkeypatch.setattr(health, "migrations", lambda: known)
+        known = (*KNOWN, Migration(NEXT, f"{NEXT:04}_next", script))
+        monkeypatch.setattr(migrate, "migrations", lambda _dialect: known)
+        monkeypatch.setattr(health, "migrations", lambda _dialect: known)
 
     return know
 

@@ -15,19 +15,19 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from workhorse.domain.errors import Unavailable, WorkhorseError
+from workhorse.store.sqlite.clock import Clock
 from workhorse.store.sqlite.failures import in_our_words
 from workhorse.store.sqlite.filesystem import NETWORK, file_system
 from workhorse.store.sqlite.gate import PATIENCE, Gate
-from workhorse.store.sqlite.statements import statements
+from workhorse.store.sqlite.transaction import SQL, SqliteTransaction
 
 T = TypeVar("T")
-Parameters: TypeAlias = Mapping[str, Any]
-Work: TypeAlias = Callable[[sqlite3.Connection], T]
+Work: TypeAlias = Callable[[SqliteTransaction], T]
 
 CHECKPOINT_PAGES: Final = 2000
 """Pages in the log after which a commit copies them into the database file."""
@@ -66,8 +66,9 @@ class _Write(Generic[T]):
 class Database:
     """One file, its connections, and the two ways in: `write` and `read`."""
 
-    def __init__(self, path: Path, *, durability: str = "full") -> None:
+    def __init__(self, path: Path, clock: Clock, *, durability: str = "full") -> None:
         self.path = path
+        self.clock = clock
         self.run_dir = path.with_name(path.name + "-run")
         self._durability = durability
         self._pid = os.getpid()
@@ -141,7 +142,7 @@ class Database:
     def _together(self, group: Sequence[_Write[Any]]) -> bool:
         """Write for all in one transaction; False, and nothing done, when one of them fails."""
         try:
-            results = self._transact(lambda connection: [one.work(connection) for one in group])
+            results = self._transact(lambda tx: [one.work(tx) for one in group])
         except Exception:  # noqa: BLE001 - whatever one work raised, it will raise again alone
             return False
         for write, result in zip(group, results, strict=True):
@@ -161,7 +162,7 @@ class Database:
         connection = self._writing()
         try:
             connection.execute("begin immediate")
-            result = work(connection)
+            result = work(SqliteTransaction(connection, self.clock()))
             connection.execute("commit")
         except BaseException:
             _undo(connection)
@@ -178,7 +179,7 @@ class Database:
                 pragma wal_autocheckpoint = {CHECKPOINT_PAGES};
                 pragma journal_size_limit = {64 * 1024 * 1024};
                 pragma temp_store = memory;
-                {statements("settle")["create_settling"]};
+                {SQL["settle.create_settling"]};
                 """
             )
         return self._writer
@@ -219,7 +220,7 @@ class Database:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────
 
-    def read(self, sql: str, parameters: Parameters | None = None) -> list[Any]:
+    def read(self, statement: str, /, **parameters: Any) -> list[Any]:
         """Return all rows of one query: a snapshot of what was committed."""
         self._check_usable()
         with in_our_words(self.path):
@@ -228,7 +229,8 @@ class Database:
             except IndexError:
                 connection = self._connect("pragma query_only = on")
             try:
-                return connection.execute(sql, parameters or {}).fetchall()
+                tx = SqliteTransaction(connection, self.clock())
+                return tx.run(statement, **parameters).fetchall()
             finally:
                 if len(self._readers) < _IDLE_READERS and not self._closed:
                     self._readers.append(connection)
@@ -250,7 +252,7 @@ class Database:
             connection.execute("pragma analysis_limit = 400")
             connection.execute("pragma optimize")
 
-    def exclusively(self, work: Work[T]) -> T:
+    def exclusively(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` with the writer's connection and no transaction: for migrations."""
         self._check_usable()
         with in_our_words(self.path), self._lock, self._gate:

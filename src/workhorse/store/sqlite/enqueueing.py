@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.job import Enqueued, NewJob, State
-from workhorse.store.sqlite.fast_json import compact
-from workhorse.store.sqlite.rows import backoff_text, slices
-from workhorse.store.sqlite.statements import statements
-
-JOBS: Final = statements("jobs")
-EVENTS: Final = statements("events")
-DEPENDENCIES: Final = statements("dependencies")
+from workhorse.store.fast_json import compact
+from workhorse.store.rows import backoff_text, slices
+from workhorse.store.sqlite.transaction import SqliteTransaction
 
 
-def enqueue(connection: sqlite3.Connection, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
-    """Store `jobs` inside the open transaction of `connection`; answer in their order."""
-    cursor = connection.cursor()
-    cursor.row_factory = None
+def enqueue(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
+    """Store `jobs` inside the open transaction; answer in their order."""
     answers: list[Enqueued] = []
     for alike in runs(jobs):
         if len(alike) == 1:
-            answers.append(_enqueue_one(cursor, alike[0], now))
+            answers.append(_enqueue_one(tx, alike[0]))
         else:
-            answers.extend(_enqueue_run(cursor, alike, now))
+            answers.extend(_enqueue_run(tx, alike))
     return answers
 
 
@@ -41,7 +34,7 @@ def runs(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
 
 
 def _options(job: NewJob) -> object:
-    if job.unique is not None or job.after:
+    if job.unique is not None or job.after or job.idempotency_key is not None:
         return object()
     return (
         job.kind, job.queue, job.priority, job.max_attempts, job.delay, job.run_at, job.timeout,
@@ -49,30 +42,39 @@ def _options(job: NewJob) -> object:
     )  # fmt: skip
 
 
-def _enqueue_run(cursor: sqlite3.Cursor, jobs: Sequence[NewJob], now: int) -> Iterator[Enqueued]:
-    state, row = _row(jobs[0], now)
+def _enqueue_run(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> Iterator[Enqueued]:
+    state, row = _row(jobs[0], tx.now)
     row["args"] = compact([job.args for job in jobs])
-    last = cursor.execute(JOBS["enqueue"], row).lastrowid
+    last = tx.run("jobs.enqueue", **row).lastrowid
     assert last is not None
     first = last - len(jobs) + 1
-    among = {"now": now, "state": state.value, "first": first, "last": last}
-    cursor.execute(EVENTS["enqueued"], among)
+    tx.run("events.enqueued", state=state.value, first=first, last=last)
     return (Enqueued(number, state, existing=False) for number in range(first, last + 1))
 
 
-def _enqueue_one(cursor: sqlite3.Cursor, job: NewJob, now: int) -> Enqueued:
-    waits_for = _waits_for(cursor, job.after) if job.after else ()
-    state, row = _row(job, now, blocked=bool(waits_for))
-    row["unique"] = job.unique
-    cursor.execute(JOBS["enqueue_one"], row)
-    if not cursor.rowcount:
-        (holder, held) = cursor.execute(JOBS["holder"], row).fetchone()
+def _enqueue_one(tx: SqliteTransaction, job: NewJob) -> Enqueued:
+    if job.idempotency_key is None:
+        return _store(tx, job)
+    made = tx.run("keys.made", key=job.idempotency_key).fetchone()
+    if made is not None:
+        return Enqueued(made[0], State(made[1]), existing=True)
+    answer = _store(tx, job)
+    tx.run("keys.keep", key=job.idempotency_key, job_id=answer.id)
+    return answer
+
+
+def _store(tx: SqliteTransaction, job: NewJob) -> Enqueued:
+    waits_for = _waits_for(tx, job.after) if job.after else ()
+    state, row = _row(job, tx.now, blocked=bool(waits_for))
+    stored = tx.run("jobs.enqueue_one", **row, unique=job.unique)
+    if not stored.rowcount:
+        (holder, held) = tx.run("jobs.holder", unique=job.unique).fetchone()
         return Enqueued(holder, State(held), existing=True)
-    added = cursor.lastrowid
+    added = stored.lastrowid
     assert added is not None
     if waits_for:
-        cursor.execute(DEPENDENCIES["add"], {"id": added, "after": compact(waits_for)})
-    cursor.execute(EVENTS["enqueued_one"], {"now": now, "state": state.value, "id": added})
+        tx.run("dependencies.add", id=added, after=compact(waits_for))
+    tx.run("events.enqueued_one", state=state.value, id=added)
     return Enqueued(added, state, existing=False)
 
 
@@ -90,21 +92,20 @@ def _row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[State, dict[s
         "max_attempts": job.max_attempts,
         "timeout": job.timeout or 0,
         "backoff": backoff_text(job.backoff),
-        "now": now,
         "run_at": run_at,
     }
 
 
-def _waits_for(cursor: sqlite3.Cursor, after: Sequence[int]) -> list[int]:
+def _waits_for(tx: SqliteTransaction, after: Sequence[int]) -> list[int]:
     """Return the jobs that have still to succeed; refuse one that never will."""
     found = []
     for job_id in dict.fromkeys(after):
-        row = cursor.execute(JOBS["state"], {"id": job_id}).fetchone()
-        if row is None:
-            raise NotFound(f"There is no job {job_id} to wait for.")
-        state = State(row[0])
-        if state in {State.FAILED, State.CANCELLED}:
-            raise Conflict(f"Job {job_id} has {state}: a job after it could never start.")
-        if state is not State.SUCCEEDED:
+        if tx.value("jobs.lock", id=job_id) is not None:
             found.append(job_id)
+            continue
+        ended = tx.value("jobs.lock_ended", id=job_id)
+        if ended is None:
+            raise NotFound(f"There is no job {job_id} to wait for.")
+        if ended != State.SUCCEEDED:
+            raise Conflict(f"Job {job_id} has {ended}: a job after it could never start.")
     return found

@@ -8,13 +8,9 @@ from typing import Final
 
 from workhorse.domain.job import State
 from workhorse.store.protocol import StoreHealth
-from workhorse.store.sqlite.base import SqliteBase
-from workhorse.store.sqlite.connection import LOG_LIMIT
+from workhorse.store.sqlite.connection import LOG_LIMIT, Database
 from workhorse.store.sqlite.filesystem import nearly_full
-from workhorse.store.sqlite.statements import migrations, statements
-
-HEALTH: Final = statements("health")
-RETENTION: Final = statements("retention")
+from workhorse.store.statements import migrations
 
 REMEDY: Final = (
     "Workhorse takes turns to write and so avoids it; let no other program write this file, "
@@ -22,14 +18,15 @@ REMEDY: Final = (
 )
 
 
-class HealthVerbs(SqliteBase):
+class HealthVerbs:
     """The store's own examination."""
 
+    _db: Database
     url: str
 
     def health(self) -> StoreHealth:
-        ((schema,),) = self._db.read(HEALTH["schema"])
-        counts = {State(state): number for state, number in self._db.read(HEALTH["counts"])}
+        ((schema,),) = self._db.read("health.schema")
+        counts = {State(state): number for state, number in self._db.read("health.counts")}
         return StoreHealth(
             url=self.url,
             version=f"SQLite {sqlite3.sqlite_version}",
@@ -40,7 +37,7 @@ class HealthVerbs(SqliteBase):
         )
 
     def _findings(self, schema: int) -> Iterator[tuple[str, str]]:
-        newest = migrations()[-1][0]
+        newest = migrations("sqlite")[-1].number
         if schema != newest:
             yield "error", f"The schema is at {schema}, this Workhorse needs {newest}: migrate."
         if may_corrupt(sqlite3.sqlite_version_info):
@@ -55,7 +52,7 @@ class HealthVerbs(SqliteBase):
                 "warn",
                 f"The log of {self._db.path} is long: some reader keeps a transaction open.",
             )
-        ((silent,),) = self._db.read(HEALTH["silent_workers"], {"now": self._clock()})
+        ((silent,),) = self._db.read("health.silent_workers")
         if silent:
             yield "warn", f"{silent} worker(s) have fallen silent and were not yet found lost."
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 from workhorse.domain.errors import Unavailable
-from workhorse.store.sqlite.statements import migrations
+from workhorse.store.statements import Migration, migrations
 
 
 def migrate(connection: sqlite3.Connection) -> Sequence[str]:
@@ -16,18 +16,14 @@ def migrate(connection: sqlite3.Connection) -> Sequence[str]:
     transaction of the very caller. Raises `Unavailable` for a database that a newer Workhorse
     has migrated.
     """
-    known, reached = migrations(), version(connection)
-    if reached > known[-1][0]:
+    known, reached = migrations("sqlite"), version(connection)
+    if reached > known[-1].number:
         raise Unavailable(
             f"The store was migrated by a newer Workhorse (schema {reached}, "
-            f"this one knows {known[-1][0]}).",
+            f"this one knows {known[-1].number}).",
             hint="Upgrade Workhorse here.",
         )
-    return [
-        name
-        for number, name, script in known
-        if number > reached and _apply(connection, number, name, script)
-    ]
+    return [step.name for step in known if step.number > reached and _apply(connection, step)]
 
 
 def version(connection: sqlite3.Connection) -> int:
@@ -39,17 +35,17 @@ def version(connection: sqlite3.Connection) -> int:
     return int(number)
 
 
-def _apply(connection: sqlite3.Connection, number: int, name: str, script: str) -> bool:
+def _apply(connection: sqlite3.Connection, step: Migration) -> bool:
     connection.execute("begin immediate")
-    applied = version(connection) < number
+    applied = version(connection) < step.number
     if applied:
         connection.execute(
             "create table if not exists schema_version "
             "(number integer primary key, name text not null) strict"
         )
-        for statement in split(script):
+        for statement in split(step.script):
             connection.execute(statement)
-        connection.execute("insert into schema_version values (?, ?)", (number, name))
+        connection.execute("insert into schema_version values (?, ?)", (step.number, step.name))
     connection.execute("commit")
     return applied
 

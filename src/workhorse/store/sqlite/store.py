@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
+from workhorse.store.protocol import Settled
 from workhorse.store.sqlite import migrate
-from workhorse.store.sqlite.client import ClientVerbs
+from workhorse.store.sqlite.client import SqliteClientVerbs
 from workhorse.store.sqlite.clock import Clock, HostClock, clamped
 from workhorse.store.sqlite.connection import Database
 from workhorse.store.sqlite.health import HealthVerbs
-from workhorse.store.sqlite.retention import RetentionVerbs
-from workhorse.store.sqlite.statements import statements
-from workhorse.store.sqlite.supervisor import SupervisorVerbs
+from workhorse.store.sqlite.settling import settle
+from workhorse.store.sqlite.transaction import SqliteTransaction
 from workhorse.store.sqlite.worker import WorkerVerbs
+from workhorse.store.verbs.retention import RetentionVerbs
+from workhorse.store.verbs.supervisor import SupervisorVerbs
 
-EVENTS: Final = statements("events")
 
-
-class SqliteStore(ClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerbs, HealthVerbs):
+class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerbs, HealthVerbs):
     """`workhorse.store.protocol.Store` on one SQLite file, for the processes of one host.
 
     Opening creates the file (mode 0600) and its folder when they are missing, and brings the
@@ -28,18 +27,24 @@ class SqliteStore(ClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerbs, Hea
     milliseconds since 1970 UTC; the default is the host's, which here never goes back.
     """
 
+    _db: Database
+
     def __init__(
         self, path: Path | str, *, durability: str = "full", clock: Clock | None = None
     ) -> None:
         path = Path(path).absolute()
-        database = Database(path, durability=durability)
-        super().__init__(database, HostClock() if clock is None else clamped(clock))
+        host_clock = HostClock()
+        self._db = Database(
+            path, host_clock if clock is None else clamped(clock), durability=durability
+        )
         self.url = f"sqlite:///{path}"
         try:
             self.migrate()
-            self._catch_up()
+            if clock is None:  # never show an instant before the newest one the store has seen
+                ((latest,),) = self._db.read("events.latest")
+                host_clock.not_before(latest)
         except BaseException:
-            database.close()
+            self._db.close()
             raise
 
     @property
@@ -49,11 +54,14 @@ class SqliteStore(ClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerbs, Hea
     def migrate(self) -> Sequence[str]:
         return self._db.exclusively(migrate.migrate)
 
+    def listen(self, heard: Callable[[str], None], *, url: str | None = None) -> None:
+        """There is nothing to hear: the run folder's sockets reach every process of the host."""
+
+    def tidy(self) -> None:
+        self._db.tidy()
+
     def close(self) -> None:
         self._db.close()
 
-    def _catch_up(self) -> None:
-        """Never show an instant before the newest one the store has seen."""
-        if isinstance(self._clock, HostClock):
-            ((latest,),) = self._db.read(EVENTS["latest"])
-            self._clock.not_before(latest)
+    def _settle(self, tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> object:
+        return settle(tx, worker, settled)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from workhorse.domain.events import OutputLine
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.transitions import Verb
+from workhorse.store import rows
+from workhorse.store.fast_json import compact
 from workhorse.store.protocol import ClaimRequest, Settled, Turn
-from workhorse.store.sqlite import edges, rows
-from workhorse.store.sqlite.base import SqliteBase
-from workhorse.store.sqlite.fast_json import compact
-from workhorse.store.sqlite.rows import slices
+from workhorse.store.rows import slices
+from workhorse.store.sqlite.connection import Database
 from workhorse.store.sqlite.settling import keep_output, settle
-from workhorse.store.sqlite.statements import statements
-
-CLAIM: Final = statements("claim")
-JOBS: Final = statements("jobs")
+from workhorse.store.sqlite.transaction import SqliteTransaction
+from workhorse.store.verbs import edges
 
 
-class WorkerVerbs(SqliteBase):
+class WorkerVerbs:
     """`WorkerStore` on SQLite."""
+
+    _db: Database
 
     def turn(
         self,
@@ -31,53 +30,43 @@ class WorkerVerbs(SqliteBase):
         output: Sequence[OutputLine],
         claim: ClaimRequest | None,
     ) -> Turn:
-        def work(connection: sqlite3.Connection) -> Turn:
-            now = self._clock()
-            keep_output(connection, worker, output, now)
-            stale = settle(connection, worker, settled, now)
-            valid, may_claim = _lease(connection, worker, now)
+        def work(tx: SqliteTransaction) -> Turn:
+            keep_output(tx, worker, output)
+            stale = settle(tx, worker, settled)
+            valid, may_claim = _lease(tx, worker)
             if claim is None or not may_claim:
                 return Turn(stale, (), valid)
-            return Turn(stale, _claim(connection, worker, claim, now), valid)
+            return Turn(stale, _claim(tx, worker, claim), valid)
 
         return self._db.write(work)
 
     def claim_job(self, worker: int, job_id: int) -> Claimed | None:
-        def work(connection: sqlite3.Connection) -> Claimed | None:
-            now = self._clock()
-            _, may_claim = _lease(connection, worker, now)
-            found = connection.execute(JOBS["state"], {"id": job_id}).fetchone()
-            if not may_claim or found is None:
+        def work(tx: SqliteTransaction) -> Claimed | None:
+            _, may_claim = _lease(tx, worker)
+            state = tx.value("jobs.lock", id=job_id)
+            if not may_claim:
                 return None
-            if found[0] == State.SCHEDULED:
-                connection.execute(JOBS["promote"], {"ids": compact([job_id])})
-                edges.record(connection, Verb.PROMOTE, now, job_id=job_id)
-            elif found[0] != State.AVAILABLE:
+            if state == State.SCHEDULED:
+                tx.run("jobs.promote", ids=compact([job_id]))
+                edges.record(tx, Verb.PROMOTE, job_id=job_id)
+            elif state != State.AVAILABLE:
                 return None
-            (claimed,) = _take(connection, worker, 0, [job_id], now)
+            (claimed,) = _take(tx, worker, 0, [job_id])
             return claimed
 
         return self._db.write(work)
 
     def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
-        among = {"worker": worker, "now": self._clock()}
-        return self._db.read(CLAIM["cancel_requests"], among)
-
-    def held(self, worker: int, child: int | None = None) -> list[Claimed]:
-        found = self._db.read(CLAIM["held"], {"worker": worker, "child": child})
-        return rows.held(found)
+        return self._db.read("claim.cancel_requests", worker=worker)
 
 
-def _lease(connection: sqlite3.Connection, worker: int, now: int) -> tuple[bool, bool]:
+def _lease(tx: SqliteTransaction, worker: int) -> tuple[bool, bool]:
     """Return whether the lease lives, and whether the worker may claim (it is not draining)."""
-    found = connection.execute(CLAIM["lease"], {"worker": worker, "now": now}).fetchone()
-    valid, alive = found or (0, 0)
+    valid, alive = tx.run("claim.lease", worker=worker).fetchone() or (0, 0)
     return bool(valid), bool(valid and alive)
 
 
-def _claim(
-    connection: sqlite3.Connection, worker: int, request: ClaimRequest, now: int
-) -> list[Claimed]:
+def _claim(tx: SqliteTransaction, worker: int, request: ClaimRequest) -> list[Claimed]:
     """claim: available → running, queue by queue."""
     picked: list[int] = []
     among: dict[str, Any] = {"kinds": compact(request.kinds), "solo": int(request.solo)}
@@ -85,18 +74,15 @@ def _claim(
         left = request.limit - len(picked)
         if left <= 0:
             break
-        picked += edges.ids(connection, CLAIM["next"], queue=queue, limit=left, **among)
-    return _take(connection, worker, request.child, picked, now) if picked else []
+        picked += tx.listed("claim.next", queue=queue, limit=left, **among)
+    return _take(tx, worker, request.child, picked) if picked else []
 
 
-def _take(
-    connection: sqlite3.Connection, worker: int, child: int, picked: Sequence[int], now: int
-) -> list[Claimed]:
-    among = {"ids": compact(picked), "worker": worker, "child": child, "now": now}
-    connection.execute(CLAIM["claim"], among)
-    connection.execute(CLAIM["claim_event"], among)
+def _take(tx: SqliteTransaction, worker: int, child: int, picked: Sequence[int]) -> list[Claimed]:
+    ids = compact(picked)
+    tx.run("claim.claim", ids=ids, worker=worker, child=child)
+    tx.run("claim.claim_event", ids=ids, worker=worker)
     taken: list[Claimed] = []
     for some in slices(picked):
-        (text,) = connection.execute(CLAIM["claimed"], {"ids": compact(some)}).fetchone()
-        taken += rows.claimed(text)
+        taken += rows.claimed(tx.value("claim.claimed", ids=compact(some)))
     return taken

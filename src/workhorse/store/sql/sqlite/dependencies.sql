@@ -32,6 +32,14 @@ select json_group_array(id) from jobs
 update jobs set state = 'available'
  where id in (select value from json_each(:ids)) and state = 'blocked';
 
+-- name: need_sweep
+-- Whether a sweep would find anything.
+select exists (select 1 from dependencies
+                where not exists (select 1 from jobs where id = waits_for))
+    or exists (select 1 from jobs
+                where state = 'blocked' and run_at <= :now
+                  and not exists (select 1 from dependencies where job_id = id));
+
 -- name: unseen
 -- Dependencies on jobs that have ended, or are gone.
 select distinct waits_for, (select state from history where id = waits_for)

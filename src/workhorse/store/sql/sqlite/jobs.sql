@@ -19,11 +19,18 @@ on conflict (unique_key) where unique_key is not null do nothing;
 -- Who holds a unique key.
 select id, state from jobs where unique_key = :unique;
 
--- name: state
--- Where one job stands.
-select state, attempt, unique_key from jobs where id = :id
-union all
-select state, attempt, unique_key from history where id = :id;
+-- name: lock
+-- Where one unfinished job stands, until this transaction ends …
+select state from jobs where id = :id;
+
+-- name: lock_ended
+-- … and one that has ended.
+select state from history where id = :id;
+
+-- name: cancellable
+-- Those of these that do not run.
+select json_group_array(id) from jobs
+ where id in (select value from json_each(:ids)) and state <> 'running';
 
 -- name: get
 -- One job, unfinished or finished.
@@ -134,8 +141,8 @@ delete from history where id = :id;
 delete from attempts where job_id = :id;
 
 -- name: next_due
--- When the next scheduled job is due.
-select min(run_at) from jobs where state = 'scheduled';
+-- When the next scheduled job is due, and whether that is now.
+select min(run_at), coalesce(min(run_at) <= :now, false) from jobs where state = 'scheduled';
 
 -- name: due
 -- scheduled jobs whose time has come, the longest due first.

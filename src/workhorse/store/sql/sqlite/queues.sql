@@ -1,14 +1,14 @@
 -- name: pause
 -- Stop claims from a queue.
-insert into paused_queues (name, paused_at) values (:name, :now) on conflict do nothing;
+insert into paused_queues (name, paused_at) values (:queue, :now) on conflict do nothing;
 
 -- name: resume
 -- Let a queue be claimed again.
-delete from paused_queues where name = :name;
+delete from paused_queues where name = :queue;
 
 -- name: available
--- How many jobs of each queue may be claimed, and since when the oldest could be.
-select queue, n, (select run_at from jobs where id = oldest)
+-- How many jobs of each queue may be claimed, and for how long the oldest could be (ms).
+select queue, n, max(0, :now - (select run_at from jobs where id = oldest))
   from (select queue, count(*) as n, min(id) as oldest from jobs where state = 'available' group by queue);
 
 -- name: others
@@ -26,7 +26,3 @@ select name from paused_queues;
 -- name: kinds_waiting
 -- How many jobs of each kind may be claimed.
 select kind, count(*) from jobs where state = 'available' group by kind order by kind;
-
--- name: solo_waiting
--- How many available jobs must run alone.
-select count(*) from jobs where state = 'available' and solo = 1;

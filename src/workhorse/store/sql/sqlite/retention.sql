@@ -1,7 +1,7 @@
 -- name: older
--- Finished jobs of one state that ended before an instant, the oldest first.
+-- Finished jobs of one state that ended longer ago than an age (ms), the oldest first.
 select json_group_array(id) from
-    (select id from history where state = :state and finished_at < :before
+    (select id from history where state = :state and finished_at < :now - :age
       order by finished_at limit :limit);
 
 -- name: count
@@ -27,13 +27,13 @@ delete from events where job_id in (select value from json_each(:ids));
 
 -- name: move_horizon
 -- Events of no job may go when they are older than this.
-update retention set events_before = max(events_before, :before);
+update retention set events_before = max(events_before, :now - :age);
 
 -- name: drop_old_events
 -- Events of workers and queues beyond the horizon.
 delete from events where seq in
-    (select seq from events where job_id is null and at < :before limit :limit);
+    (select seq from events where job_id is null and at < (select events_before from retention) limit :limit);
 
 -- name: drop_old_workers
 -- Workers long gone.
-delete from workers where state in ('gone', 'lost') and renewed_at < :before;
+delete from workers where state in ('gone', 'lost') and renewed_at < :now - :age;

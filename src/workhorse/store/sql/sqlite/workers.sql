@@ -2,11 +2,12 @@
 -- A worker starts, with a lease from now.
 insert into workers (host, pid, queues, kinds, processes, concurrency, state, started_at, renewed_at,
                      lease_until)
-values (:host, :pid, :queues, :kinds, :processes, :concurrency, 'alive', :now, :now, :lease_until);
+values (:host, :pid, :queues, :kinds, :processes, :concurrency, 'alive', :now, :now, :now + :lease)
+returning id;
 
 -- name: renew
 -- The worker lives, and was not found lost.
-update workers set lease_until = :lease_until, renewed_at = :now, restarts = :restarts
+update workers set lease_until = :now + :lease, renewed_at = :now, restarts = :restarts
  where id = :id and state in ('alive', 'draining');
 
 -- name: draining
@@ -18,8 +19,9 @@ update workers set state = 'draining' where id = :id and state = 'alive';
 update workers set state = 'gone', renewed_at = :now where id = :id and state in ('alive', 'draining');
 
 -- name: lost
--- The worker was found dead.
-update workers set state = 'lost' where id = :id and state in ('alive', 'draining');
+-- The worker was found dead; with `expired_only`, unless its lease is alive at this moment.
+update workers set state = 'lost'
+ where id = :id and state in ('alive', 'draining') and (not :expired_only or lease_until <= :now);
 
 -- name: living
 -- Whether a worker's lease is alive.
@@ -35,6 +37,9 @@ select id, host, pid, started_at, lease_until, state, queues, kinds, processes, 
 -- Workers not gone whose lease has run out.
 select id from workers where state in ('alive', 'draining') and lease_until <= :now order by id;
 
--- name: of_host
--- Living workers of one host.
-select id from workers where state in ('alive', 'draining') and host = :host order by id;
+-- name: look
+-- What needs a supervisor: workers whose lease has run out, available jobs that must run alone.
+select (select json_group_array(id) from (
+            select id from workers
+             where state in ('alive', 'draining') and lease_until <= :now order by id)),
+       (select count(*) from jobs where state = 'available' and solo = 1);

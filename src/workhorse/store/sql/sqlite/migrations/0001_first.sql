@@ -115,6 +115,14 @@ create table dependencies (
 
 create index dependencies_of on dependencies (waits_for);
 
+-- Which job a client's key has made: kept as long as the job is.
+create table idempotency_keys (
+    key text primary key,
+    job_id integer not null
+) strict, without rowid;
+
+create index idempotency_keys_of on idempotency_keys (job_id);
+
 create table workers (
     id integer primary key autoincrement,
     host text not null,

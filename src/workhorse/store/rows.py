@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 from workhorse.domain.events import Event
 from workhorse.domain.job import Attempt, Claimed, Job, Outcome, State, WorkerInfo
 from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff, backoff_from_row, backoff_to_row
-from workhorse.store.sqlite.fast_json import compact, from_json
+from workhorse.domain.transitions import Change, Verb
+from workhorse.store.fast_json import compact, from_json
 
 T = TypeVar("T")
 
@@ -19,8 +20,14 @@ LAST_ID: Final = 2**63 - 1
 """The largest id there could be; no job will ever have it."""
 
 
+_IN_OUR_WORDS: Final = frozenset(
+    {Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.LOST, Outcome.RELEASED, Outcome.CANCELLED}
+)
+"""Outcomes whose reason is not a handler's: its words may hold payload."""
+
+
 def row_id(number: int) -> int:
-    """Return an id as SQLite can look for it: one beyond its range is as little there."""
+    """Return an id as a database can look for it: one beyond its range is as little there."""
     return max(-1, min(number, LAST_ID))
 
 
@@ -32,6 +39,24 @@ def slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
 def compact_or_none(value: Sequence[Any] | Mapping[str, Any] | None) -> str | None:
     """Return JSON text, or None for what is empty."""
     return compact(value) if value else None
+
+
+def error_text(change: Change) -> str | None:
+    """Return what is stored of the error of a change."""
+    return compact_or_none(change.error)
+
+
+def told_text(change: Change) -> str:
+    """Return what the event says of a change: metadata, and never the words of a handler."""
+    told: dict[str, Any] = {"outcome": change.outcome}
+    if change.verb is Verb.RESCUE:
+        told["state"] = change.state
+    if change.error is not None:
+        if change.outcome in _IN_OUR_WORDS:
+            told["reason"] = change.error["message"]
+        else:
+            told["error"] = change.error["type"]
+    return compact(told)
 
 
 def backoff_text(backoff: Backoff) -> str:

@@ -1,0 +1,6 @@
+"""The store on PostgreSQL, for a fleet of hosts."""
+
+from workhorse.store.postgres.store import PostgresStore
+from workhorse.store.postgres.url import SCHEMES, parse
+
+__all__ = ["SCHEMES", "PostgresStore", "parse"]

@@ -1,0 +1,90 @@
+"""A connection that cannot hang: each operation has a deadline, then the socket is dropped."""
+
+from __future__ import annotations
+
+import select
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.conninfo import make_conninfo
+
+T = TypeVar("T")
+
+PATIENCE: Final = 10.0
+"""Longest wait for an answer to one operation, in seconds."""
+CONNECT_PATIENCE: Final = 5
+KEEPALIVES: Final = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+_GREETING: Final = """
+    select pg_backend_pid(), pg_is_in_recovery(),
+           case when pg_backend_pid() = %(pid)s then
+               set_config('default_transaction_isolation', 'read committed', false)
+               || set_config('statement_timeout', '10s', false)
+               || set_config('lock_timeout', '5s', false)
+               || set_config('idle_in_transaction_session_timeout', '15s', false)
+               || set_config('plan_cache_mode', %(plans)s, false)
+           end
+"""
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection in autocommit whose every operation ends within `PATIENCE`.
+
+    A server that stopped to answer without closing (a cut cable, a stalled proxy) is met by the
+    deadline: the connection is closed, and its user gets an `OperationalError`.
+    """
+
+    pooled = False
+    """Whether a pooler stands between: then nothing may be prepared or set for the session."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, PATIENCE)
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001 - the driver asks its users to handle it
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {PATIENCE:g} s") from None
+
+    def is_fresh(self) -> bool:
+        """Tell whether nothing came in while it idled; what comes then is the server's goodbye."""
+        if self.closed:
+            return False
+        poll = select.poll()
+        poll.register(self.pgconn.socket, select.POLLIN)
+        return not poll.poll(0)
+
+
+def connect(url: str, *, name: str, fresh_plans: bool = False) -> Connection:
+    """Return a new connection. Raises `psycopg.OperationalError` when there is none to be had.
+
+    With `fresh_plans` each statement is planned for the table as it is: a hot table may have been
+    empty when a plan was made, and hold a million rows when it is used.
+    """
+    conninfo = make_conninfo(
+        url,
+        connect_timeout=CONNECT_PATIENCE,
+        application_name=name,
+        target_session_attrs="any",
+        **KEEPALIVES,
+    )
+    connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=None)
+    try:
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        pid = connection.info.backend_pid
+        plans = "force_custom_plan" if fresh_plans else "auto"
+        found = connection.execute(_GREETING, {"pid": pid, "plans": plans}).fetchone()
+        assert found is not None
+        connection.pooled = found[0] != pid
+        connection.prepare_threshold = None if connection.pooled else 0
+    except BaseException:
+        connection.close()
+        raise
+    return connection

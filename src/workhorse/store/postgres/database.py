@@ -1,0 +1,162 @@
+"""One database: a few connections for each use, so that no use can starve another."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias, TypeVar
+
+import psycopg
+
+from workhorse.domain.errors import Unavailable
+from workhorse.store.fast_json import from_json
+from workhorse.store.postgres.connection import PATIENCE, Connection, connect
+from workhorse.store.postgres.failures import AGAIN, cannot_connect, in_our_words, is_gone
+from workhorse.store.postgres.url import Place
+from workhorse.store.statements import statements
+
+T = TypeVar("T")
+Work: TypeAlias = Callable[["PostgresTransaction"], T]
+
+TRIES: Final = 5
+"""How often a transaction is tried that the server gave up in favour of another."""
+
+
+class PostgresTransaction:
+    """`workhorse.store.driver.Transaction` on PostgreSQL: statements know the server's clock."""
+
+    __slots__ = ("_connection", "_sql", "_wakes")
+
+    def __init__(self, connection: Connection, sql: dict[str, bytes]) -> None:
+        self._connection = connection
+        self._sql = sql
+
+    def run(self, statement: str, /, **parameters: Any) -> psycopg.Cursor[tuple[Any, ...]]:
+        return self._connection.execute(self._sql[statement], parameters)
+
+    def value(self, statement: str, /, **parameters: Any) -> Any:
+        found = self.run(statement, **parameters).fetchone()
+        return None if found is None else found[0]
+
+    def listed(self, statement: str, /, **parameters: Any) -> list[Any]:
+        return from_json(self.value(statement, **parameters))  # type: ignore[no-any-return]
+
+
+class Lane:
+    """Up to `size` connections for one use: clients, claims, or the lease."""
+
+    def __init__(self, place: Place, name: str, size: int, *, fresh_plans: bool) -> None:
+        self._place = place
+        self._name = f"workhorse {name}"
+        self._fresh_plans = fresh_plans
+        self._idle: list[Connection] = []
+        self._room = threading.BoundedSemaphore(size)
+        self._closed = False
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection that is alive as far as one can see. A broken one is not kept."""
+        if not self._room.acquire(timeout=PATIENCE):
+            raise Unavailable("The store is busy: no turn among this process's own connections.")
+        try:
+            connection = self._take()
+            try:
+                yield connection
+            finally:
+                self._put_back(connection)
+        finally:
+            self._room.release()
+
+    def _take(self) -> Connection:
+        if self._closed:
+            raise Unavailable("The store is closed.")
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_fresh():
+                return connection
+            connection.close()
+        try:
+            return connect(self._place.conninfo, name=self._name, fresh_plans=self._fresh_plans)
+        except psycopg.Error as error:
+            raise cannot_connect(error, self._place.shown) from error
+
+    def _put_back(self, connection: Connection) -> None:
+        status = connection.pgconn.transaction_status
+        if self._closed or is_gone(connection) or status != psycopg.pq.TransactionStatus.IDLE:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Let go of every connection; those in use go when they come back. Idempotent."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
+class Database:
+    """The two ways in, over one lane."""
+
+    def __init__(self, place: Place, name: str, *, size: int, fresh_plans: bool = False) -> None:
+        self.place = place
+        self._lane = Lane(place, name, size, fresh_plans=fresh_plans)
+        self._pid = os.getpid()
+        self.sql: dict[str, bytes] = {
+            name: place.in_schema(text).encode() for name, text in statements("postgres").items()
+        }
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection; the driver's errors come out in our words."""
+        if os.getpid() != self._pid:
+            raise Unavailable(
+                "This store was opened before a fork and cannot be used after it.",
+                hint="Open it anew in each process, or start processes by 'spawn'.",
+            )
+        with self._lane.connection() as connection, in_our_words(self.place.shown):
+            yield connection
+
+    def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction that is committed when this returns.
+
+        What `work` raises undoes what it did. When the connection is lost at the commit the error
+        says that it may have happened. It may run several times: the server gives up a
+        transaction in favour of another when they would wait for each other.
+        """
+        return self.again(lambda connection: self._transact(connection, work))
+
+    def once(self, statement: str, /, **parameters: Any) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Run one statement that is a transaction of its own; its rows are fetched already."""
+        sql = self.sql[statement]
+        return self.again(lambda connection: connection.execute(sql, parameters))
+
+    def read(self, statement: str, /, **parameters: Any) -> list[Any]:
+        """Return all rows of one query."""
+        try:
+            return self.once(statement, **parameters).fetchall()
+        except Unavailable:  # a question may be asked twice: the connection may have idled too long
+            return self.once(statement, **parameters).fetchall()
+
+    def _transact(self, connection: Connection, work: Work[T]) -> T:
+        with connection.transaction():
+            return work(PostgresTransaction(connection, self.sql))
+
+    def again(self, act: Callable[[Connection], T]) -> T:
+        for left in reversed(range(TRIES)):
+            try:
+                with self.connection() as connection:
+                    return act(connection)
+            except Unavailable as error:
+                if not left or not isinstance(error.__cause__, AGAIN):
+                    raise
+                time.sleep(random.uniform(0, 0.02 * (TRIES - left)))
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Let go of everything. Idempotent."""
+        if os.getpid() == self._pid:
+            self._lane.close()

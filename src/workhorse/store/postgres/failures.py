@@ -1,0 +1,91 @@
+"""From PostgreSQL's errors to the words of the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from psycopg import errors
+
+from workhorse.domain.errors import (
+    ConfigurationError,
+    InvalidJob,
+    StoreFull,
+    Unavailable,
+    WorkhorseError,
+)
+
+REFUSED: Final = (
+    errors.InvalidAuthorizationSpecification,
+    errors.InvalidPassword,
+    errors.InvalidCatalogName,
+)
+"""What the server says when the URL is wrong: waiting does not help."""
+
+AGAIN: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+"""The transaction changed nothing and may be tried again at once."""
+
+
+@contextmanager
+def in_our_words(url: str) -> Iterator[None]:
+    """Turn an error of the driver into one of ours; `url` has no credentials."""
+    try:
+        yield
+    except (psycopg.Error, UnicodeError, OverflowError) as error:
+        raise translated(error, url) from error
+
+
+def translated(error: Exception, url: str) -> WorkhorseError:
+    """Return what an error means: `InvalidJob` tells of what was given, the rest of the store."""
+    if not isinstance(error, psycopg.Error):
+        return InvalidJob(f"The store cannot hold this: {error}.")
+    reason = _reason(error)
+    match error:
+        case psycopg.DataError() | psycopg.IntegrityError():
+            return InvalidJob(f"The store cannot hold this: {reason}.")
+        case errors.DiskFull():
+            return StoreFull(
+                f"The disk under {url} is full; nothing was changed.",
+                hint="Free some space: work resumes by itself.",
+            )
+        case errors.UndefinedTable() | errors.InvalidSchemaName() | errors.UndefinedFunction():
+            return ConfigurationError(
+                f"The schema of {url} is not there or not complete: {reason}.",
+                hint="Run `workhorse migrate`.",
+            )
+        case errors.InsufficientPrivilege():
+            return ConfigurationError(f"The role of {url} may not do this: {reason}.")
+        case errors.ReadOnlySqlTransaction():
+            return Unavailable(f"{url} is read-only now: a standby, or it is failing over.")
+        case errors.QueryCanceled():
+            return Unavailable(f"{url} took too long: {reason}.")
+        case _:
+            return Unavailable(f"{url} cannot be used now: {reason}.")
+
+
+def cannot_connect(error: psycopg.Error, url: str) -> WorkhorseError:
+    """Return why there is no connection."""
+    reason = _reason(error)
+    wrong = isinstance(error, REFUSED) or any(
+        word in reason for word in ("does not exist", "authentication failed")
+    )
+    if wrong:
+        return Unavailable(f"{url} does not let us in: {reason}.", hint="Mend the URL.")
+    return Unavailable(f"{url} cannot be reached: {reason}.")
+
+
+def is_gone(connection: psycopg.Connection) -> bool:
+    """Tell whether a connection is of no more use."""
+    return connection.closed or connection.broken
+
+
+def _reason(error: psycopg.Error) -> str:
+    """Return the first line of what the server, or the driver, says."""
+    said = error.diag.message_primary or str(error)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if not lines:
+        return "no reason given"
+    line = lines[-1] if lines[-1].startswith("FATAL") else lines[0]
+    return line.removeprefix("FATAL:").strip().rstrip(".")

@@ -1,0 +1,64 @@
+"""Whether the store is well: facts and findings for `doctor` and `health`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from workhorse.domain.job import State
+from workhorse.store.postgres.database import Database
+from workhorse.store.protocol import StoreHealth
+from workhorse.store.statements import migrations
+
+OLD_SNAPSHOT: Final = 600
+"""Seconds after which an open transaction keeps too much dead weight in the tables."""
+DEAD_SHARE: Final = 0.2
+DEAD_ENOUGH: Final = 10_000
+POOLED: Final = (
+    "A pooler stands between: set WORKHORSE_LISTEN_URL to the server itself, or workers poll."
+)
+DRAG: Final = "until it ends, dead rows stay and claims get slower."
+
+
+class HealthVerbs:
+    """The store's own examination."""
+
+    _db: Database
+    url: str
+
+    def health(self) -> StoreHealth:
+        ((schema,),) = self._db.read("health.schema")
+        (server,) = self._db.read("health.server")
+        ((size,),) = self._db.read("health.size")
+        counts = {State(state): number for state, number in self._db.read("health.counts")}
+        with self._db.connection() as connection:
+            pooled = connection.pooled
+        return StoreHealth(
+            url=self.url,
+            version=f"PostgreSQL {server[0]}",
+            schema=schema,
+            size=size,
+            counts={state: counts.get(state, 0) for state in State},
+            findings=tuple(self._findings(schema, server, pooled=pooled)),
+        )
+
+    def _findings(self, schema: int, server: Any, *, pooled: bool) -> Iterator[tuple[str, str]]:
+        _, fsync, commit, pages, standby, _, oldest, live, dead = server
+        newest = migrations("postgres")[-1].number
+        if schema < newest:
+            yield "error", f"The schema is at {schema}, this Workhorse needs {newest}: migrate."
+        if standby:
+            yield "error", "The server is a standby: it takes no writes."
+        if fsync != "on" or pages != "on":
+            yield "error", "fsync or full_page_writes is off: a crash of the server loses jobs."
+        if commit in {"off", "local"}:
+            yield "warn", f"synchronous_commit is {commit}: the last jobs may be lost in a crash."
+        if pooled:
+            yield "warn", POOLED
+        if oldest is not None and oldest > OLD_SNAPSHOT:
+            yield "warn", f"A transaction has been open for {oldest / 60:.0f} minutes: {DRAG}"
+        if live is not None and dead > DEAD_ENOUGH and dead > DEAD_SHARE * (live + dead):
+            yield "warn", f"The jobs table has {dead:,} dead rows: autovacuum does not keep up."
+        ((silent,),) = self._db.read("health.silent_workers")
+        if silent:
+            yield "warn", f"{silent} worker(s) have fallen silent and were not yet found lost."

@@ -1,0 +1,76 @@
+"""Numbered migrations, each applied once, in one transaction, by one process at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from psycopg import sql
+
+from workhorse.domain.errors import ConfigurationError
+from workhorse.store.postgres.connection import Connection
+from workhorse.store.postgres.url import Place
+from workhorse.store.statements import Migration, migrations
+
+LOCK: Final = 0x776F726B
+"""The advisory lock that one migrating process holds."""
+
+_FIRST: Final = """
+create schema if not exists workhorse;
+create table if not exists workhorse.schema_version (
+    number integer primary key,
+    name text not null,
+    applied_at timestamptz not null default now()
+);
+"""
+_NOTE: Final = "\ninsert into workhorse.schema_version (number, name) values (%d, '%s');\n"
+
+
+def scripts(place: Place, since: int = 0) -> Iterator[tuple[Migration, str]]:
+    """Yield each migration after number `since`, and all that it does, as SQL."""
+    for step in migrations("postgres"):
+        if step.number > since:
+            text = _FIRST + step.script + _NOTE % (step.number, step.name)
+            yield step, place.in_schema(text)
+
+
+def migrate(connection: Connection, place: Place) -> Sequence[str]:
+    """Bring the schema up to date and return the names of the migrations applied.
+
+    A lock that somebody else's transaction holds is waited for a bounded time (3 s), and then
+    nothing has changed.
+    """
+    applied = []
+    with connection.transaction():
+        connection.execute("select set_config('lock_timeout', '3s', true)")
+        connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
+        for step, script in scripts(place, version(connection, place)):
+            connection.execute(script.encode(), prepare=False)
+            applied.append(step.name)
+    return applied
+
+
+def version(connection: Connection, place: Place) -> int:
+    """Return the number of the newest migration applied, 0 for an empty database."""
+    name = f"{place.schema}.schema_version"
+    if connection.execute("select to_regclass(%s)", (name,)).fetchone() == (None,):
+        return 0
+    table = sql.Identifier(place.schema, "schema_version")
+    query = sql.SQL("select coalesce(max(number), 0) from {}").format(table)
+    found = connection.execute(query).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def check(connection: Connection, place: Place) -> None:
+    """Raise `ConfigurationError` unless the schema is there and new enough.
+
+    A newer schema is accepted: a migration leaves room for the version before it.
+    """
+    found, needed = version(connection, place), migrations("postgres")[-1].number
+    if found < needed:
+        state = f"is at {found}, this Workhorse needs {needed}" if found else "is not there"
+        raise ConfigurationError(
+            f"The schema of {place.shown} {state}.",
+            hint="Run `workhorse migrate` (or `workhorse migrate --sql` to see what it does).",
+        )

@@ -1,0 +1,95 @@
+"""The store in one schema of a PostgreSQL database: the whole protocol, put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from workhorse.store.postgres import migrate
+from workhorse.store.postgres.client import PostgresClientVerbs
+from workhorse.store.postgres.database import Database, PostgresTransaction
+from workhorse.store.postgres.health import POOLED, HealthVerbs
+from workhorse.store.postgres.listen import Listener
+from workhorse.store.postgres.settling import settle
+from workhorse.store.postgres.url import Place, parse
+from workhorse.store.postgres.worker import WorkerVerbs
+from workhorse.store.protocol import Settled
+from workhorse.store.verbs.retention import RetentionVerbs
+from workhorse.store.verbs.supervisor import SupervisorVerbs
+
+log = structlog.get_logger("workhorse.store")
+
+CLIENTS: Final = 4
+"""Most connections of one process that enqueue, look and change."""
+
+
+class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerbs, HealthVerbs):
+    """`workhorse.store.protocol.Store` on PostgreSQL 14 or later, for any number of hosts.
+
+    Opening reaches the server once, and checks the schema unless `migrating`; it never changes
+    it. Claims, the lease and everything else have connections of their own, made when first used.
+    """
+
+    _db: Database
+
+    def __init__(self, place: Place, *, migrating: bool = False) -> None:
+        self.place = place
+        self.url = place.shown
+        self._db = Database(place, "client", size=CLIENTS)
+        self._claims = Database(place, "claims", size=2, fresh_plans=True)
+        self._lease = Database(place, "lease", size=1)
+        try:
+            if not migrating:
+                with self._db.connection() as connection:
+                    migrate.check(connection, place)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def run_dir(self) -> Path | None:
+        """The folder where this host's processes meet; None when it cannot be had."""
+        folder = self.place.run_dir
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mine = folder.parent.stat().st_uid == os.getuid() and not folder.parent.is_symlink()
+        except OSError:
+            return None
+        return folder if mine else None
+
+    def migrate(self) -> Sequence[str]:
+        with self._db.connection() as connection:
+            return migrate.migrate(connection, self.place)
+
+    def listen(self, heard: Callable[[str], None], *, url: str | None = None) -> Listener | None:
+        place = self.place
+        if url is not None:
+            place = replace(place, conninfo=parse(url).conninfo)
+        else:
+            with self._db.connection() as connection:
+                if connection.pooled:
+                    log.warning("not listening: this worker polls", reason=POOLED)
+                    return None
+        return Listener(place, heard)
+
+    def renew(self, worker: int, lease: float, *, restarts: int = 0) -> bool:
+        length = round(lease * 1000)
+        done = self._lease.once("workers.renew", id=worker, lease=length, restarts=restarts)
+        return done.rowcount == 1
+
+    def tidy(self) -> None:
+        """Nothing to do here: autovacuum does it."""
+        with self._db.connection():
+            return
+
+    def close(self) -> None:
+        for database in (self._db, self._claims, self._lease):
+            database.close()
+
+    def _settle(self, tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> object:
+        return settle(tx, worker, settled)

@@ -1,0 +1,71 @@
+"""Where a PostgreSQL store is: the server, the database, the schema."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from workhorse.domain.errors import ConfigurationError
+
+SCHEMES: Final = ("postgresql", "postgres")
+DEFAULT_SCHEMA: Final = "workhorse"
+
+_SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One schema of one database. `shown` has no credentials."""
+
+    conninfo: str
+    shown: str
+    schema: str
+
+    def in_schema(self, sql: str) -> str:
+        """Return SQL that is written for the schema ``workhorse`` as that of this one."""
+        if self.schema == DEFAULT_SCHEMA:
+            return sql
+        return re.sub(rf"\b{DEFAULT_SCHEMA}\b(?=\.|'::regnamespace|' and|;)", self.schema, sql)
+
+    @property
+    def channel(self) -> str:
+        """The channel on which this store's workers are woken."""
+        return self.schema
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder in which this user's processes on this host meet beside this store."""
+        name = hashlib.sha256(self.shown.encode()).hexdigest()[:16]
+        root = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+        return Path(root) / f"workhorse-{os.getuid()}" / name
+
+
+def parse(url: str) -> Place:
+    """Return the place a URL names: ``postgresql://user@host:5432/database?schema=workhorse``.
+
+    Every other parameter is libpq's (``sslmode``, ``host`` for a socket, …). Raises
+    `ConfigurationError` for a schema that is not a plain lower-case name.
+    """
+    parts = urlsplit(url)
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    schema = next((value for name, value in options if name == "schema"), DEFAULT_SCHEMA)
+    if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):
+        raise ConfigurationError(
+            f"{schema!r} cannot be the schema of a store.",
+            hint="Use lower-case letters, digits and '_', beginning with a letter.",
+        )
+    others = [(name, value) for name, value in options if name != "schema"]
+    conninfo = urlunsplit(
+        ("postgresql", parts.netloc, parts.path, urlencode(others, quote_via=quote), "")
+    )
+    host = parts.netloc.rpartition("@")[2] or dict(others).get("host", "")
+    shown = f"postgresql://{host}{parts.path}"
+    if schema != DEFAULT_SCHEMA:
+        shown += f"?schema={schema}"
+    return Place(conninfo, shown, schema)

@@ -1,0 +1,146 @@
+"""What a worker's children ask of the store: the hot path.
+
+A turn is one message to the server and one commit: its statements travel together, and what
+comes before the message's end is one transaction. A turn that only claims commits softly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from workhorse.domain.events import Output, OutputLine
+from workhorse.domain.job import Claimed, State
+from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff
+from workhorse.domain.transitions import Verb
+from workhorse.store.fast_json import compact
+from workhorse.store.postgres.connection import Connection
+from workhorse.store.postgres.database import Database, PostgresTransaction
+from workhorse.store.postgres.settling import (
+    Ended,
+    Fence,
+    cancel_dependents,
+    completed_arrays,
+    not_recorded,
+    other_rows,
+)
+from workhorse.store.protocol import ClaimRequest, Settled, Turn
+from workhorse.store.verbs import edges
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+
+class WorkerVerbs:
+    """`WorkerStore` on PostgreSQL."""
+
+    _db: Database
+    _claims: Database
+
+    def turn(
+        self,
+        worker: int,
+        settled: Sequence[Settled],
+        output: Sequence[OutputLine],
+        claim: ClaimRequest | None,
+    ) -> Turn:
+        ended = Ended.sorted(settled)
+        answers = self._claims.again(lambda c: self._send(c, worker, ended, output, claim))
+        stale = self._follow(worker, ended, answers)
+        rows = answers["claim"]
+        valid = bool(rows[0][0])
+        claimed = [claimed_job(row[1:]) for row in rows] if claim and rows[0][1] is not None else []
+        return Turn(stale, claimed, valid)
+
+    def _send(
+        self,
+        connection: Connection,
+        worker: int,
+        ended: Ended,
+        output: Sequence[OutputLine],
+        claim: ClaimRequest | None,
+    ) -> dict[str, Any]:
+        """Send everything at once; return the rows of each statement that matters."""
+        sent: dict[str, Cursor] = {}
+
+        def send(name: str, statement: str, **parameters: Any) -> None:
+            sent[name] = connection.execute(self._claims.sql[statement], parameters)
+
+        with connection.pipeline():
+            if claim and not (ended.completed or ended.others or output):
+                send("softly", "claim.commit_softly")
+            if output:
+                self._send_output(send, worker, output)
+            if ended.completed:
+                arrays = completed_arrays(ended.completed)
+                send("completed", "settle.complete", worker=worker, **arrays)
+                send("waiting", "dependencies.lock_waiting", ids=arrays["ids"])
+                send("unblocked", "dependencies.unblock_after", ids=arrays["ids"])
+            if ended.others:
+                send("others", "settle.others", worker=worker, rows=other_rows(ended.others))
+            if claim:
+                send(
+                    "claim",
+                    "claim.claim",
+                    worker=worker,
+                    child=claim.child,
+                    queues=list(claim.queues),
+                    kinds=list(claim.kinds),
+                    limit=max(0, claim.limit),
+                    solo=claim.solo,
+                )
+            else:
+                send("claim", "claim.lease", worker=worker)
+        return {name: cursor.fetchall() for name, cursor in sent.items() if cursor.description}
+
+    def _send_output(self, send: Any, worker: int, output: Sequence[OutputLine]) -> None:
+        send("output", "settle.output_event", lines=compact(output), worker=worker)
+        latest = {
+            (line.job_id, line.attempt): line.data
+            for line in output
+            if line.name is Output.PROGRESS
+        }
+        if latest:
+            rows = compact([[*fence, data] for fence, data in latest.items()])
+            send("progress", "settle.progress", rows=rows, worker=worker)
+
+    def _follow(self, worker: int, ended: Ended, answers: dict[str, Any]) -> list[Fence]:
+        """Do what follows from the settled ones, when something does; return the stale ones."""
+        done = answers["completed"][0][0] if ended.completed else 0
+        others = json.loads(answers["others"][0][0]) if ended.others else []
+        bad = [one for one in others if one[2] in {State.FAILED, State.CANCELLED}]
+        if not (bad or done < len(ended.completed) or len(others) < len(ended.others)):
+            return []
+
+        def work(tx: PostgresTransaction) -> list[Fence]:
+            if bad and edges.any_dependencies(tx):
+                cancel_dependents(tx, bad)
+            doubtful = [] if done == len(ended.completed) else list(ended.completed)
+            doubtful += [] if len(others) == len(ended.others) else ended.others
+            return not_recorded(tx, worker, doubtful)
+
+        return self._claims.write(work)
+
+    def claim_job(self, worker: int, job_id: int) -> Claimed | None:
+        def work(tx: PostgresTransaction) -> Claimed | None:
+            if tx.value("jobs.lock", id=job_id) == State.SCHEDULED:
+                tx.run("jobs.promote", ids=compact([job_id]))
+                edges.record(tx, Verb.PROMOTE, job_id=job_id)
+            row = tx.run("claim.claim_one", worker=worker, id=job_id).fetchone()
+            return None if row is None else claimed_job(row)
+
+        return self._claims.write(work)
+
+    def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
+        return self._claims.read("claim.cancel_requests", worker=worker)
+
+
+def claimed_job(row: Sequence[Any]) -> Claimed:
+    """Return an attempt from a row of ``claim.claim``."""
+    job = Claimed(*row)
+    backoff: Any = job.backoff
+    return job._replace(
+        backoff=DEFAULT_BACKOFF if backoff is None else Backoff(*json.loads(backoff))
+    )

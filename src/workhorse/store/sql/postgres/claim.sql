@@ -1,0 +1,74 @@
+-- name: claim
+-- available → running, attempt + 1: queue by queue, highest priority first, then the oldest.
+-- Nothing is locked against a rescue of this very worker at this very moment: what is claimed then
+-- is rescued by the next pass.
+with me as materialized (
+    select lease_until > workhorse.clock() as valid, state = 'alive' as alive
+      from workhorse.workers where id = %(worker)s and state in ('alive', 'draining')
+), next as materialized (
+    select picked.row
+      from unnest(%(queues)s::text[]) as wanted(queue)
+     cross join lateral (
+        select jobs.ctid as row from workhorse.jobs
+         where jobs.queue = wanted.queue and state = 'available' and solo = %(solo)s
+           and kind = any (%(kinds)s::text[])
+           and not exists (select 1 from workhorse.paused_queues where name = wanted.queue)
+         order by priority desc, id
+         limit %(limit)s
+           for update of jobs skip locked) as picked
+     where (select valid and alive from me)
+     limit %(limit)s
+), claimed as (
+    update workhorse.jobs
+       set state = 'running', attempt = attempt + 1, worker = %(worker)s, child = %(child)s,
+           started_at = workhorse.clock(), progress = null, message = null
+     where ctid = any (array(select row from next)) and state = 'available'
+    returning id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff, failures,
+              crashes, lost, solo, cancel_at is not null as cancel_requested, enqueued_at, started_at
+), told as (
+    insert into workhorse.events (at, name, job_id, attempt, worker)
+    select started_at, 'claim', id, attempt, %(worker)s from claimed
+)
+select coalesce((select valid from me), false) as valid, claimed.*
+  from (select 1) as always left join claimed on true
+ order by array_position(%(queues)s::text[], queue), priority desc, id;
+
+-- name: claim_one
+-- available → running, for one job by its id.
+with claimed as (
+    update workhorse.jobs
+       set state = 'running', attempt = attempt + 1, worker = %(worker)s, child = 0,
+           started_at = workhorse.clock(), progress = null, message = null
+     where id = %(id)s and state = 'available' and exists (
+           select 1 from workhorse.workers
+            where id = %(worker)s and state = 'alive' and lease_until > workhorse.clock())
+    returning id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff, failures,
+              crashes, lost, solo, cancel_at is not null as cancel_requested, enqueued_at, started_at
+), told as (
+    insert into workhorse.events (at, name, job_id, attempt, worker)
+    select started_at, 'claim', id, attempt, %(worker)s from claimed
+)
+select * from claimed;
+
+-- name: lease
+-- Whether a worker's lease is alive.
+select exists (
+    select 1 from workhorse.workers
+     where id = %(worker)s and state in ('alive', 'draining') and lease_until > workhorse.clock());
+
+-- name: commit_softly
+-- A claim is a lease that may be lost: its commit need not be on the disk yet.
+select set_config('synchronous_commit', 'off', true);
+
+-- name: held
+-- The running jobs of a worker, or of one of its children, oldest first.
+select json_build_array(id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff::json,
+                        failures, crashes, lost, solo, cancel_at is not null, enqueued_at,
+                        started_at)::text
+  from workhorse.jobs
+ where worker = %(worker)s and (%(child)s::integer is null or child = %(child)s) order by id;
+
+-- name: cancel_requests
+-- Running jobs of a worker that were told to end, and for how long.
+select id, attempt, workhorse.clock() - cancel_at from workhorse.jobs
+ where worker = %(worker)s and cancel_at is not null order by id;

@@ -1,0 +1,85 @@
+-- name: any
+-- Whether any job waits for another.
+select exists (select 1 from workhorse.dependencies);
+
+-- name: lock_waiting
+-- Lock who waits for these, so that of two that end at once the later one sees both.
+select 1 from workhorse.jobs
+ where id in (select job_id from workhorse.dependencies where waits_for = any (%(ids)s::bigint[]))
+ order by id for update;
+
+-- name: unblock_after
+-- blocked → available: jobs whose last dependency is among these, which have succeeded.
+with satisfied as (
+    delete from workhorse.dependencies
+     where waits_for = any (%(ids)s::bigint[])
+       and waits_for in (select id from workhorse.history where state = 'succeeded')
+    returning job_id, waits_for
+), unblocked as (
+    update workhorse.jobs set state = 'available'
+     where id in (select job_id from satisfied) and state = 'blocked' and run_at <= workhorse.clock()
+       and not exists (
+           select 1 from workhorse.dependencies d
+            where d.job_id = jobs.id
+              and d.waits_for not in (select waits_for from satisfied where job_id = jobs.id))
+    returning id
+)
+insert into workhorse.events (at, name, job_id)
+select workhorse.clock(), 'unblock', id from unblocked;
+
+-- name: add
+-- A job waits for others.
+insert into workhorse.dependencies (job_id, waits_for)
+select %(id)s, value::bigint from json_array_elements_text(%(after)s::json);
+
+-- name: satisfy
+-- Nobody waits for these any more.
+delete from workhorse.dependencies
+ where waits_for in (select value::bigint from json_array_elements_text(%(ids)s::json));
+
+-- name: waiting
+-- Who waits for these; they are locked, so that of two that end at once the later one sees both.
+select coalesce(json_agg(id), '[]')::text from (
+    select id from workhorse.jobs
+     where id in (select job_id from workhorse.dependencies
+                   where waits_for in (select value::bigint from json_array_elements_text(%(ids)s::json)))
+     order by id for update) as locked;
+
+-- name: ready
+-- blocked jobs among these whose last dependency has ended and whose time has come.
+select coalesce(json_agg(id), '[]')::text from workhorse.jobs
+ where id in (select value::bigint from json_array_elements_text(%(ids)s::json))
+   and state = 'blocked' and run_at <= workhorse.clock()
+   and not exists (select 1 from workhorse.dependencies where job_id = id);
+
+-- name: all_ready
+-- The same among all, for the sweep.
+select coalesce(json_agg(id), '[]')::text from (
+    select id from workhorse.jobs
+     where state = 'blocked' and run_at <= workhorse.clock()
+       and not exists (select 1 from workhorse.dependencies where job_id = id)
+     order by id for update skip locked) as locked;
+
+-- name: unblock
+-- blocked → available
+update workhorse.jobs set state = 'available'
+ where id in (select value::bigint from json_array_elements_text(%(ids)s::json)) and state = 'blocked';
+
+-- name: need_sweep
+-- Whether a sweep would find anything.
+select exists (select 1 from workhorse.dependencies
+                where not exists (select 1 from workhorse.jobs where id = waits_for))
+    or exists (select 1 from workhorse.jobs
+                where state = 'blocked' and run_at <= workhorse.clock()
+                  and not exists (select 1 from workhorse.dependencies where job_id = id));
+
+-- name: unseen
+-- Dependencies on jobs that have ended, or are gone.
+select distinct waits_for, (select state from workhorse.history where id = waits_for)
+  from workhorse.dependencies
+ where not exists (select 1 from workhorse.jobs where id = waits_for);
+
+-- name: forget
+-- These wait for nothing: they have ended.
+delete from workhorse.dependencies
+ where job_id in (select value::bigint from json_array_elements_text(%(ids)s::json));

@@ -1,0 +1,53 @@
+-- name: one
+-- → available or scheduled: one job, unless an unfinished one holds its unique key. Wakes who listens.
+with added as (
+    insert into workhorse.jobs (id, kind, queue, state, priority, args, max_attempts, timeout, backoff,
+                                enqueued_at, run_at, unique_key)
+    overriding system value
+    select coalesce(%(id)s::bigint, nextval('workhorse.jobs_id_seq')), %(kind)s, %(queue)s,
+           case when %(blocked)s then 'blocked' when due > workhorse.clock() then 'scheduled'
+                else 'available'::workhorse.state end,
+           %(priority)s, %(args)s, %(max_attempts)s, %(timeout)s, %(backoff)s, workhorse.clock(), due,
+           %(unique)s
+      from coalesce(%(run_at)s::bigint, workhorse.clock() + %(delay)s) as due
+    on conflict (unique_key) where unique_key is not null do nothing
+    returning id, state
+), told as (
+    insert into workhorse.events (at, name, job_id, data)
+    select workhorse.clock(), 'enqueue', id,
+           case when state <> 'available' then json_build_object('state', state)::text end
+      from added
+)
+select id, state, case when %(ring)s then pg_notify(%(channel)s, %(queue)s) end from added;
+
+-- name: many
+-- → available or scheduled: jobs that differ in nothing but their arguments, in their order.
+with added as (
+    insert into workhorse.jobs (kind, queue, state, priority, args, max_attempts, timeout, backoff,
+                                enqueued_at, run_at)
+    select %(kind)s, %(queue)s,
+           case when due > workhorse.clock() then 'scheduled' else 'available'::workhorse.state end,
+           %(priority)s, args, %(max_attempts)s, %(timeout)s, %(backoff)s, workhorse.clock(), due
+      from unnest(%(args)s::text[]) with ordinality as given(args, place),
+           coalesce(%(run_at)s::bigint, workhorse.clock() + %(delay)s) as due
+     order by place
+    returning id, state
+), told as (
+    insert into workhorse.events (at, name, job_id, data)
+    select workhorse.clock(), 'enqueue', id,
+           case when state <> 'available' then json_build_object('state', state)::text end
+      from added
+)
+select id, state, case when %(ring)s then pg_notify(%(channel)s, %(queue)s) end from added;
+
+-- name: holder
+-- Who holds a unique key.
+select id, state from workhorse.jobs where unique_key = %(unique)s;
+
+-- name: lock_awaited
+-- An unfinished job that another is to wait for: it does not end before this transaction does.
+select state from workhorse.jobs where id = %(id)s for share;
+
+-- name: ended
+-- Where an ended job stands.
+select state from workhorse.history where id = %(id)s;

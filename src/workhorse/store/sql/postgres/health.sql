@@ -1,0 +1,32 @@
+-- name: counts
+-- How many jobs there are in each state.
+select state, count(*) from workhorse.jobs group by state
+union all
+select state, count(*) from workhorse.history group by state;
+
+-- name: schema
+-- The newest migration applied.
+select coalesce(max(number), 0) from workhorse.schema_version;
+
+-- name: silent_workers
+-- Workers that have not been heard of and hold jobs.
+select count(*) from workhorse.workers
+ where state in ('alive', 'draining') and lease_until <= workhorse.clock();
+
+-- name: size
+-- How many bytes the tables and their indexes take.
+select coalesce(sum(pg_total_relation_size(oid)), 0)::bigint
+  from pg_class where relnamespace = 'workhorse'::regnamespace and relkind in ('r', 'p');
+
+-- name: server
+-- Facts about the server, for the doctor.
+select current_setting('server_version'), current_setting('fsync'),
+       current_setting('synchronous_commit'), current_setting('full_page_writes'),
+       pg_is_in_recovery(),
+       (select max(age(backend_xmin)) from pg_stat_activity where backend_xmin is not null),
+       (select extract(epoch from max(now() - xact_start)) from pg_stat_activity
+         where backend_xmin is not null and backend_type = 'client backend'),
+       (select n_live_tup from pg_stat_user_tables
+         where schemaname = 'workhorse' and relname = 'jobs'),
+       (select n_dead_tup from pg_stat_user_tables
+         where schemaname = 'workhorse' and relname = 'jobs');

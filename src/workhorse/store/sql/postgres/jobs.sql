@@ -1,0 +1,156 @@
+-- name: lock
+-- Where one unfinished job stands, until this transaction ends …
+select state from workhorse.jobs where id = %(id)s for update;
+
+-- name: lock_ended
+-- … and one that has ended.
+select state from workhorse.history where id = %(id)s for update;
+
+-- name: cancellable
+-- Those of these that do not run; they stay so until this transaction ends.
+select coalesce(json_agg(id), '[]')::text from (
+    select id from workhorse.jobs
+     where id in (select value::bigint from json_array_elements_text(%(ids)s::json))
+       and state <> 'running'
+     order by id for update) as locked;
+
+-- name: get
+-- One job, unfinished or finished.
+select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, null::bigint as finished_at, worker,
+       unique_key, solo, cancel_at is not null as cancel_requested, progress, message, outcome,
+       null as result, error,
+       (select coalesce(json_agg(waits_for), '[]')::text from workhorse.dependencies where job_id = id)
+           as waits_for
+  from workhorse.jobs where id = %(id)s
+union all
+select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
+       solo, cancel_at is not null, progress, message, outcome, result, error, '[]'
+  from workhorse.history where id = %(id)s;
+
+-- name: list
+-- Jobs newest first. A null parameter does not filter.
+with wanted as materialized (
+    select array(select json_array_elements_text(%(states)s::json)::workhorse.state) as states,
+           array(select json_array_elements_text(%(queues)s::json)) as queues,
+           array(select json_array_elements_text(%(kinds)s::json)) as kinds,
+           array(select json_array_elements_text(%(ids)s::json)::bigint) as ids)
+(select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+        timeout, backoff, enqueued_at, run_at, started_at, null::bigint as finished_at, worker,
+        unique_key, solo, cancel_at is not null as cancel_requested, progress, message, outcome,
+        null as result, error,
+        (select coalesce(json_agg(waits_for), '[]')::text
+           from workhorse.dependencies where job_id = jobs.id) as waits_for
+   from workhorse.jobs
+  where id < %(before)s
+    and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
+    and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
+    and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
+    and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
+    and (%(worker)s::bigint is null or worker = %(worker)s)
+  order by id desc limit %(limit)s)
+union all
+(select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+        timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
+        solo, cancel_at is not null, progress, message, outcome, result, error, '[]'
+   from workhorse.history
+  where id < %(before)s
+    and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
+    and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
+    and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
+    and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
+    and (%(worker)s::bigint is null or worker = %(worker)s)
+  order by id desc limit %(limit)s)
+ order by id desc
+ limit %(limit)s;
+
+-- name: unsuccessful
+-- Failed and cancelled jobs that match, oldest first.
+select id from workhorse.history
+ where state <> 'succeeded'
+   and (%(states)s::text is null
+        or state in (select json_array_elements_text(%(states)s::json)::workhorse.state))
+   and (%(queues)s::text is null
+        or queue in (select json_array_elements_text(%(queues)s::json)))
+   and (%(kinds)s::text is null
+        or kind in (select json_array_elements_text(%(kinds)s::json)))
+   and (%(ids)s::text is null
+        or id in (select json_array_elements_text(%(ids)s::json)::bigint))
+   and (%(worker)s::bigint is null or worker = %(worker)s)
+   and not exists (select 1 from workhorse.jobs where jobs.unique_key = history.unique_key)
+ order by id
+ limit %(limit)s
+   for update skip locked;
+
+-- name: attempts
+-- The ended attempts of one job.
+select job_id, attempt, worker, started_at, finished_at, outcome, error
+  from workhorse.all_attempts where job_id = %(id)s order by attempt;
+
+-- name: ask_to_end
+-- running, told to end: its worker settles it.
+update workhorse.jobs set cancel_at = workhorse.clock(), cancel_reason = %(reason)s
+ where id = %(id)s and state = 'running' and cancel_at is null;
+
+-- name: cancel
+-- scheduled, blocked, available → cancelled: the row goes to the history …
+insert into workhorse.history (
+       id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, finished_at, unique_key, cancel_at, progress,
+       message, outcome, error)
+select id, kind, queue, 'cancelled', priority, solo, args, attempt, failures, crashes, lost,
+       max_attempts, timeout, backoff, enqueued_at, run_at, started_at, workhorse.clock(), unique_key,
+       coalesce(cancel_at, workhorse.clock()), progress, message, outcome,
+       json_build_object('type', 'Cancelled', 'message', %(reason)s::text)::text
+  from workhorse.jobs
+ where id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+
+-- name: drop_cancelled
+-- … and leaves the unfinished ones.
+delete from workhorse.jobs
+ where id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+
+-- name: keep_last_attempt
+-- The attempt that had ended the job is one of several now.
+insert into workhorse.attempts (job_id, attempt, worker, started_at, finished_at, outcome, error)
+select id, attempt, worker, started_at, finished_at, outcome, error
+  from workhorse.history where id = %(id)s and worker is not null;
+
+-- name: requeue
+-- failed, cancelled → available, with a fresh budget; the attempt number goes on growing.
+insert into workhorse.jobs (
+       id, kind, queue, state, priority, args, attempt, max_attempts, timeout, backoff, enqueued_at,
+       run_at, started_at, unique_key, outcome, error)
+overriding system value
+select id, kind, queue, 'available', priority, args, attempt, max_attempts, timeout, backoff,
+       enqueued_at, workhorse.clock(), started_at, unique_key, outcome, error
+  from workhorse.history where id = %(id)s and state in ('failed', 'cancelled')
+on conflict (unique_key) where unique_key is not null do nothing;
+
+-- name: drop_finished
+-- Remove one finished job …
+delete from workhorse.history where id = %(id)s;
+
+-- name: drop_attempts
+-- … and its attempts.
+delete from workhorse.attempts where job_id = %(id)s;
+
+-- name: next_due
+-- When the next scheduled job is due, and whether that is now.
+select min(run_at), coalesce(min(run_at) <= workhorse.clock(), false)
+  from workhorse.jobs where state = 'scheduled';
+
+-- name: due
+-- scheduled jobs whose time has come, the longest due first.
+select coalesce(json_agg(id), '[]')::text from (
+    select id from workhorse.jobs
+     where state = 'scheduled' and run_at <= workhorse.clock()
+     order by run_at limit %(limit)s
+       for update skip locked) as found;
+
+-- name: promote
+-- scheduled → available
+update workhorse.jobs set state = 'available'
+ where id in (select value::bigint from json_array_elements_text(%(ids)s::json))
+   and state = 'scheduled';

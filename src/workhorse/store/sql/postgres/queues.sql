@@ -1,0 +1,26 @@
+-- name: pause
+-- Stop claims from a queue.
+insert into workhorse.paused_queues (name, paused_at) values (%(queue)s, workhorse.clock())
+on conflict do nothing;
+
+-- name: resume
+-- Let a queue be claimed again.
+delete from workhorse.paused_queues where name = %(queue)s;
+
+-- name: available
+-- How many jobs of each queue may be claimed, and for how long the oldest could be (ms).
+select queue, n, greatest(0, workhorse.clock() - (select run_at from workhorse.jobs where id = oldest))
+  from (select queue, count(*) as n, min(id) as oldest
+          from workhorse.jobs where state = 'available' group by queue) as found;
+
+-- name: others
+-- All other unfinished jobs of each queue.
+select queue, state, count(*) from workhorse.jobs where state <> 'available' group by queue, state;
+
+-- name: paused
+-- Queues that are paused.
+select name from workhorse.paused_queues;
+
+-- name: kinds_waiting
+-- How many jobs of each kind may be claimed.
+select kind, count(*) from workhorse.jobs where state = 'available' group by kind order by kind;

@@ -1,0 +1,49 @@
+-- name: older
+-- Finished jobs of one state that ended longer ago than an age (ms), the oldest first.
+select coalesce(json_agg(id), '[]')::text from (
+    select id from workhorse.history
+     where state = %(state)s and finished_at < workhorse.clock() - %(age)s
+     order by finished_at limit %(limit)s
+       for update skip locked) as found;
+
+-- name: count
+-- How many finished jobs are kept.
+select count(*) from workhorse.history;
+
+-- name: used
+-- How many bytes finished jobs hold: what they were given and gave, and about as much as a row takes.
+select coalesce(sum(200 + octet_length(args) + coalesce(octet_length(result), 0)
+                        + coalesce(octet_length(error), 0)), 0)::bigint
+  from workhorse.history;
+
+-- name: drop_jobs
+-- Finished jobs go …
+delete from workhorse.history
+ where id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+
+-- name: drop_attempts
+-- … with their attempts …
+delete from workhorse.attempts
+ where job_id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+
+-- name: drop_events
+-- … and their events.
+delete from workhorse.events
+ where job_id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+
+-- name: move_horizon
+-- Events of no job may go when they are older than this.
+update workhorse.retention set events_before = workhorse.clock() - %(age)s
+ where events_before < workhorse.clock() - %(age)s;
+
+-- name: drop_old_events
+-- Events of workers and queues beyond the horizon.
+delete from workhorse.events where seq in
+    (select seq from workhorse.events
+      where job_id is null and at < (select events_before from workhorse.retention)
+      limit %(limit)s);
+
+-- name: drop_old_workers
+-- Workers long gone.
+delete from workhorse.workers
+ where state in ('gone', 'lost') and renewed_at < workhorse.clock() - %(age)s;

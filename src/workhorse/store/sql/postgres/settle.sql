@@ -1,0 +1,108 @@
+-- name: complete
+-- running → succeeded, for attempts that are still the worker's: the row goes to the history.
+-- Says how many there were.
+with ended as materialized (
+    select * from unnest(%(ids)s::bigint[], %(attempts)s::integer[], %(results)s::text[])
+               as ended(id, attempt, result)
+), mine as (
+    delete from workhorse.jobs using ended
+     where jobs.id = any (%(ids)s::bigint[]) and jobs.id = ended.id and jobs.attempt = ended.attempt
+       and worker = %(worker)s and state = 'running'
+    returning jobs.*, ended.result
+), kept as (
+    insert into workhorse.history (
+           id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost,
+           max_attempts, timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker,
+           unique_key, cancel_at, progress, message, outcome, result, error)
+    select id, kind, queue, 'succeeded', priority, solo, args, attempt, failures, crashes, lost,
+           max_attempts, timeout, backoff, enqueued_at, run_at, started_at, workhorse.clock(), worker,
+           unique_key, cancel_at, progress, message, 'ok', result, error
+      from mine
+), told as (
+    insert into workhorse.events (at, name, job_id, attempt, worker)
+    select workhorse.clock(), 'complete', id, attempt, worker from mine
+)
+select count(*) from mine;
+
+-- name: others
+-- running → succeeded, failed, cancelled, available, scheduled, by what `rows` says of each attempt
+-- that is still the worker's. A job told to end that would be given back is cancelled instead.
+with ended as materialized (
+    select * from json_to_recordset(%(rows)s::json) as ended(
+        id bigint, attempt integer, verb workhorse.event_name, state workhorse.state,
+        outcome workhorse.outcome, result text, error text, data text, delay bigint, failures smallint,
+        crashes smallint, lost smallint, solo boolean)
+), mine as materialized (
+    select jobs.id, jobs.attempt, jobs.kind, jobs.queue, jobs.priority, jobs.args, jobs.max_attempts,
+           jobs.timeout, jobs.backoff, jobs.enqueued_at, jobs.run_at, jobs.started_at, jobs.worker,
+           jobs.unique_key, jobs.cancel_at, jobs.cancel_reason, jobs.progress, jobs.message,
+           jobs.failures + ended.failures as failures, jobs.crashes + ended.crashes as crashes,
+           jobs.lost + ended.lost as lost, ended.solo, ended.verb, ended.outcome, ended.result,
+           ended.error, coalesce(ended.error, jobs.error) as last_error, ended.data, ended.delay,
+           ended.state in ('available', 'scheduled') as given_back,
+           case when ended.state in ('available', 'scheduled') and jobs.cancel_at is not null
+                then 'cancelled' else ended.state end as state
+      from workhorse.jobs join ended on jobs.id = ended.id and jobs.attempt = ended.attempt
+     where jobs.worker = %(worker)s and jobs.state = 'running'
+       for update of jobs
+), gone as (
+    delete from workhorse.jobs using mine
+     where jobs.id = mine.id and mine.state in ('succeeded', 'failed', 'cancelled')
+), kept as (
+    insert into workhorse.history (
+           id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost,
+           max_attempts, timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker,
+           unique_key, cancel_at, progress, message, outcome, result, error)
+    select id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost,
+           max_attempts, timeout, backoff, enqueued_at, run_at, started_at, workhorse.clock(),
+           case when not given_back then worker end, unique_key, cancel_at, progress, message, outcome,
+           result,
+           case when given_back
+                then json_build_object('type', 'Cancelled', 'message', cancel_reason)::text
+                else last_error end
+      from mine where state in ('succeeded', 'failed', 'cancelled')
+), kept_attempts as (
+    insert into workhorse.attempts (job_id, attempt, worker, started_at, finished_at, outcome, error)
+    select id, attempt, worker, started_at, workhorse.clock(), outcome, error
+      from mine where given_back
+), returned as (
+    update workhorse.jobs
+       set state = mine.state, worker = null, child = null,
+           run_at = workhorse.clock() + coalesce(mine.delay, 0),
+           failures = mine.failures, crashes = mine.crashes, lost = mine.lost, solo = mine.solo,
+           outcome = mine.outcome, error = mine.last_error
+      from mine
+     where jobs.id = mine.id and mine.state in ('available', 'scheduled')
+), told as (
+    insert into workhorse.events (at, name, job_id, attempt, worker, data)
+    select workhorse.clock(), name, id, attempt, worker, data from (
+        select 1 as place, verb as name, id, attempt, worker, data from mine
+        union all
+        select 2, 'cancel', id, null, null,
+               json_build_object('outcome', 'cancelled', 'reason', cancel_reason)::text
+          from mine where given_back and state = 'cancelled'
+         order by place) as told
+)
+select coalesce(json_agg(json_build_array(id, attempt, state)), '[]')::text from mine;
+
+-- name: recorded
+-- Whether this very attempt is recorded, with this outcome.
+select 1 from workhorse.all_attempts
+ where job_id = %(id)s and attempt = %(attempt)s and worker = %(worker)s and outcome = %(outcome)s;
+
+-- name: output_event
+-- Progress and log lines of attempts that are still the worker's.
+insert into workhorse.events (at, name, job_id, attempt, worker, data)
+select workhorse.clock(), (line ->> 2)::workhorse.event_name, jobs.id, jobs.attempt, worker, line ->> 3
+  from json_array_elements(%(lines)s::json) with ordinality as said(line, place)
+  join workhorse.jobs on jobs.id = (line ->> 0)::bigint and jobs.attempt = (line ->> 1)::integer
+ where state = 'running' and worker = %(worker)s
+ order by place;
+
+-- name: progress
+-- The latest progress of running jobs.
+update workhorse.jobs
+   set progress = ((row ->> 2)::json ->> 'percent')::integer, message = (row ->> 2)::json ->> 'message'
+  from json_array_elements(%(rows)s::json) as row
+ where jobs.id = (row ->> 0)::bigint and jobs.attempt = (row ->> 1)::integer
+   and state = 'running' and worker = %(worker)s;

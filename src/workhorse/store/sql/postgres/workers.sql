@@ -1,0 +1,55 @@
+-- name: register
+-- A worker starts, with a lease from now.
+insert into workhorse.workers (host, pid, queues, kinds, processes, concurrency, state, started_at,
+                               renewed_at, lease_until)
+values (%(host)s, %(pid)s, %(queues)s, %(kinds)s, %(processes)s, %(concurrency)s, 'alive',
+        workhorse.clock(), workhorse.clock(), workhorse.clock() + %(lease)s)
+returning id;
+
+-- name: renew
+-- The worker lives, and was not found lost.
+update workhorse.workers
+   set lease_until = workhorse.clock() + %(lease)s, renewed_at = workhorse.clock(),
+       restarts = %(restarts)s
+ where id = %(id)s and state in ('alive', 'draining');
+
+-- name: draining
+-- alive → draining
+update workhorse.workers set state = 'draining' where id = %(id)s and state = 'alive';
+
+-- name: gone
+-- The worker said goodbye.
+update workhorse.workers set state = 'gone', renewed_at = workhorse.clock()
+ where id = %(id)s and state in ('alive', 'draining');
+
+-- name: lost
+-- The worker was found dead; with `expired_only`, unless its lease is alive at this moment.
+update workhorse.workers set state = 'lost'
+ where id = %(id)s and state in ('alive', 'draining')
+   and (not %(expired_only)s or lease_until <= workhorse.clock());
+
+-- name: living
+-- Whether a worker's lease is alive.
+select 1 from workhorse.workers
+ where id = %(id)s and state in ('alive', 'draining') and lease_until > workhorse.clock();
+
+-- name: list
+-- Workers, newest first.
+select id, host, pid, started_at, lease_until, state, queues, kinds, processes, concurrency,
+       (select count(*) from workhorse.jobs where jobs.worker = workers.id), restarts
+  from workhorse.workers where %(gone)s or state in ('alive', 'draining') order by id desc;
+
+-- name: expired
+-- Workers not gone whose lease has run out, and those gone that still hold jobs.
+select id from workhorse.workers
+ where case when state in ('alive', 'draining') then lease_until <= workhorse.clock()
+            else id in (select worker from workhorse.jobs where worker is not null) end
+ order by id;
+
+-- name: look
+-- What needs a supervisor: workers whose lease has run out, or that are gone and still hold jobs;
+-- available jobs that must run alone.
+select (select coalesce(json_agg(id order by id), '[]')::text from workhorse.workers
+         where case when state in ('alive', 'draining') then lease_until <= workhorse.clock()
+                    else id in (select worker from workhorse.jobs where worker is not null) end),
+       (select count(*) from workhorse.jobs where state = 'available' and solo);

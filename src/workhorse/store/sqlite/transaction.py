@@ -1,0 +1,34 @@
+"""An open transaction on a connection, at one instant of the store's clock."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+from workhorse.store.fast_json import from_json
+from workhorse.store.statements import statements
+
+SQL: Final = statements("sqlite")
+
+
+class SqliteTransaction:
+    """`workhorse.store.driver.Transaction` on SQLite: every statement may use ``:now``."""
+
+    __slots__ = ("_cursor", "now")
+
+    def __init__(self, connection: sqlite3.Connection, now: int) -> None:
+        self.now = now
+        self._cursor = connection.cursor()
+        self._cursor.row_factory = None
+
+    def run(self, statement: str, /, **parameters: Any) -> sqlite3.Cursor:
+        """Run a statement. The cursor is this transaction's only one: read it before the next."""
+        parameters["now"] = self.now
+        return self._cursor.execute(SQL[statement], parameters)
+
+    def value(self, statement: str, /, **parameters: Any) -> Any:
+        found = self.run(statement, **parameters).fetchone()
+        return None if found is None else found[0]
+
+    def listed(self, statement: str, /, **parameters: Any) -> list[Any]:
+        return from_json(self.value(statement, **parameters))  # type: ignore[no-any-return]

@@ -1,0 +1,169 @@
+"""What the Python API and the command line ask of the store, but for enqueue and health."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workhorse.domain.errors import Conflict, NotFound
+from workhorse.domain.events import Event, Life
+from workhorse.domain.job import FINAL, Attempt, Job, QueueStats, State, WorkerInfo
+from workhorse.domain.transitions import EDGES, Verb
+from workhorse.store import rows
+from workhorse.store.driver import Driver, Transaction
+from workhorse.store.fast_json import compact
+from workhorse.store.protocol import JobFilter
+from workhorse.store.rows import LAST_ID, compact_or_none, row_id
+from workhorse.store.verbs import edges
+
+
+class ClientVerbs:
+    """`ClientStore` over any driver."""
+
+    _db: Driver[Transaction]
+
+    def get(self, job_id: int) -> Job | None:
+        found = self._db.read("jobs.get", id=row_id(job_id))
+        return rows.job(found[0]) if found else None
+
+    def list_jobs(
+        self, where: JobFilter, *, limit: int = 50, before: int | None = None
+    ) -> list[Job]:
+        before = LAST_ID if before is None else row_id(before)
+        found = self._db.read("jobs.list", **_filter(where), limit=limit, before=before)
+        return [rows.job(row) for row in found]
+
+    def attempts(self, job_id: int) -> list[Attempt]:
+        return rows.attempts(self._db.read("jobs.attempts", id=row_id(job_id)))
+
+    def events(
+        self,
+        *,
+        job_id: int | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        output: bool = True,
+    ) -> list[Event]:
+        page = {"after": after, "limit": limit, "output": output}
+        if job_id is None:
+            return rows.events(self._db.read("events.all", **page))
+        return rows.events(self._db.read("events.of_job", job_id=row_id(job_id), **page))
+
+    def cancel(self, job_id: int, *, reason: str = "cancelled on request") -> State:
+        def work(tx: Transaction) -> State:
+            state = _state(tx, job_id)
+            if state in FINAL:
+                raise _no_edge(job_id, state, Verb.CANCEL)
+            if state is State.RUNNING:
+                tx.run("jobs.ask_to_end", id=job_id, reason=reason)
+                return state
+            edges.cancel_jobs(tx, [job_id], reason)
+            return State.CANCELLED
+
+        return self._db.write(work)
+
+    def requeue(self, job_id: int) -> None:
+        def work(tx: Transaction) -> None:
+            state = _state(tx, job_id)
+            if state not in EDGES[Verb.REQUEUE].sources:
+                raise _no_edge(job_id, state, Verb.REQUEUE)
+            if not _requeue(tx, job_id):
+                raise Conflict(f"Another unfinished job holds the unique key of job {job_id}.")
+
+        self._db.write(work)
+
+    def requeue_many(self, where: JobFilter, *, limit: int = 1000) -> list[int]:
+        def work(tx: Transaction) -> list[int]:
+            found = tx.run("jobs.unsuccessful", **_filter(where), limit=limit).fetchall()
+            return [id for (id,) in found if _requeue(tx, id)]
+
+        return self._db.write(work)
+
+    def delete(self, job_id: int) -> None:
+        def work(tx: Transaction) -> None:
+            state = _state(tx, job_id)
+            if state not in FINAL:
+                raise Conflict(f"Job {job_id} is {state}: only a finished job can be deleted.")
+            tx.run("jobs.drop_finished", id=job_id)
+            tx.run("jobs.drop_attempts", id=job_id)
+            tx.run("events.drop", id=job_id)
+            tx.run("keys.drop", ids=compact([job_id]))
+            edges.record(tx, Life.JOB_DELETED, data={"job": job_id, "state": state})
+
+        self._db.write(work)
+
+    def queues(self) -> list[QueueStats]:
+        paused = {name for (name,) in self._db.read("queues.paused")}
+        counts: dict[str, dict[State, int]] = {name: {} for name in paused}
+        for worker in self.workers():
+            for name in worker.queues:
+                counts.setdefault(name, {})
+        ages: dict[str, int] = {}
+        for name, number, age in self._db.read("queues.available"):
+            counts.setdefault(name, {})[State.AVAILABLE] = number
+            ages[name] = age
+        for name, state, number in self._db.read("queues.others"):
+            counts.setdefault(name, {})[State(state)] = number
+        return [
+            QueueStats(name, name in paused, counts[name], ages.get(name))
+            for name in sorted(counts)
+        ]
+
+    def pause(self, queue: str) -> None:
+        self._switch("queues.pause", Life.QUEUE_PAUSED, queue)
+
+    def resume(self, queue: str) -> None:
+        self._switch("queues.resume", Life.QUEUE_RESUMED, queue)
+
+    def workers(self, *, gone: bool = False) -> list[WorkerInfo]:
+        return [rows.worker(row) for row in self._db.read("workers.list", gone=gone)]
+
+    def expired_workers(self) -> list[int]:
+        return [id for (id,) in self._db.read("workers.expired")]
+
+    def kinds_waiting(self) -> Mapping[str, int]:
+        return dict(self._db.read("queues.kinds_waiting"))
+
+    def _switch(self, statement: str, name: Life, queue: str) -> None:
+        def work(tx: Transaction) -> None:
+            if tx.run(statement, queue=queue).rowcount:
+                edges.record(tx, name, data={"queue": queue})
+
+        self._db.write(work)
+
+
+def _filter(where: JobFilter) -> dict[str, Any]:
+    return {
+        "states": compact_or_none(where.states),
+        "queues": compact_or_none(where.queues),
+        "kinds": compact_or_none(where.kinds),
+        "ids": compact_or_none([row_id(id) for id in where.ids]),
+        "worker": None if where.worker is None else row_id(where.worker),
+    }
+
+
+def _state(tx: Transaction, job_id: int) -> State:
+    """Return where a job stands; it stays there until this transaction ends.
+
+    A job that moves between the two tables while it is looked for is found at the third look.
+    """
+    for statement in ("jobs.lock", "jobs.lock_ended", "jobs.lock"):
+        found = tx.value(statement, id=row_id(job_id))
+        if found is not None:
+            return State(found)
+    raise NotFound(f"There is no job {job_id}.")
+
+
+def _no_edge(job_id: int, state: State, verb: Verb) -> Conflict:
+    sources = ", ".join(EDGES[verb].sources)
+    return Conflict(f"Job {job_id} is {state}: {verb} leaves only {sources}.")
+
+
+def _requeue(tx: Transaction, job_id: int) -> bool:
+    """failed, cancelled → available; False when another job holds its unique key."""
+    if not tx.run("jobs.requeue", id=job_id).rowcount:
+        return False
+    tx.run("jobs.keep_last_attempt", id=job_id)
+    tx.run("jobs.drop_finished", id=job_id)
+    edges.record(tx, Verb.REQUEUE, job_id=job_id)
+    return True

@@ -1,0 +1,87 @@
+"""How long the past is kept."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from workhorse.domain.job import State
+from workhorse.store.driver import Driver, Transaction
+from workhorse.store.fast_json import compact
+from workhorse.store.protocol import Retention
+
+LEAST_MISSED: Final = (State.SUCCEEDED, State.CANCELLED, State.FAILED)
+"""The order in which finished jobs go when there are too many: dead letters last."""
+
+_ANY_AGE: Final = -(2**62)
+_ALL: Final = 2**62
+
+
+class RetentionVerbs:
+    """Pruning, over any driver."""
+
+    _db: Driver[Transaction]
+
+    def prune(self, retention: Retention, *, batch: int = 1000) -> int:
+        def work(tx: Transaction) -> int:
+            chosen = _too_old(tx, retention, batch)
+            if len(chosen) < batch:
+                excess = min(_too_many(tx, retention) - len(chosen), batch - len(chosen))
+                chosen += _oldest(tx, excess, set(chosen))
+            _drop(tx, chosen)
+            _drop_old_record(tx, retention, batch)
+            return len(chosen)
+
+        return self._db.write(work)
+
+
+def _too_old(tx: Transaction, retention: Retention, limit: int) -> list[int]:
+    ages = {
+        State.SUCCEEDED: retention.succeeded,
+        State.CANCELLED: retention.cancelled,
+        State.FAILED: retention.failed,
+    }
+    chosen: list[int] = []
+    for state, age in ages.items():
+        if age is not None and len(chosen) < limit:
+            left = limit - len(chosen)
+            chosen += tx.listed("retention.older", state=state, age=round(age * 1000), limit=left)
+    return chosen
+
+
+def _too_many(tx: Transaction, retention: Retention) -> int:
+    """Return how many finished jobs must go by count; all of them while the file is too big."""
+    excess = 0
+    if retention.max_jobs is not None:
+        excess = tx.value("retention.count") - retention.max_jobs
+    if retention.max_bytes is not None and tx.value("retention.used") > retention.max_bytes:
+        excess = _ALL
+    return excess
+
+
+def _oldest(tx: Transaction, wanted: int, but: set[int]) -> list[int]:
+    chosen: list[int] = []
+    for state in LEAST_MISSED:
+        if wanted <= len(chosen):
+            break
+        limit = wanted - len(chosen) + len(but)
+        found = tx.listed("retention.older", state=state, age=_ANY_AGE, limit=limit)
+        chosen += [id for id in found if id not in but]
+    return chosen[: max(0, wanted)]
+
+
+def _drop(tx: Transaction, chosen: list[int]) -> None:
+    if chosen:
+        for what in ("jobs", "attempts", "events"):
+            tx.run(f"retention.drop_{what}", ids=compact(chosen))
+        tx.run("keys.drop", ids=compact(chosen))
+
+
+def _drop_old_record(tx: Transaction, retention: Retention, limit: int) -> None:
+    """Cut what belongs to no job at the longest age of all."""
+    ages = [retention.succeeded, retention.cancelled, retention.failed]
+    kept = [round(age * 1000) for age in ages if age is not None]
+    if len(kept) < len(ages):
+        return
+    tx.run("retention.move_horizon", age=max(kept))
+    tx.run("retention.drop_old_events", limit=limit)
+    tx.run("retention.drop_old_workers", age=max(kept))

@@ -1,0 +1,147 @@
+"""What a supervisor asks of the store: leases, and the maintenance passes but for retention."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from workhorse.domain.events import Life
+from workhorse.domain.job import Claimed
+from workhorse.domain.outcome import Lost, Released
+from workhorse.domain.transitions import settle as settle_by_rule
+from workhorse.store import rows
+from workhorse.store.driver import Driver, Transaction
+from workhorse.store.fast_json import compact
+from workhorse.store.protocol import Look, NewWorker, Promoted, Settled
+from workhorse.store.verbs import edges
+
+AT_ONCE: Final = 100
+"""Rescued jobs that may start again at once; those after them are spread over time …"""
+SPREAD_OVER: Final = 1000
+"""… in full when there are as many as this."""
+
+
+class SupervisorVerbs:
+    """`SupervisorStore` over any driver, but for retention."""
+
+    _db: Driver[Transaction]
+
+    def _settle(self, tx: Any, worker: int, settled: Sequence[Settled]) -> object:
+        """End these attempts of `worker`, fenced, in the dialect's transaction `tx`."""
+        raise NotImplementedError
+
+    def register(self, worker: NewWorker) -> int:
+        def work(tx: Transaction) -> int:
+            added: int = tx.value(
+                "workers.register",
+                host=worker.host,
+                pid=worker.pid,
+                queues=compact(list(worker.queues)),
+                kinds=compact(list(worker.kinds)),
+                processes=worker.processes,
+                concurrency=worker.concurrency,
+                lease=_ms(worker.lease),
+            )
+            about = {"host": worker.host, "pid": worker.pid, "queues": list(worker.queues)}
+            edges.record(tx, Life.WORKER_STARTED, worker=added, data=about)
+            return added
+
+        return self._db.write(work)
+
+    def renew(self, worker: int, lease: float, *, restarts: int = 0) -> bool:
+        def work(tx: Transaction) -> bool:
+            done = tx.run("workers.renew", id=worker, lease=_ms(lease), restarts=restarts)
+            return done.rowcount == 1
+
+        return self._db.write(work)
+
+    def draining(self, worker: int) -> None:
+        def work(tx: Transaction) -> None:
+            if tx.run("workers.draining", id=worker).rowcount:
+                edges.record(tx, Life.WORKER_DRAINING, worker=worker)
+
+        self._db.write(work)
+
+    def retire(self, worker: int) -> None:
+        def work(tx: Transaction) -> None:
+            if tx.run("workers.gone", id=worker).rowcount:
+                outcome = Released("the worker stopped")
+                held = _held(tx, worker)
+                changes = [
+                    Settled(job.id, job.attempt, settle_by_rule(job, outcome)) for job in held
+                ]
+                self._settle(tx, worker, changes)
+                edges.record(tx, Life.WORKER_STOPPED, worker=worker)
+
+        self._db.write(work)
+
+    def note(self, name: str, *, worker: int | None = None, data: Mapping[str, Any]) -> None:
+        self._db.write(lambda tx: edges.record(tx, name, worker=worker, data=data))
+
+    def held(self, worker: int, child: int | None = None) -> list[Claimed]:
+        return rows.held(self._db.read("claim.held", worker=worker, child=child))
+
+    def look(self) -> Look:
+        ((expired, solo),) = self._db.read("workers.look")
+        return Look(json.loads(expired), solo)
+
+    def promote(self, *, limit: int = 1000) -> Promoted:
+        ((next_due, is_due),) = self._db.read("jobs.next_due")
+        if not is_due:
+            return Promoted(0, next_due)
+
+        def work(tx: Transaction) -> Promoted:
+            promoted = edges.promote_due(tx, limit)
+            return Promoted(promoted, tx.value("jobs.next_due"))
+
+        return self._db.write(work)
+
+    def sweep(self) -> int:
+        ((needed,),) = self._db.read("dependencies.need_sweep")
+        if not needed:
+            return 0
+
+        def work(tx: Transaction) -> int:
+            moved = 0
+            for ended, state in tx.run("dependencies.unseen").fetchall():
+                if state == "succeeded":
+                    tx.run("dependencies.satisfy", ids=compact([ended]))
+                else:
+                    moved += edges.cancel_dependents(tx, ended, state or "is gone")
+            return moved + edges.unblock_ready(tx)
+
+        return self._db.write(work)
+
+    def rescue(self, worker: int, *, reason: str, expired_only: bool = True) -> int:
+        def work(tx: Transaction) -> int:
+            # From here on a claim of this worker waits, and then finds it lost.
+            newly = tx.run("workers.lost", id=worker, expired_only=expired_only).rowcount
+            if not newly and tx.value("workers.living", id=worker):
+                return 0
+            held = _held(tx, worker)
+            outcome = Lost(reason)
+            changes = [
+                Settled(job.id, job.attempt, settle_by_rule(job, outcome, chance=_spread(place)))
+                for place, job in enumerate(held)
+            ]
+            self._settle(tx, worker, changes)
+            if newly:
+                about = {"reason": reason, "jobs": len(held)}
+                edges.record(tx, Life.WORKER_LOST, worker=worker, data=about)
+            return len(held)
+
+        return self._db.write(work)
+
+
+def _held(tx: Transaction, worker: int) -> list[Claimed]:
+    return rows.held(tx.run("claim.held", worker=worker, child=None).fetchall())
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _spread(place: int) -> float:
+    """Return how far back (0 to 1) the rescued job at `place` stands among a mass of them."""
+    return min(1.0, max(0, place - AT_ONCE + 1) / (SPREAD_OVER - AT_ONCE))
