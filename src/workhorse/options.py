@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
-from workhorse.text import clean_text
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import NewJob, check_name, priority_number
 from workhorse.domain.retry import MAX_DELAY, Retry, check_budget
 from workhorse.kind import DEFAULT_TIMEOUT, KindSpec
+from workhorse.text import clean_text
 
 MAX_AFTER: Final = 1000
 """Most jobs one job can wait for."""

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from workhorse.failure import failure_from
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.job import Outcome, State
 from workhorse.domain.outcome import (
@@ -38,6 +37,7 @@ from workhorse.engine.executors.in_process import ProcessExecutor
 from workhorse.engine.executors.in_thread import ThreadExecutor
 from workhorse.engine.executors.on_loop import AsyncExecutor
 from workhorse.engine.output import OutputBuffer
+from workhorse.failure import failure_from
 from workhorse.store.protocol import ClaimRequest, Settled, Turn, wanted_kinds
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from workhorse.text import clean_text
 from workhorse.domain.events import Output
 from workhorse.domain.outcome import AttemptOutcome, Crashed, Failed, Failure, Released
 from workhorse.engine.exits import exit_of, signal_name
 from workhorse.engine.frames import AsyncFrames
 from workhorse.engine.proctree import RUNNER_MARK, Family, descendants, kill_family, kill_tree
 from workhorse.engine.runner import pack_job, unpack_outcome
+from workhorse.text import clean_text
 
 if TYPE_CHECKING:
     from workhorse.engine.executors.base import Home, Run
