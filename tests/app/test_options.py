@@ -118,6 +118,8 @@ def test_an_instant_that_is_over_is_now(noop: Noop, run_at: Any) -> None:
         ({"unique": "a\0"}, "unique must be a text of 1 to 255"),
         ({"unique": "\ud800"}, "unique must be a text of 1 to 255"),
         ({"unique": 5}, "unique must be a text of 1 to 255"),
+        ({"idempotency_key": ""}, "idempotency_key must be a text of 1 to 255"),
+        ({"idempotency_key": "a\0"}, "idempotency_key must be a text of 1 to 255"),
         ({"after": [0]}, "after takes handles or ids"),
         ({"after": [True]}, "after takes handles or ids"),
         ({"after": ["1"]}, "after takes handles or ids"),
@@ -273,6 +275,18 @@ def test_a_key_twice_in_one_batch_is_one_job(app: Workhorse, noop: Noop) -> None
     assert [handle.existing for handle in handles] == [False, False, True]
     assert handles[0].id == handles[2].id
     assert len(stored(app)) == 2
+
+
+def test_an_idempotency_key_makes_one_job(app: Workhorse, noop: Noop) -> None:
+    """Enqueuing again, whatever else is asked, answers with that job: waiting, running or ended."""
+    first = noop.using(idempotency_key="order 7").enqueue()
+    again = noop.using(idempotency_key="order 7", delay=60).enqueue()
+    assert (again.id, again.existing, again.state) == (first.id, True, State.AVAILABLE)
+    work(app, first.id)
+    last = noop.using(idempotency_key="order 7").enqueue()
+    assert (last.id, last.existing, last.state) == (first.id, True, State.SUCCEEDED)
+    assert not first.existing
+    assert len(stored(app)) == 1
 
 
 # ── after ───────────────────────────────────────────────────────────────────────────────────
