@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
@@ -247,14 +247,17 @@ class Children:
 
     def wake(self) -> None:
         """Have every child look for jobs now."""
-        for child in self._all.values():
-            child.tell({"say": "wake"})
+        self._tell({"say": "wake"})
 
     def pace(self, least_poll: float) -> None:
         """Have idle children look no more often than every `least_poll` seconds by themselves."""
         self._least_poll = least_poll
+        self._tell({"say": "pace", "poll": least_poll})
+
+    def _tell(self, order: Mapping[str, Any]) -> None:
         for child in self._all.values():
-            child.tell({"say": "pace", "poll": least_poll})
+            if child.serving:
+                child.tell(order)
 
     @property
     def restarts(self) -> int:
