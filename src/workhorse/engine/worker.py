@@ -31,7 +31,7 @@ from workhorse.domain.outcome import (
 )
 from workhorse.domain.transitions import Change, Verb, settle
 from workhorse.engine.board import NEVER, Board, Mark
-from workhorse.engine.clock import now
+from workhorse.engine.clock import happens, now
 from workhorse.engine.executors.base import Run
 from workhorse.engine.executors.in_process import ProcessExecutor
 from workhorse.engine.executors.in_thread import ThreadExecutor
@@ -62,6 +62,9 @@ TURNOVER: Final = 2
 """Times each slot must have been freed in that window: slow jobs are never claimed ahead."""
 HOARD: Final = 0.25
 """A claimed job that could not start for so long goes back: what is urgent waits no longer."""
+GLANCE: Final = 0.01
+"""While others ring, a look that finds nothing is repeated after so many seconds, then ever later:
+who has rung a moment ago does not ring again, and counts on this."""
 CANCEL_LOOK: Final = 0.5
 OUTPUT_FLUSH: Final = 0.1
 
@@ -111,6 +114,7 @@ class Worker:
         self._started_last = now()
         self._burst_done = False
         self._in_doubt = False
+        self._glance = GLANCE
         self._prefetch = 0
         self._rated_at = now()
         self._rated_finished = 0
@@ -300,11 +304,12 @@ class Worker:
         if self._draining:
             await self._wake.wait()
             return
-        wait = max(self.config.poll_interval, self.least_poll) * random.uniform(0.75, 1.25)
-        try:
-            async with asyncio.timeout(wait):
-                await self._wake.wait()
-        except TimeoutError:
+        poll = max(self.config.poll_interval, self.least_poll)
+        wait = min(poll, self._glance) if self.least_poll else poll
+        if await happens(self._wake, wait * random.uniform(0.75, 1.25)):
+            self._glance = GLANCE
+        else:
+            self._glance *= 4
             self._hungry = True
 
     # -- starting and finishing ----------------------------------------------------------
