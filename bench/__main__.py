@@ -68,7 +68,7 @@ def measured(run: Run, options: argparse.Namespace) -> Iterator[Cell]:
 
 def size(options: argparse.Namespace) -> Size:
     """Return how much to measure."""
-    chosen = QUICK if options.quick else FULL
+    chosen = replace(QUICK if options.quick else FULL, calm=options.calm)
     return replace(chosen, rounds=options.rounds) if options.rounds else chosen
 
 
@@ -81,6 +81,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--dir", type=Path, default=ROOT / ".workhorse" / "bench")
+    parser.add_argument(
+        "--calm",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="on a shared machine: wait so long for a quiet moment, measure again when disturbed",
+    )
     parser.add_argument("--nice", type=int, default=0, help="of everything measured (root: < 0)")
     parser.add_argument("--name", help="of the files in bench/results; default: the time")
     return parser.parse_args()

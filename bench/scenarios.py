@@ -27,6 +27,8 @@ class Size:
     latency_seconds: float
     scale_rows: int
     drains_in_a_row: int
+    calm: float = 0.0
+    """Seconds to wait at most, before each figure, until others leave the machine alone."""
 
 
 FULL: Final = Size(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from bench.peers.bare_sqlite import BareSqlite
 from bench.peers.huey_sqlite import HueySqlite
 from bench.peers.node_peer import Graphile, PgBoss
 from bench.peers.pgqueuer import Pgqueuer
@@ -15,6 +16,7 @@ from bench.peers.workhorse_sqlite import WorkhorseSqlite
 ENQUEUING: Final = frozenset({"one_by_one", "bulk", "concurrent"})
 NO_BULK: Final = frozenset({"bulk", "concurrent"})
 ONLY_DRAIN: Final = ENQUEUING | {"latency"}
+NOT_ONE_BY_ONE: Final = frozenset({"bulk", "concurrent", "drain", "latency"})
 US: Final = WorkhorseSqlite("workhorse-full", durability="full")
 US_ON_POSTGRES: Final = WorkhorsePostgres("workhorse-pg")
 PEERS: Final[Mapping[str, Peer]] = {
@@ -22,6 +24,7 @@ PEERS: Final[Mapping[str, Peer]] = {
     for peer in (
         US,
         HueySqlite("huey-full", durability="full", without=NO_BULK),
+        BareSqlite("bare-sqlite-full", durability="full", without=NOT_ONE_BY_ONE),
         WorkhorseSqlite("workhorse-normal", durability="normal"),
         HueySqlite("huey-normal", durability="normal", without=NO_BULK),
         HueySqlite("huey-off", durability="off", without=NO_BULK | {"latency"}),
