@@ -207,4 +207,4 @@ def _after(after: Iterable[HasId | int] | HasId | int | None) -> tuple[int, ...]
         raise InvalidJob("after takes handles or ids of jobs.")
     if len(ids) > MAX_AFTER:
         raise InvalidJob(f"after takes up to {MAX_AFTER:,} jobs, not {len(ids):,}.")
-    return tuple(dict.fromkeys(ids))
+    return tuple(ids)

@@ -305,7 +305,7 @@ def test_a_running_plain_job_may_listen(inline: Workhorse, gives_up: bool, state
     If it raises it was cancelled, if it returns it is done.
     """
 
-    @inline.job
+    @inline.job(retry=1)
     def patient(ctx: Context) -> str:
         eventually(lambda: ctx.cancelled, within=30)
         if gives_up:
