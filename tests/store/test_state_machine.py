@@ -86,6 +86,7 @@ new_jobs = st.builds(
     priority=st.sampled_from([0, 0, 10, -10]),
     delay=st.sampled_from([0.0, 0.0, 0.0, 5.0]),
     unique=st.sampled_from([None, None, "k1", "k2"]),
+    idempotency_key=st.sampled_from([None, None, None, "k1", "k2", "k3"]),
     max_attempts=st.integers(1, 3),
     backoff=st.just(Backoff(base=4, factor=2, cap=20, jitter=0.5)),
 )
@@ -122,6 +123,7 @@ class Play(RuleBasedStateMachine):
         folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
         self.url = self.stack.enter_context(self.backend.place(folder))
         self.clock = SettableClock()
+        self.stack.enter_context(self.backend.follow(self.url, self.clock))
         self.stores = [open_store(self.url, clock=self.clock) for _ in range(2)]
         self.model = Model()
         self.handles: list[tuple[int, Claimed]] = []
