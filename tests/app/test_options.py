@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -10,7 +13,7 @@ import pytest
 
 from tests.app.helpers import stored, work
 from tests.scenarios.facts import eventually
-from workhorse import Conflict, InvalidJob, Kind, NotFound, Retry, State, Workhorse
+from workhorse import Conflict, Handle, InvalidJob, Kind, NotFound, Retry, State, Workhorse
 from workhorse.domain.retry import MAX_DELAY, Backoff
 
 Noop: TypeAlias = Kind[[], None]
@@ -119,7 +122,9 @@ def test_an_instant_that_is_over_is_now(noop: Noop, run_at: Any) -> None:
         ({"unique": "\ud800"}, "unique must be a text of 1 to 255"),
         ({"unique": 5}, "unique must be a text of 1 to 255"),
         ({"idempotency_key": ""}, "idempotency_key must be a text of 1 to 255"),
+        ({"idempotency_key": "x" * 256}, "idempotency_key must be a text of 1 to 255"),
         ({"idempotency_key": "a\0"}, "idempotency_key must be a text of 1 to 255"),
+        ({"idempotency_key": 17}, "idempotency_key must be a text of 1 to 255"),
         ({"after": [0]}, "after takes handles or ids"),
         ({"after": [True]}, "after takes handles or ids"),
         ({"after": ["1"]}, "after takes handles or ids"),
@@ -277,16 +282,52 @@ def test_a_key_twice_in_one_batch_is_one_job(app: Workhorse, noop: Noop) -> None
     assert len(stored(app)) == 2
 
 
-def test_an_idempotency_key_makes_one_job(app: Workhorse, noop: Noop) -> None:
-    """Enqueuing again, whatever else is asked, answers with that job: waiting, running or ended."""
-    first = noop.using(idempotency_key="order 7").enqueue()
-    again = noop.using(idempotency_key="order 7", delay=60).enqueue()
-    assert (again.id, again.existing, again.state) == (first.id, True, State.AVAILABLE)
-    work(app, first.id)
-    last = noop.using(idempotency_key="order 7").enqueue()
-    assert (last.id, last.existing, last.state) == (first.id, True, State.SUCCEEDED)
+# ── idempotency key ─────────────────────────────────────────────────────────────────────────
+
+
+def test_an_idempotency_key_outlives_the_end_of_its_job(app: Workhorse, noop: Noop) -> None:
+    """Where a unique key is free again this one still answers with its job, and its result."""
+    asking = noop.using(idempotency_key="order-17")
+    first = asking.enqueue()
     assert not first.existing
+    assert (asking.enqueue().id, asking.enqueue().existing) == (first.id, True)
+    work(app, first.id)
+    again = asking.using(priority="high", delay=60).enqueue()
+    assert (again.id, again.existing, again.state) == (first.id, True, State.SUCCEEDED)
+    assert again.result(timeout=0) is None
     assert len(stored(app)) == 1
+
+
+def test_every_way_to_enqueue_takes_an_idempotency_key(app: Workhorse, noop: Noop) -> None:
+    """One by one, many at once, by name, and in a coroutine, where calls share a commit."""
+    asking = noop.using(idempotency_key="k")
+
+    async def many() -> list[Handle[None]]:
+        return await asyncio.gather(*(asking.aenqueue() for _ in range(20)))
+
+    handles = [
+        *asyncio.run(many()),
+        asking.enqueue(),
+        *app.enqueue_many([asking.bind(), asking.bind()]),
+        app.enqueue_by_name("noop", {}, idempotency_key="k"),
+    ]
+    assert {handle.id for handle in handles} == {1}
+    assert [handle.existing for handle in handles].count(False) == 1
+    assert len(stored(app)) == 1
+
+
+def test_an_inline_job_with_an_idempotency_key_runs_once(tmp_path: Path) -> None:
+    """The second enqueue runs nothing; it has the first one's result."""
+    runs: list[int] = []
+    with closing(Workhorse(f"sqlite:///{tmp_path}/inline.db", inline=True)) as inline:
+
+        @inline.job
+        def count() -> int:
+            runs.append(1)
+            return len(runs)
+
+        asking = count.using(idempotency_key="k")
+        assert [asking.enqueue().result(timeout=0) for _ in range(3)] == [1, 1, 1]
 
 
 # ── after ───────────────────────────────────────────────────────────────────────────────────

@@ -119,14 +119,17 @@ def test_many_in_one_transaction_of_the_callers(
 def test_every_option_holds_in_a_session(
     app: Workhorse, noop: Noop, mine: sqlite3.Connection
 ) -> None:
-    """Unique keys, dependencies and delays see the caller's uncommitted jobs."""
+    """Keys, dependencies and delays see the caller's uncommitted jobs."""
     prepared = noop.using(session=mine)
     first = prepared.using(unique="k").enqueue()
     again = prepared.using(unique="k").enqueue()
+    keyed = [prepared.using(idempotency_key="k").enqueue() for _ in range(2)]
     after = prepared.using(after=first).enqueue()
     later = prepared.using(delay=60).enqueue()
     mine.commit()
     assert (again.id, again.existing) == (first.id, True)
+    assert [handle.existing for handle in keyed] == [False, True]
+    assert keyed[0].id == keyed[1].id
     states = [handle.refresh().state for handle in (first, after, later)]
     assert states == [State.AVAILABLE, State.BLOCKED, State.SCHEDULED]
 

@@ -95,6 +95,17 @@ def test_a_held_unique_key_gives_its_holder(cli: Cli) -> None:
     assert len(jobs()) == 1
 
 
+def test_an_idempotency_key_gives_its_job(cli: Cli) -> None:
+    """However often a script is run: one job; the answer of the others names it."""
+    words = ("enqueue", "hello", X, "--idempotency-key", "order-17")
+    assert cli(*words, "-o", "json").json["existing"] is False
+    assert cli("jobs", "cancel", 1).code == 0
+    ran = cli(*words)
+    assert (ran.code, ran.out) == (0, "Job 1 (hello) is already cancelled in queue 'letters'.\n")
+    assert cli(*words, "-o", "json").json["existing"] is True
+    assert len(jobs()) == 1
+
+
 def test_arguments_come_from_stdin_or_a_file(cli: Cli, workdir: Path) -> None:
     """`-` and `@FILE` stand for what they hold; no arguments at all are an empty object."""
     (workdir / "args.json").write_text('{"name":"file"}')

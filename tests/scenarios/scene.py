@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.scenarios.facts import PATIENCE, eventually
 from tests.scenarios.ledger import Entry, Ledger
+from tests.scenarios.stores import Site
 from tests.scenarios.workers import WorkerProcess
 from workhorse import Workhorse
 from workhorse.domain.events import Event
@@ -23,9 +24,12 @@ APPS = "tests.scenarios.apps"
 class Scene:
     """What a scenario plays on. `jobs` is the app's module, bound to this scene's store."""
 
-    def __init__(self, folder: Path, ledger: Ledger, app: str, stack: ExitStack) -> None:
+    def __init__(
+        self, folder: Path, site: Site, ledger: Ledger, app: str, stack: ExitStack
+    ) -> None:
         self.folder = folder
-        self.url = f"sqlite:///{folder / 'jobs.db'}"
+        self.site = site
+        self.url = site.url
         self.ledger = ledger
         self.app_name = f"{APPS}.{app}:app"
         self.jobs: Any = fresh(f"{APPS}.{app}")
@@ -34,11 +38,10 @@ class Scene:
         self._stack = stack
         stack.callback(self.app.close)
 
-    def worker(self, **settings: Any) -> WorkerProcess:
-        """Start a worker; the scene ends it."""
-        worker = WorkerProcess(
-            self.folder, self.url, self.app_name, ledger=self.ledger.where, **settings
-        )
+    def worker(self, url: str | None = None, **settings: Any) -> WorkerProcess:
+        """Start a worker, by another way to the store if a `url` is given; the scene ends it."""
+        told = {"ledger": self.ledger.where, **self.site.worker, **settings}
+        worker = WorkerProcess(self.folder, url or self.url, self.app_name, **told)
         return self._stack.enter_context(worker)
 
     def job(self, job_id: int) -> Job:

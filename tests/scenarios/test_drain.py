@@ -79,6 +79,7 @@ def test_handlers_may_tidy_up(scene: Scene) -> None:
     assert scene.state(job.id) is State.AVAILABLE
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(60 + 6 * REPEATS)
 def test_nothing_is_lost_whenever_the_signal_comes(scene: Scene) -> None:
     """SIGTERM at random instants, again and again: exit 0, nothing lost, nothing charged."""

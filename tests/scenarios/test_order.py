@@ -82,7 +82,7 @@ def test_an_idle_worker_is_pushed(scene: Scene) -> None:
 
 def test_polling_alone_is_enough(scene: Scene) -> None:
     """With every wake-up lost, a job is still picked up by the next poll."""
-    scene.worker(poll_interval=0.5).ready()
+    scene.worker(poll_interval=0.5, **scene.site.deaf).ready()
     assert scene.until(scene.jobs.quick.enqueue().id).state is State.SUCCEEDED
     bare = scene.jobs.quick.bind("by poll")
     [enqueued] = scene.store.enqueue([bare.order.job])

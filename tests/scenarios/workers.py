@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -34,7 +34,7 @@ def environment(url: str, ledger: str | None = None, **more: str) -> dict[str, s
 def variables(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return settings as the environment variables `workhorse worker` reads."""
     texts = {
-        name: ",".join(value) if isinstance(value, list | tuple) else str(value).lower()
+        name: ",".join(value) if isinstance(value, list | tuple) else str(value)
         for name, value in settings.items()
     }
     return {f"WORKHORSE_{name.upper()}": text for name, text in texts.items()}
@@ -43,8 +43,9 @@ def variables(settings: Mapping[str, Any]) -> dict[str, str]:
 class WorkerProcess:
     """One `workhorse worker`. A context manager that leaves no process behind, stopped or not.
 
-    `settings` are those of the command, by name (``lease=2``). Its log lines go to a file in
-    `folder`; `logs()` reads them.
+    `settings` are those of the command, by name (``lease=2``). It is run by `within`, a command
+    that goes on as it, if one is given; `extra` joins its environment. Its log lines go to a file
+    in `folder`; `logs()` reads them.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class WorkerProcess:
         *,
         ledger: str | None = None,
         extra: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
         **settings: Any,
     ) -> None:
         self._folder = folder
+        self._within = within
         self._mark = uuid.uuid4().hex
         self.log_file = folder / f"worker-{self._mark[:8]}.log"
         quick: dict[str, Any] = {"restart_delay": 0.1, "log_format": "json"}
@@ -73,7 +76,7 @@ class WorkerProcess:
 
     def start(self) -> Self:
         """Start it, and return at once."""
-        program = [sys.executable, "-m", "workhorse", "worker"]
+        program = [*self._within, sys.executable, "-m", "workhorse", "worker"]
         self._output = self.log_file.open("ab")
         self._process = subprocess.Popen(
             program,

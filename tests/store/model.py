@@ -70,6 +70,8 @@ class Model:
         self.jobs: dict[int, ModelJob] = {}
         self.workers: dict[int, ModelWorker] = {}
         self.paused: set[str] = set()
+        self.keys: dict[str, int] = {}
+        """The job that each idempotency key was answered with last."""
 
     # ── clients ─────────────────────────────────────────────────────────────────────────────
 
@@ -84,6 +86,17 @@ class Model:
 
     def enqueue(self, asked: NewJob, answer: Enqueued, now: int) -> None:
         """Take in one job, under the id the store gave it, and check the answer."""
+        if asked.idempotency_key is None:
+            self._enqueue(asked, answer, now)
+            return
+        made = self.jobs.get(self.keys.get(asked.idempotency_key, 0))
+        if made is None:
+            self._enqueue(asked, answer, now)
+            self.keys[asked.idempotency_key] = answer.id
+        else:
+            assert answer == (made.id, made.state, True)
+
+    def _enqueue(self, asked: NewJob, answer: Enqueued, now: int) -> None:
         waits_for = self.may_wait_for(asked.after)
         holder = self.holder(asked.unique)
         if holder is not None:

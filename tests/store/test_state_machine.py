@@ -68,6 +68,7 @@ a_job = st.builds(
     priority=st.sampled_from([0, 0, 10, -10]),
     delay=st.sampled_from([0.0, 0.0, 0.0, 5.0]),
     unique=st.sampled_from([None, None, "k1", "k2"]),
+    idempotency_key=st.sampled_from([None, None, None, "k1", "k2", "k3"]),
     max_attempts=st.integers(1, 3),
     backoff=st.just(Backoff(base=4, factor=2, cap=20, jitter=0.5)),
 )

@@ -126,6 +126,8 @@ later = plain.using(delay=timedelta(hours=1), priority="high", unique="k", after
 assert_type(later.enqueue(1), Handle[int])
 assert_type(awaited.using(queue="q").enqueue(1), Handle[str])
 assert_type(later.using(delay=5).bind(1), Bound[int])
+assert_type(plain.using(idempotency_key="order-17").enqueue(1), Handle[int])
+plain.using(idempotency_key=17)  # type: ignore[arg-type]
 later.enqueue("1")  # type: ignore[arg-type]
 plain.using(dealy=5)  # type: ignore[call-arg]
 plain.using(delay="5")  # type: ignore[arg-type]

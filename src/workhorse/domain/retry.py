@@ -56,6 +56,9 @@ class Backoff:
 
 
 DEFAULT_BACKOFF: Final = Backoff()
+OUTAGE: Final = Backoff(base=0.05, factor=2.0, cap=1.0, jitter=1.0)
+"""The waits while a store is out of reach, up to 2 s: work resumes within 5 s of its return, and
+the processes of a fleet do not come in one instant."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
-
-import structlog
+from typing import ParamSpec, TypeVar
 
 from workhorse.domain.errors import Unavailable
+from workhorse.engine.outage import Outage
 
-log = structlog.get_logger("workhorse.supervisor")
-
-LONGEST_WAIT: Final = 10.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -47,13 +42,11 @@ async def until_available(attempt: Callable[[], Awaitable[T]], give_up: Callable
 
     Raises `Unavailable` only when `give_up` says that it is time to.
     """
-    wait = 0.1
+    outage = Outage()
     while True:
         try:
             return await attempt()
         except Unavailable as error:
             if give_up():
                 raise
-            log.error("the store is out of reach", error=str(error))
-            await asyncio.sleep(random.uniform(0, wait))
-            wait = min(LONGEST_WAIT, wait * 2)
+            await outage.wait(error)

@@ -123,8 +123,8 @@ class ChildProcess:
             socket.send_fds(self._socket, [len(body).to_bytes(4, "little") + body], fds)
 
     def tell(self, message: Mapping[str, Any]) -> None:
-        """Send the child an order; one that is dead does not mind."""
-        if self._frames is not None:
+        """Send the child an order; one that is dead does not mind, nor one not serving yet."""
+        if self._frames is not None and self.serving:
             self._frames.send(dict(message))
 
     def retire(self, reason: str, *, abandon_at: float, kill_at: float) -> None:

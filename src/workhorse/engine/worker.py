@@ -36,6 +36,7 @@ from workhorse.engine.executors.base import Run
 from workhorse.engine.executors.in_process import ProcessExecutor
 from workhorse.engine.executors.in_thread import ThreadExecutor
 from workhorse.engine.executors.on_loop import AsyncExecutor
+from workhorse.engine.outage import Outage
 from workhorse.engine.output import OutputBuffer
 from workhorse.failure import failure_from
 from workhorse.store.protocol import ClaimRequest, Settled, Turn, wanted_kinds
@@ -165,7 +166,7 @@ class Worker:
         """Claim, run and settle until drained and idle (or condemned with nothing else left)."""
         ticker = self._loop.create_task(self._tick())
         ticker.add_done_callback(lambda _: self._wake.set())
-        trouble = 0
+        outage = Outage()
         try:
             while not (self._draining and self._only_condemned_left() and not self._to_write()):
                 if ticker.done():
@@ -178,11 +179,9 @@ class Worker:
                     if self._in_doubt:
                         await self._adopt()
                     await self._turn(request)
-                    trouble = 0
+                    outage.is_over()
                 except Unavailable as error:
-                    trouble += 1
-                    self._report_trouble(error, trouble)
-                    await asyncio.sleep(random.uniform(0, min(10.0, 0.1 * 2**trouble)))
+                    await outage.wait(error)
         finally:
             ticker.cancel()
             for executor in self._executors.values():
@@ -454,10 +453,6 @@ class Worker:
 
     def _output_waits(self) -> None:
         self._loop.call_soon_threadsafe(lambda: self._loop.call_later(OUTPUT_FLUSH, self._wake.set))
-
-    def _report_trouble(self, error: Unavailable, times: int) -> None:
-        if times in (1, 10) or times % 60 == 0:
-            log.error("the store is out of reach", error=str(error), tries=times)
 
     def _log(self, event: str, run: Run, **more: Any) -> None:
         job = run.job

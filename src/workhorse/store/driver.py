@@ -7,7 +7,7 @@ knows itself: no verb handles the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -39,6 +39,16 @@ class Transaction(Protocol):
 
     def listed(self, statement: str, /, **parameters: Any) -> list[Any]:
         """Return the list that a query aggregates into one row of JSON."""
+
+
+class Whole(Transaction, Protocol):
+    """An open transaction in which nobody else changes the database: to copy from and into."""
+
+    def rows(self, table: str) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """Return the names of a table's columns, and its rows, of which few are held in memory."""
+
+    def add(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Add rows to a table, as they come. An id may be one that the database would give."""
 
 
 class Driver(Protocol[Tx_co]):

@@ -13,6 +13,7 @@ the caller's is left alone and reported back as stale.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -29,6 +30,7 @@ from workhorse.domain.job import (
     WorkerInfo,
 )
 from workhorse.domain.transitions import Change
+from workhorse.store.driver import Whole
 
 
 class Settled(NamedTuple):
@@ -321,7 +323,7 @@ class SupervisorStore(Protocol):
 
 
 class Store(ClientStore, WorkerStore, SupervisorStore, Protocol):
-    """A whole store."""
+    """All of a store."""
 
     @property
     def url(self) -> str:
@@ -333,6 +335,12 @@ class Store(ClientStore, WorkerStore, SupervisorStore, Protocol):
 
     def migrate(self) -> Sequence[str]:
         """Bring the schema up to date; return the names of the migrations applied. Idempotent."""
+
+    def whole(self) -> AbstractContextManager[Whole]:
+        """Have the store alone, in one transaction: to be copied from or into.
+
+        Who wants to write meanwhile waits, and gives up at the end of its patience.
+        """
 
     def close(self) -> None:
         """Let go of files and connections. Idempotent."""

@@ -13,7 +13,7 @@ from psycopg.rows import tuple_row
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.postgres.database import Database
-from workhorse.store.postgres.enqueueing import enqueue, is_simple, one, runs
+from workhorse.store.postgres.enqueueing import are_alike, enqueue, enqueue_alike, is_simple, one
 from workhorse.store.postgres.failures import in_our_words
 from workhorse.store.postgres.session import part_of_transaction
 from workhorse.store.verbs.client import ClientVerbs
@@ -37,8 +37,8 @@ class PostgresClientVerbs(ClientVerbs):
             found = self._db.once("enqueue.one", **one(jobs[0]), **ring).fetchone()
             assert found is not None
             return [Enqueued(found[0], State(found[1]), existing=False)]
-        if is_simple(jobs[0]) and len(alike := next(runs(jobs))) == len(jobs):
-            return enqueue(self._db.once, alike, ring)
+        if are_alike(jobs):
+            return enqueue_alike(self._db.once, jobs, ring)
         return self._db.write(lambda tx: enqueue(tx.run, jobs, ring))
 
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:

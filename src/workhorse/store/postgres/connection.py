@@ -35,7 +35,7 @@ _GREETING: Final = """
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection in autocommit whose every operation ends within `PATIENCE`.
+    """A connection in autocommit whose every operation ends within its `patience`.
 
     A server that stopped to answer without closing (a cut cable, a stalled proxy) is met by the
     deadline: the connection is closed, and its user gets an `OperationalError`.
@@ -43,15 +43,17 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     pooled = False
     """Whether a pooler stands between: then nothing may be prepared or set for the session."""
+    patience = PATIENCE
+    """Longest wait for an answer to one operation, in seconds."""
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         try:
-            return super().wait(gen, interval, PATIENCE)
+            return super().wait(gen, interval, self.patience)
         except psycopg.errors._WaitTimeout:  # noqa: SLF001 - the driver asks its users to handle it
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"no answer within {PATIENCE:g} s") from None
+            raise psycopg.OperationalError(f"no answer within {self.patience:g} s") from None
 
     def is_fresh(self) -> bool:
         """Tell whether nothing came in while it idled; what comes then is the server's goodbye."""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, TypeAlias
 
 from workhorse.domain.errors import Conflict, NotFound, Unavailable
 from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.fast_json import compact
+from workhorse.store.postgres.keys import TRIES, Numbered, Run, once_per_key
 from workhorse.store.rows import backoff_text
 
-Run = Callable[..., Any]
-"""Runs a statement by name, and returns its cursor."""
-
-TRIES: Final = 100
-"""How often a key is looked at whose job comes and goes meanwhile."""
+Ring: TypeAlias = Mapping[str, Any]
+"""The parameters of how an enqueue rings."""
 
 
 def is_simple(job: NewJob) -> bool:
     """Whether a job is stored by one statement, whatever else there is."""
-    return job.unique is None and not job.after and job.idempotency_key is None
+    return job.idempotency_key is None and _is_plain(job)
+
+
+def are_alike(jobs: Sequence[NewJob]) -> bool:
+    """Whether jobs are simple and differ in nothing but their arguments."""
+    first = _likeness(jobs[0])
+    return all(is_simple(job) and _likeness(job) == first for job in jobs)
 
 
 def one(job: NewJob) -> dict[str, Any]:
@@ -28,25 +32,43 @@ def one(job: NewJob) -> dict[str, Any]:
     return {**_options(job), "id": None, "args": job.args, "unique": job.unique, "blocked": False}
 
 
-def enqueue(run: Run, jobs: Sequence[NewJob], ring: dict[str, Any]) -> list[Enqueued]:
+def enqueue(run: Run, jobs: Sequence[NewJob], ring: Ring) -> list[Enqueued]:
     """Store `jobs` inside an open transaction; answer in their order."""
+    if any(job.idempotency_key is not None for job in jobs):
+        return once_per_key(run, jobs, lambda new: _store(run, new, ring))
+    return _store(run, [Numbered(job) for job in jobs], ring)
+
+
+def enqueue_alike(
+    run: Run, jobs: Sequence[NewJob], ring: Ring, ids: Sequence[int | None] = ()
+) -> list[Enqueued]:
+    """Store jobs that differ in nothing but their arguments, in one statement."""
+    args = [job.args for job in jobs]
+    found = run("enqueue.many", **_options(jobs[0]), args=args, ids=list(ids), **ring).fetchall()
+    return [Enqueued(id, State(state), existing=False) for id, state, _ in found]
+
+
+def _store(run: Run, jobs: Sequence[Numbered], ring: Ring) -> list[Enqueued]:
+    """Store jobs in as few statements as they allow."""
     answers: list[Enqueued] = []
-    for alike in runs(jobs):
-        if is_simple(alike[0]):
-            answers += _enqueue_run(run, alike, ring)
+    for _, alike in groupby(jobs, key=lambda numbered: _likeness(numbered.job)):
+        some = list(alike)
+        if _is_plain(some[0].job):
+            ids = [numbered.id for numbered in some]
+            answers += enqueue_alike(run, [numbered.job for numbered in some], ring, ids)
         else:
-            answers.append(_enqueue_one(run, alike[0], ring))
+            answers += [_enqueue_one(run, numbered, ring) for numbered in some]
     return answers
 
 
-def runs(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
-    """Yield neighbours that differ in nothing but their arguments; the particular ones alone."""
-    for _, alike in groupby(jobs, key=_likeness):
-        yield list(alike)
+def _is_plain(job: NewJob) -> bool:
+    """Whether nothing else in the store decides whether, and how, a job is stored."""
+    return job.unique is None and not job.after
 
 
 def _likeness(job: NewJob) -> object:
-    if not is_simple(job):
+    """Return what neighbours must have in common to be stored together; some go alone."""
+    if not _is_plain(job):
         return object()
     return (
         job.kind, job.queue, job.priority, job.max_attempts, job.delay, job.run_at, job.timeout,
@@ -54,42 +76,12 @@ def _likeness(job: NewJob) -> object:
     )  # fmt: skip
 
 
-def _enqueue_run(run: Run, jobs: Sequence[NewJob], ring: dict[str, Any]) -> Iterator[Enqueued]:
-    args = [job.args for job in jobs]
-    found = run("enqueue.many", **_options(jobs[0]), args=args, **ring).fetchall()
-    return (Enqueued(id, State(state), existing=False) for id, state, _ in found)
+def _enqueue_one(run: Run, numbered: Numbered, ring: Ring) -> Enqueued:
+    """Store a job, unless its unique key is held.
 
-
-def _enqueue_one(run: Run, job: NewJob, ring: dict[str, Any]) -> Enqueued:
-    if job.idempotency_key is None:
-        return _store(run, job, ring)
-    taken = _take_key(run, job.idempotency_key)
-    if isinstance(taken, Enqueued):
-        return taken
-    answer = _store(run, job, ring, id=taken)
-    if answer.existing:
-        run("keys.give", key=job.idempotency_key, job_id=answer.id)
-    return answer
-
-
-def _take_key(run: Run, key: str) -> int | Enqueued:
-    """Return the id of the job that a key is to make, or else the job that it has made."""
-    for _ in range(TRIES):
-        taken = run("keys.take", key=key).fetchone()
-        if taken is not None:
-            return int(taken[0])
-        made = run("keys.made", key=key).fetchone()
-        if made is not None:
-            return Enqueued(made[0], State(made[1]), existing=True)
-    raise Unavailable(f"The jobs of idempotency key {key!r} come and go too fast.")
-
-
-def _store(run: Run, job: NewJob, ring: dict[str, Any], *, id: int | None = None) -> Enqueued:
-    """Store a job, under `id` when it has one already, unless its unique key is held.
-
-    A job has one when an idempotency key makes it. That key is to be answered with the holder of
-    the unique key instead, which therefore does not end before this transaction does.
+    An idempotency key is then answered with the holder, which stays until this transaction ends.
     """
+    job, id = numbered
     waits_for = [number for number in dict.fromkeys(job.after) if _must_wait(run, number)]
     row = one(job) | {"id": id, "blocked": bool(waits_for)}
     for _ in range(TRIES):
@@ -100,12 +92,15 @@ def _store(run: Run, job: NewJob, ring: dict[str, Any], *, id: int | None = None
                 run("dependencies.add", id=added, after=compact(waits_for))
             return Enqueued(added, State(state), existing=False)
         holder = run("enqueue.holder", unique=job.unique).fetchone()
-        if holder is not None and (id is None or _still_there(run, holder[0])):
-            return Enqueued(holder[0], State(holder[1]), existing=True)
+        if holder is None or (job.idempotency_key is not None and not _stays(run, holder[0])):
+            continue
+        if job.idempotency_key is not None:
+            run("keys.give", key=job.idempotency_key, job_id=holder[0])
+        return Enqueued(holder[0], State(holder[1]), existing=True)
     raise Unavailable(f"The holders of unique key {job.unique!r} come and go too fast.")
 
 
-def _still_there(run: Run, job_id: int) -> bool:
+def _stays(run: Run, job_id: int) -> bool:
     """Tell whether a job is unfinished; it stays so until this transaction ends."""
     return run("enqueue.lock_awaited", id=job_id).fetchone() is not None
 

@@ -17,6 +17,7 @@ import psycopg
 import structlog
 from psycopg import sql
 
+from workhorse.domain.retry import OUTAGE
 from workhorse.store.postgres.connection import Connection, connect
 from workhorse.store.postgres.failures import cannot_connect
 from workhorse.store.postgres.url import Place
@@ -27,9 +28,6 @@ TEST_EVERY: Final = 15.0
 """Seconds of silence after which a listener rings itself."""
 TEST_PATIENCE: Final = 5.0
 """Seconds within which it must hear that."""
-LONGEST_PAUSE: Final = 10.0
-"""Longest pause before it connects again, in seconds."""
-
 SLICE: Final = 1.0
 """Seconds after which it looks whether it was closed."""
 
@@ -56,34 +54,29 @@ class Listener:
         self._thread.join(2 * SLICE)
 
     def _keep(self) -> None:
-        """Listen, and again after every failure."""
-        pause = 0.1
+        """Listen, and again after every failure; the first of a row is told of."""
+        failures = 0
         while not self._over.is_set():
-            began = time.monotonic()
             try:
                 with connect(self._place.conninfo, name="workhorse listener") as connection:
                     self._listen(connection)
             except psycopg.Error as error:
-                if not self._over.is_set():
+                failures = 1 if self.hears else failures + 1
+                if failures == 1 and not self._over.is_set():
                     reason = cannot_connect(error, self._place.shown).message
                     log.warning("not listening: this worker polls", reason=reason)
             self.hears = False
-            if time.monotonic() - began > LONGEST_PAUSE:
-                pause = 0.1
-            self._over.wait(random.uniform(0, pause))
-            pause = min(LONGEST_PAUSE, pause * 2)
+            self._over.wait(OUTAGE.delay(failures, random.random()))
 
     def _listen(self, connection: Connection) -> None:
-        """Listen until the connection fails or turns out to be deaf."""
+        """Listen until closed. Raises `psycopg.Error` when the connection fails, or is deaf."""
         channel = sql.Identifier(self._place.channel)
         connection.execute(sql.SQL("listen {}").format(channel), prepare=False)
         while not self._over.is_set():
             token = f"{_TEST}{random.getrandbits(64):x}"
             connection.execute("select pg_notify(%s, %s)", (self._place.channel, token))
             if not self._hear(connection, TEST_PATIENCE, until=token):
-                log.warning("the listener is deaf: this worker polls", store=self._place.shown)
-                self._over.wait(LONGEST_PAUSE)
-                return
+                raise psycopg.OperationalError("its own ring was not heard: a pooler between?")
             if not self.hears:
                 self.hears = True
                 self._heard("")  # what was rung before may have been missed

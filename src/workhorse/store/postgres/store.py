@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from workhorse.store.postgres.health import POOLED, HealthVerbs
 from workhorse.store.postgres.listen import Listener
 from workhorse.store.postgres.settling import settle
 from workhorse.store.postgres.url import Place, parse
+from workhorse.store.postgres.whole import PostgresWhole, alone
 from workhorse.store.postgres.worker import WorkerVerbs
 from workhorse.store.protocol import Settled
 from workhorse.store.verbs.retention import RetentionVerbs
@@ -86,6 +88,9 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         """Nothing to do here: autovacuum does it."""
         with self._db.connection():
             return
+
+    def whole(self) -> AbstractContextManager[PostgresWhole]:
+        return alone(self._db)
 
     def close(self) -> None:
         for database in (self._db, self._claims, self._lease):

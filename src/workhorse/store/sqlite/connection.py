@@ -15,7 +15,8 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -24,7 +25,7 @@ from workhorse.store.sqlite.clock import Clock
 from workhorse.store.sqlite.failures import in_our_words
 from workhorse.store.sqlite.filesystem import NETWORK, file_system
 from workhorse.store.sqlite.gate import PATIENCE, Gate
-from workhorse.store.sqlite.transaction import SQL, SqliteTransaction
+from workhorse.store.sqlite.transaction import SQL, SqliteTransaction, SqliteWhole
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[SqliteTransaction], T]
@@ -259,6 +260,20 @@ class Database:
             connection = self._writing()
             try:
                 return work(connection)
+            except BaseException:
+                _undo(connection)
+                raise
+
+    @contextmanager
+    def whole(self) -> Iterator[SqliteWhole]:
+        """Have the file alone, in one transaction."""
+        self._check_usable()
+        with in_our_words(self.path), self._lock, self._gate:
+            connection = self._writing()
+            try:
+                connection.execute("begin immediate")
+                yield SqliteWhole(connection, self.clock())
+                connection.execute("commit")
             except BaseException:
                 _undo(connection)
                 raise

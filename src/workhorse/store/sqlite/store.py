@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from workhorse.store.protocol import Settled
@@ -12,7 +13,7 @@ from workhorse.store.sqlite.clock import Clock, HostClock, clamped
 from workhorse.store.sqlite.connection import Database
 from workhorse.store.sqlite.health import HealthVerbs
 from workhorse.store.sqlite.settling import settle
-from workhorse.store.sqlite.transaction import SqliteTransaction
+from workhorse.store.sqlite.transaction import SqliteTransaction, SqliteWhole
 from workhorse.store.sqlite.worker import WorkerVerbs
 from workhorse.store.verbs.retention import RetentionVerbs
 from workhorse.store.verbs.supervisor import SupervisorVerbs
@@ -59,6 +60,9 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
 
     def tidy(self) -> None:
         self._db.tidy()
+
+    def whole(self) -> AbstractContextManager[SqliteWhole]:
+        return self._db.whole()
 
     def close(self) -> None:
         self._db.close()

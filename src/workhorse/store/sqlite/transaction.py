@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from workhorse.store.fast_json import from_json
@@ -32,3 +33,18 @@ class SqliteTransaction:
 
     def listed(self, statement: str, /, **parameters: Any) -> list[Any]:
         return from_json(self.value(statement, **parameters))  # type: ignore[no-any-return]
+
+
+class SqliteWhole(SqliteTransaction):
+    """`workhorse.store.driver.Whole` on SQLite; tables and columns are those of our own schema."""
+
+    __slots__ = ()
+
+    def rows(self, table: str) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        cursor = self._cursor.connection.execute(f"select * from {table}")  # noqa: S608 - see above
+        return [name for name, *_ in cursor.description], cursor
+
+    def add(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        names, places = ", ".join(columns), ", ".join("?" * len(columns))
+        insert = f"insert into {table} ({names}) values ({places})"  # noqa: S608 - see above
+        self._cursor.connection.executemany(insert, rows)

@@ -23,12 +23,13 @@ select id, state, case when %(ring)s then pg_notify(%(channel)s, %(queue)s) end 
 -- name: many
 -- → available or scheduled: jobs that differ in nothing but their arguments, in their order.
 with added as (
-    insert into workhorse.jobs (kind, queue, state, priority, args, max_attempts, timeout, backoff,
-                                enqueued_at, run_at)
-    select %(kind)s, %(queue)s,
+    insert into workhorse.jobs (id, kind, queue, state, priority, args, max_attempts, timeout,
+                                backoff, enqueued_at, run_at)
+    overriding system value
+    select coalesce(given.id, nextval('workhorse.jobs_id_seq')), %(kind)s, %(queue)s,
            case when due > workhorse.clock() then 'scheduled' else 'available'::workhorse.state end,
            %(priority)s, args, %(max_attempts)s, %(timeout)s, %(backoff)s, workhorse.clock(), due
-      from unnest(%(args)s::text[]) with ordinality as given(args, place),
+      from unnest(%(args)s::text[], %(ids)s::bigint[]) with ordinality as given(args, id, place),
            coalesce(%(run_at)s::bigint, workhorse.clock() + %(delay)s) as due
      order by place
     returning id, state

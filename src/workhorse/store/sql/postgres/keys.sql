@@ -1,18 +1,26 @@
 -- name: take
--- An idempotency key is new: it gets the number of the job it is about to make. Whoever is taking the
--- same key at this moment is waited for.
-insert into workhorse.idempotency_keys (key, job_id)
-values (%(key)s, nextval('workhorse.jobs_id_seq'))
-on conflict (key) do nothing
-returning job_id;
+-- Jobs to be are numbered, and their idempotency keys taken where they are new: all in one order, so
+-- that no two calls wait for each other. Whoever is taking one of them at this moment is waited for.
+with numbered as materialized (
+    select key, place, nextval('workhorse.jobs_id_seq') as id
+      from unnest(%(keys)s::text[]) with ordinality as given(key, place)
+), taken as (
+    insert into workhorse.idempotency_keys (key, job_id)
+    select key, id from numbered where key is not null order by key, place
+    on conflict (key) do nothing
+    returning job_id
+)
+select id, key is null or job_id is not null as is_new
+  from numbered left join taken on job_id = id
+ order by place;
 
 -- name: made
--- The job that an idempotency key has made.
-select id, state
+-- The jobs that idempotency keys have made.
+select key, id, state
   from workhorse.idempotency_keys
   join (select id, state from workhorse.jobs union all select id, state from workhorse.history) as made
     on made.id = job_id
- where key = %(key)s;
+ where key = any (%(keys)s::text[]);
 
 -- name: give
 -- A key that was taken is answered with a job that is there.

@@ -1,0 +1,57 @@
+"""Idempotency keys: each makes one job for as long as that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from workhorse.domain.errors import Unavailable
+from workhorse.domain.job import Enqueued, NewJob, State
+
+Run = Callable[..., Any]
+"""Runs a statement by name, and returns its cursor."""
+
+TRIES: Final = 100
+"""How often a key is looked at whose job comes and goes meanwhile."""
+
+
+class Numbered(NamedTuple):
+    """A job to be stored; its id, when that is fixed already."""
+
+    job: NewJob
+    id: int | None = None
+
+
+def once_per_key(
+    run: Run, jobs: Sequence[NewJob], store: Callable[[Sequence[Numbered]], Sequence[Enqueued]]
+) -> list[Enqueued]:
+    """Have those stored that have a new key, or none; answer the others with what theirs has made.
+
+    The transaction of `run` waits for others that take the same keys, and has them then until it
+    ends. A job may go, and its key with it, between the look at the one and at the other.
+    """
+    answers: dict[int, Enqueued] = {}
+    left = list(enumerate(jobs))
+    for _ in range(TRIES):
+        taken = run("keys.take", keys=[job.idempotency_key for _, job in left]).fetchall()
+        new = {
+            place: Numbered(job, id)
+            for (place, job), (id, is_new) in zip(left, taken, strict=True)
+            if is_new
+        }
+        answers |= zip(new, store(list(new.values())), strict=True)
+        left = [(place, job) for place, job in left if place not in new]
+        made = _made(run, [job.idempotency_key for _, job in left])
+        answers |= {place: made[key] for place, job in left if (key := job.idempotency_key) in made}
+        left = [(place, job) for place, job in left if place not in answers]
+        if not left:
+            return [answers[place] for place in range(len(jobs))]
+    raise Unavailable("The jobs of an idempotency key come and go too fast.")
+
+
+def _made(run: Run, keys: Sequence[str | None]) -> dict[str | None, Enqueued]:
+    """Return the jobs that keys have made."""
+    if not keys:
+        return {}
+    found = run("keys.made", keys=keys).fetchall()
+    return {key: Enqueued(id, State(state), existing=True) for key, id, state in found}
