@@ -46,10 +46,14 @@ class NodePeer:
 
     def versions(self) -> Mapping[str, str]:
         found = {name: json.loads(_manifest(name).read_text())["version"] for name in self.packages}
-        return found | {"node": subprocess.check_output([node(), "--version"], text=True).strip()}
+        return found | {"node": subprocess.check_output([str(node()), "--version"], text=True).strip()}
 
     def settings(self) -> Mapping[str, Any]:
         return self._settings
+
+    def environment(self, folder: Path) -> Mapping[str, str]:
+        """Return what tells its programs where the store in `folder` is."""
+        raise NotImplementedError
 
     def client(self, folder: Path) -> Command:
         return self._run("client.js", folder, str(folder))
@@ -66,7 +70,7 @@ class NodePeer:
         return Command(command, {"NODE_ENV": "production", **self.environment(folder)})
 
 
-class NodeOnPostgres(NodePeer, OnPostgres):
+class NodeOnPostgres(OnPostgres, NodePeer):
     """A peer in Node on PostgreSQL."""
 
 
