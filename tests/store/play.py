@@ -94,8 +94,7 @@ class Play(RuleBasedStateMachine):
     def enqueue_jobs(self, jobs: Sequence[NewJob]) -> None:
         """Enqueue in one call, which the store takes whole or refuses whole."""
         try:
-            for job in jobs:
-                self.model.may_wait_for(job.after)
+            self.model.refuse(jobs)
         except WorkhorseError as refusal:
             with pytest.raises(type(refusal)):
                 self.store.enqueue(jobs)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
@@ -219,6 +220,7 @@ class RandomEdges(Play):
                 self.reopen(number % 2)
 
 
+@pytest.mark.timeout(900)  # a failing run is shrunk for up to five minutes
 def test_random_edges(backend: Backend) -> None:
     """No edge off the table, one holder per job, attempts only grow, the record tells the state."""
     fewer = 1 if backend.name == "sqlite" else OVER_A_SOCKET
