@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -63,6 +63,8 @@ TURNOVER: Final = 2
 """Times each slot must have been freed in that window: slow jobs are never claimed ahead."""
 HOARD: Final = 0.25
 """A claimed job that could not start for so long goes back: what is urgent waits no longer."""
+OVERLAP: Final = 50
+"""In a flood of so many ended jobs a turn, a store that can settle and claim side by side does."""
 GLANCE: Final = 0.01
 """While others ring, a look that finds nothing is repeated after so many seconds, then ever later:
 who has rung a moment ago does not ring again, and counts on this."""
@@ -121,6 +123,7 @@ class Worker:
         self._rated_finished = 0
         self._log_jobs = log.is_enabled_for(20) if hasattr(log, "is_enabled_for") else True
         self._db = ThreadPoolExecutor(1, thread_name_prefix="workhorse-store")
+        self._claiming = ThreadPoolExecutor(1, thread_name_prefix="workhorse-claim")
         # Cancel requests are looked for while a turn waits for its turn to write.
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="workhorse-cancel")
         self._executors: dict[str, Executor] = {
@@ -187,6 +190,7 @@ class Worker:
             for executor in self._executors.values():
                 await executor.close()
             self._db.shutdown(wait=False)
+            self._claiming.shutdown(wait=False)
             self._reading.shutdown(wait=False)
 
     def _to_write(self) -> bool:
@@ -247,10 +251,17 @@ class Worker:
         output: Sequence[OutputLine] = (),
         request: ClaimRequest | None = None,
     ) -> Turn:
-        take_turn = partial(self._store.turn, self.worker, settled, output, request)
+        take_turn = partial(self._store.turn, self.worker)
+        if request is not None and len(settled) >= OVERLAP and self._store.overlaps:
+            written, claimed = await both(
+                self._loop.run_in_executor(self._db, take_turn, settled, output, None),
+                self._loop.run_in_executor(self._claiming, take_turn, (), (), request),
+            )
+            return claimed._replace(stale=written.stale)
         if self._running:
-            return await self._loop.run_in_executor(self._db, take_turn)
-        return take_turn()  # the loop has nothing else to do: the way to a thread is saved
+            return await self._loop.run_in_executor(self._db, take_turn, settled, output, request)
+        # The loop has nothing else to do: the way to a thread is saved.
+        return take_turn(settled, output, request)
 
     async def _write_singly(self, settled: list[Settled]) -> None:
         """Settle one by one what was refused together: what is refused alone fails for that."""
@@ -466,6 +477,16 @@ class Worker:
             child=self.child,
             **{key: value for key, value in more.items() if value is not None},
         )
+
+
+async def both(one: Awaitable[Turn], other: Awaitable[Turn]) -> tuple[Turn, Turn]:
+    """Return what two turns gave, when both are through; raise what either of them raised."""
+    first, second = await asyncio.gather(one, other, return_exceptions=True)
+    if isinstance(first, BaseException):
+        raise first
+    if isinstance(second, BaseException):
+        raise second
+    return first, second
 
 
 def _unrecordable(error: Exception) -> Change:
