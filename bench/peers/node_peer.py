@@ -46,7 +46,9 @@ class NodePeer:
 
     def versions(self) -> Mapping[str, str]:
         found = {name: json.loads(_manifest(name).read_text())["version"] for name in self.packages}
-        return found | {"node": subprocess.check_output([str(node()), "--version"], text=True).strip()}
+        return found | {
+            "node": subprocess.check_output([str(node()), "--version"], text=True).strip()
+        }
 
     def settings(self) -> Mapping[str, Any]:
         return self._settings

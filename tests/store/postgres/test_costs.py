@@ -16,6 +16,8 @@ from tests.services.postgres import Database
 from tests.store.hands import a_job
 from workhorse.store.opening import open_store
 
+pytestmark = pytest.mark.alone
+
 JOBS = 20_000
 APP = "tests.store.postgres.noop_app:app"
 IDLE_SECONDS = float(os.environ.get("IDLE_SECONDS", "15"))

@@ -33,7 +33,7 @@ with moment as materialized (
     overriding system value
     select coalesce(given.id, nextval('workhorse.jobs_id_seq')), %(kind)s, %(queue)s, state,
            %(priority)s, args, %(max_attempts)s, %(timeout)s, %(backoff)s, now, due
-      from unnest(%(args)s::text[], %(ids)s::bigint[]) with ordinality as given(args, id, place),
+      from unnest(%(args)b::text[], %(ids)s::bigint[]) with ordinality as given(args, id, place),
            moment
      order by place
     returning id

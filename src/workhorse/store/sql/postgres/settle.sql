@@ -16,8 +16,8 @@ with mine as (
     select id, kind, queue, 'succeeded', priority, solo, args, attempt, failures, crashes, lost,
            max_attempts, timeout, backoff, enqueued_at, run_at, started_at, (select workhorse.clock()),
            worker, unique_key, cancel_at, progress, message, 'ok',
-           case when cardinality(%(results)s::text[]) > 0
-                then (%(results)s::text[])[array_position(%(ids)s::bigint[], id)] end,
+           case when cardinality(%(results)b::text[]) > 0
+                then (%(results)b::text[])[array_position(%(ids)s::bigint[], id)] end,
            error
       from mine
 ), told as (
