@@ -14,8 +14,6 @@ from bench.rounds import Cell, fresh_folder, quietly, rotated, told
 from bench.scenarios import Size
 
 STORES: Final = ("empty", "history", "backlog")
-BUILD_PATIENCE: Final = 1800.0
-"""Seconds in which a million jobs must have been run."""
 
 
 def scale(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Cell]:
@@ -33,6 +31,9 @@ def scale(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Cell]
                         peer.copy(built / store, place)
                         os.sync()
                         yield _drain("scale", peer, number, place, size, store=store)
+                        peer.remove(place)
+            for store in STORES:
+                peer.remove(built / store)
 
 
 def in_a_row(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Cell]:
@@ -42,6 +43,7 @@ def in_a_row(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Ce
             peer.prepare(place)
             for number in range(size.drains_in_a_row):
                 yield _drain("in_a_row", peer, number, place, size)
+            peer.remove(place)
 
 
 def _build(peer: Scalable, store: str, folder: Path, rows: int) -> None:
@@ -50,9 +52,7 @@ def _build(peer: Scalable, store: str, folder: Path, rows: int) -> None:
     folder.mkdir()
     peer.prepare(folder)
     if store == "history":
-        measure.run_client(peer.client(folder), "noops", rows)
-        with peer.unfinished(folder) as unfinished, measure.running_worker(peer, folder) as worker:
-            measure.wait_until(lambda: not unfinished(), worker, patience=BUILD_PATIENCE)
+        measure.run_jobs(peer, folder, rows)
     if store == "backlog":
         measure.run_client(peer.client_of_backlog(folder), "noops", rows)
     peer.put_in_order(folder)
