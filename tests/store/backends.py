@@ -106,7 +106,7 @@ class Postgres:
         self._clusters = clusters
 
     @contextmanager
-    def place(self, folder: Path) -> Iterator[str]:
+    def place(self, folder: Path, *, durable: bool = False) -> Iterator[str]:
         cluster = self._clusters[self._kind.version]
         database = cluster.create_database(template=self._template(cluster))
         try:
