@@ -15,14 +15,15 @@ from typing import Final
 from bench import machine, servers
 from bench.floors import judge
 from bench.measure import ROOT, Stuck
-from bench.peers import PEERS, SCALED
+from bench.peers import PEERS, SCALED, SNAPSHOTTED
 from bench.report import RESULTS, Run, save
 from bench.rounds import Cell, rounds
 from bench.scale import in_a_row, scale
 from bench.scenarios import FULL, QUICK, SCENARIOS, Size
+from bench.snapshot import snapshot
 
 ALONE: Final = {"scale": scale, "in_a_row": in_a_row}
-NAMES: Final = [*(scenario.name for scenario in SCENARIOS), *ALONE]
+NAMES: Final = [*(scenario.name for scenario in SCENARIOS), *ALONE, "snapshot"]
 
 
 def main() -> int:
@@ -32,12 +33,15 @@ def main() -> int:
     options.dir.mkdir(parents=True, exist_ok=True)
     servers.keep_in(options.dir)
     os.nice(options.nice)
-    peers = [PEERS[name] for name in options.peers]
-    for peer in peers:
-        if why := peer.missing():
-            print(f"{peer.name} is left out: {why}.", file=sys.stderr)
-    peers = [peer for peer in peers if not peer.missing()]
-    facts = machine.facts(options.dir, peers) | {"command": shlex.join(sys.orig_argv[1:])}
+    asked = [PEERS[name] for name in options.peers]
+    left_out = {peer.name: why for peer in asked if (why := peer.missing())}
+    for name, why in left_out.items():
+        print(f"{name} is LEFT OUT: {why}.", file=sys.stderr)
+    peers = [peer for peer in asked if peer.name not in left_out]
+    facts = machine.facts(options.dir, peers) | {
+        "command": shlex.join(sys.orig_argv[1:]),
+        "left_out": left_out,
+    }
     if machine.in_memory(facts):
         print(f"{options.dir} lies in memory, where durability is free. Give another --dir.")
         return 1
@@ -64,6 +68,9 @@ def measured(run: Run, options: argparse.Namespace) -> Iterator[Cell]:
     for name, measure in ALONE.items():
         if name in options.only:
             yield from measure(growing, run.size, options.dir)
+    if "snapshot" in options.only:
+        peers = [SNAPSHOTTED[peer.name] for peer in run.peers if peer.name in SNAPSHOTTED]
+        yield from snapshot(peers, run.size, options.dir)
 
 
 def size(options: argparse.Namespace) -> Size:

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from bench.peers import PEERS
 from bench.peers.protocol import Client, ConcurrentClient
-from bench.peers.python_peer import PythonPeer
 
 WARM_UP: Final = 50
 BATCH: Final = 1000
@@ -89,7 +88,6 @@ def main(arguments: list[str]) -> None:
     """Open the peer's client and carry out one operation."""
     name, folder, operation, rest = arguments
     peer: Any = PEERS[name]
-    assert isinstance(peer, PythonPeer)
     print(json.dumps(OPERATIONS[operation](peer.open(), Path(folder), *json.loads(rest))))
 
 

@@ -19,6 +19,8 @@ from bench.peers.protocol import Command, Peer
 ROOT: Final = Path(__file__).parent.parent
 PATIENCE: Final = 180.0
 """Seconds after which a measurement is given up: a number that never comes is a failure."""
+BUILD_PATIENCE: Final = 900.0
+"""The same for making a large store."""
 
 Figures = dict[str, float]
 
@@ -72,6 +74,13 @@ def drain(peer: Peer, folder: Path, count: int) -> Figures:
         "rss_mib": rss,
         "whole_mib": whole,
     }
+
+
+def run_jobs(peer: Peer, folder: Path, count: int) -> None:
+    """Enqueue `count` bare jobs and have one worker run them all. Not timed."""
+    run_client(peer.client(folder), "noops", count)
+    with peer.unfinished(folder) as unfinished, running_worker(peer, folder) as worker:
+        wait_until(lambda: not unfinished(), worker, patience=BUILD_PATIENCE)
 
 
 def latency(peer: Peer, folder: Path, seconds: float, every: float) -> Figures:

@@ -15,8 +15,6 @@ from bench.rounds import Cell, fresh_folder, least_disturbed, rotated, told, wat
 from bench.scenarios import Size
 
 STORES: Final = ("empty", "history", "backlog")
-BUILD_PATIENCE: Final = 1800.0
-"""Seconds in which a million jobs must have been run."""
 
 
 def scale(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Cell]:
@@ -31,6 +29,8 @@ def scale(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Cell]
             for number in range(size.rounds):
                 for store in rotated(STORES, number):
                     yield _drain_copy(peer, store, number, folder, size)
+            for store in STORES:
+                peer.remove(built / store)
 
 
 def in_a_row(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Cell]:
@@ -41,6 +41,7 @@ def in_a_row(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Ce
             wait_for_calm(size.calm)
             for number in range(size.drains_in_a_row):
                 yield told(_drain("in_a_row", peer, number, place, size))
+            peer.remove(place)
 
 
 def _build(peer: Scalable, store: str, folder: Path, rows: int) -> None:
@@ -49,9 +50,7 @@ def _build(peer: Scalable, store: str, folder: Path, rows: int) -> None:
     folder.mkdir()
     peer.prepare(folder)
     if store == "history":
-        measure.run_client(peer.client(folder), "noops", rows)
-        with peer.unfinished(folder) as unfinished, measure.running_worker(peer, folder) as worker:
-            measure.wait_until(lambda: not unfinished(), worker, patience=BUILD_PATIENCE)
+        measure.run_jobs(peer, folder, rows)
     if store == "backlog":
         measure.run_client(peer.client_of_backlog(folder), "noops", rows)
     peer.put_in_order(folder)
@@ -63,7 +62,9 @@ def _drain_copy(peer: Scalable, store: str, number: int, folder: Path, size: Siz
         with fresh_folder(folder / "scale") as place:
             peer.copy(folder / "built" / store, place)
             os.sync()
-            return _drain("scale", peer, number, place, size)._replace(store=store)
+            cell = _drain("scale", peer, number, place, size)._replace(store=store)
+            peer.remove(place)
+            return cell
 
     return told(least_disturbed(attempt, size))
 

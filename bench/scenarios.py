@@ -27,6 +27,8 @@ class Size:
     latency_seconds: float
     scale_rows: int
     drains_in_a_row: int
+    snapshot_jobs: int
+    claims: int
     calm: float = 0.0
     """Seconds to wait at most, before each figure, until others leave the machine alone."""
 
@@ -40,6 +42,8 @@ FULL: Final = Size(
     latency_seconds=10.0,
     scale_rows=1_000_000,
     drains_in_a_row=10,
+    snapshot_jobs=300_000,
+    claims=300,
 )
 QUICK: Final = Size(
     rounds=1,
@@ -50,6 +54,8 @@ QUICK: Final = Size(
     latency_seconds=4.0,
     scale_rows=100_000,
     drains_in_a_row=4,
+    snapshot_jobs=50_000,
+    claims=200,
 )
 
 

@@ -18,6 +18,9 @@ class OnPostgres:
     look: LiteralString
     """A cheap query with a row while there is an unfinished job."""
 
+    def url(self, folder: Path) -> str:
+        return servers.postgres().url(database(folder))
+
     def prepare(self, folder: Path) -> None:
         self.remove(folder)
         servers.postgres().create_database(database(folder))
@@ -28,26 +31,28 @@ class OnPostgres:
         """Make the peer's tables in an empty database."""
         raise NotImplementedError
 
-    def remove(self, folder: Path) -> None:
-        servers.postgres().drop_database(database(folder))
+    def missing_server(self) -> str | None:
+        return servers.postgres_missing()
+
+    def server_version(self) -> Mapping[str, str]:
+        return {"PostgreSQL": servers.postgres_version()}
 
     def environment(self, folder: Path) -> Mapping[str, str]:
-        return {"BENCH_DATABASE_URL": url(folder)}
+        return {"BENCH_DATABASE_URL": self.url(folder)}
 
     def servers(self) -> Sequence[int]:
         return (servers.postgres().pid,)
+
+    def remove(self, folder: Path) -> None:
+        servers.postgres().drop_database(database(folder))
 
     @contextmanager
     def unfinished(self, folder: Path) -> Iterator[Callable[[], bool]]:
         import psycopg
 
-        with psycopg.connect(url(folder), autocommit=True) as connection:
+        with psycopg.connect(self.url(folder), autocommit=True) as connection:
             yield lambda: connection.execute(self.look).fetchone() is not None
 
 
 def database(folder: Path) -> str:
     return "-".join(folder.parts[-2:])
-
-
-def url(folder: Path) -> str:
-    return servers.postgres().url(database(folder))

@@ -89,6 +89,16 @@ class Peer(Protocol):
         """Give a cheap look at whether the store still holds an unfinished job."""
 
 
+class Snapshotted(Peer, Protocol):
+    """A peer whose store keeps what has ended for as long as a transaction may still see it."""
+
+    def open_transaction(self, folder: Path) -> AbstractContextManager[object]:
+        """Hold a transaction open that sees the store as it is now."""
+
+    def claims(self, folder: Path, turns: int, limit: int) -> Command:
+        """Return a program that prints the quantiles of `turns` claims of `limit` jobs, in ms."""
+
+
 class Scalable(Peer, Protocol):
     """A peer whose store can be made large, put in order and copied."""
 

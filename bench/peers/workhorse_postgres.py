@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench import servers
-from bench.peers.on_postgres import OnPostgres, database, url
+from bench.peers.on_postgres import OnPostgres, database
 from bench.peers.protocol import Client, Command
 from bench.peers.python_peer import PythonPeer
 from bench.peers.workhorse_sqlite import WorkhorseClient
@@ -33,11 +33,17 @@ class WorkhorsePostgres(OnPostgres, PythonPeer):
     def install(self, folder: Path) -> None:
         from workhorse.store.opening import open_store
 
-        with closing(open_store(url(folder), migrating=True)) as store:
+        with closing(open_store(self.url(folder), migrating=True)) as store:
             store.migrate()
 
     def environment(self, folder: Path) -> Mapping[str, str]:
-        return {"WORKHORSE_DATABASE_URL": url(folder)}
+        return {"WORKHORSE_DATABASE_URL": self.url(folder)}
+
+    def missing(self) -> str | None:
+        return self.missing_server() or PythonPeer.missing(self)
+
+    def versions(self) -> Mapping[str, str]:
+        return {**PythonPeer.versions(self), **self.server_version()}
 
     def open(self) -> Client:
         return WorkhorseClient()
@@ -51,6 +57,20 @@ class WorkhorsePostgres(OnPostgres, PythonPeer):
         arguments += ["--app", "bench.peers.workhorse_app:app"]
         arguments += ["--processes", str(self.processes)]
         arguments += ["--queues", "bench,backlog", "--log-level", "warning"]
+        return Command(arguments, self.environment(folder))
+
+    @contextmanager
+    def open_transaction(self, folder: Path) -> Iterator[None]:
+        import psycopg
+
+        with psycopg.connect(self.url(folder)) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.execute("select count(*) from workhorse.jobs")
+            yield
+
+    def claims(self, folder: Path, turns: int, limit: int) -> Command:
+        module = "bench.peers.workhorse_claims"
+        arguments = [sys.executable, "-m", module, str(turns), str(limit)]
         return Command(arguments, self.environment(folder))
 
     def put_in_order(self, folder: Path) -> None:

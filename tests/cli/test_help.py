@@ -43,7 +43,8 @@ def test_the_first_page_names_every_command_and_exit_code(cli: Cli) -> None:
 def test_the_commands_are_those_of_the_guide() -> None:
     """Nothing is missing, nothing is there that was not planned."""
     assert {" ".join(words) for words, command in COMMANDS.items() if not is_group(command)} == {
-        *("init", "demo", "worker", "enqueue", "health", "doctor", "migrate", "config show"),
+        *("init", "demo", "worker", "enqueue", "health", "doctor", "migrate", "copy"),
+        "config show",
         *("jobs list", "jobs show", "jobs watch", "jobs wait", "jobs logs"),
         *("jobs cancel", "jobs requeue", "jobs delete"),
         *("queues list", "queues pause", "queues resume", "workers list", "events export"),

@@ -35,6 +35,9 @@ SECTIONS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "workhorse.cli.doctor:doctor", "Look for what is wrong, and say what to do."
         ),
         "migrate": Entry("workhorse.cli.migrate:migrate", "Bring the store's schema up to date."),
+        "copy": Entry(
+            "workhorse.cli.copy:copy", "Copy everything from one store into another, empty one."
+        ),
         "config": Entry(
             "workhorse.cli.config:config", "See the settings in force and their origin."
         ),
@@ -54,7 +57,7 @@ EXIT_CODES: Final[Mapping[int, str]] = {
     3: "a setting or the app module is wrong",
     4: "the store cannot be reached",
     5: "no such job, kind or queue",
-    6: "refused: not from the job's present state",
+    6: "refused: the present state of the job, or store, does not allow it",
     7: "timed out waiting",
     70: "a fault in Workhorse itself, or its output cannot be written",
     130: "interrupted, or a question was answered with no",

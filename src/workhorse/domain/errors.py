@@ -10,7 +10,7 @@
     │  └─ StoreFull           store_full       4      free disk space; work resumes by itself
     ├─ NotFound               not_found        5      the job, queue or kind does not exist
     │  └─ UnknownKind         unknown_kind     5      no such kind in this app; see the nearest name
-    ├─ Conflict               conflict         6      no such edge from the job's present state
+    ├─ Conflict               conflict         6      the present state does not allow it
     ├─ LeaseLost              lease_lost       6      stop the attempt, write nothing
     ├─ ResultTimeout          timed_out        7      the job has not ended yet: wait longer
     └─ JobFailed              job_failed       1      the job ended without a result; see ``.job``
@@ -88,7 +88,7 @@ class UnknownKind(NotFound):
 
 
 class Conflict(WorkhorseError):
-    """The edge asked for does not leave the job's present state."""
+    """The present state of the job, or of the store, does not allow what is asked for."""
 
     code = "conflict"
     exit_code = 6

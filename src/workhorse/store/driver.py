@@ -8,7 +8,8 @@ knows itself: no verb handles the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 Tx_co = TypeVar("Tx_co", bound="Transaction", covariant=True)
@@ -41,14 +42,21 @@ class Transaction(Protocol):
         """Return the list that a query aggregates into one row of JSON."""
 
 
+class Rows(NamedTuple):
+    """Rows of a table, and the names of its columns in their order."""
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+
+
 class Whole(Transaction, Protocol):
     """An open transaction in which nobody else changes the database: to copy from and into."""
 
-    def rows(self, table: str) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
-        """Return the names of a table's columns, and its rows, of which few are held in memory."""
+    def rows(self, table: str) -> AbstractContextManager[Rows]:
+        """Give a table's rows, as they come: few of them are held in memory."""
 
-    def add(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Add rows to a table, as they come. An id may be one that the database would give."""
+    def add(self, table: str, rows: Rows) -> None:
+        """Add rows to a table, as they come, with the ids they have."""
 
 
 class Driver(Protocol[Tx_co]):

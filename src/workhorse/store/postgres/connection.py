@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import select
+import time
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -12,8 +14,11 @@ from psycopg.conninfo import make_conninfo
 T = TypeVar("T")
 
 PATIENCE: Final = 10.0
-"""Longest wait for an answer to one operation, in seconds."""
+"""Longest wait for an answer to one operation, in seconds. The server gives up before that, so
+that what it was too slow for is known to be undone."""
 CONNECT_PATIENCE: Final = 5
+LEAST_PATIENCE: Final = 2
+"""With less time left, in seconds, it is not worth connecting."""
 KEEPALIVES: Final = {
     "keepalives": 1,
     "keepalives_idle": 10,
@@ -26,7 +31,7 @@ _GREETING: Final = """
     select pg_backend_pid(), pg_is_in_recovery(),
            case when pg_backend_pid() = %(pid)s then
                set_config('default_transaction_isolation', 'read committed', false)
-               || set_config('statement_timeout', '10s', false)
+               || set_config('statement_timeout', '8s', false)
                || set_config('lock_timeout', '5s', false)
                || set_config('idle_in_transaction_session_timeout', '15s', false)
                || set_config('plan_cache_mode', %(plans)s, false)
@@ -45,15 +50,20 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     """Whether a pooler stands between: then nothing may be prepared or set for the session."""
     patience = PATIENCE
     """Longest wait for an answer to one operation, in seconds."""
+    answer_by = math.inf
+    """The instant by which its borrower, who has waited for it already, needs the first answer."""
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         if timeout is not None:
             return super().wait(gen, interval, timeout)
+        left = max(0.0, min(self.patience, self.answer_by - time.monotonic()))
         try:
-            return super().wait(gen, interval, self.patience)
+            answer = super().wait(gen, interval, left)
         except psycopg.errors._WaitTimeout:  # noqa: SLF001 - the driver asks its users to handle it
             self.pgconn.finish()
             raise psycopg.OperationalError(f"no answer within {self.patience:g} s") from None
+        self.answer_by = math.inf
+        return answer
 
     def is_fresh(self) -> bool:
         """Tell whether nothing came in while it idled; what comes then is the server's goodbye."""
@@ -64,20 +74,25 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         return not poll.poll(0)
 
 
-def connect(url: str, *, name: str, fresh_plans: bool = False) -> Connection:
-    """Return a new connection. Raises `psycopg.OperationalError` when there is none to be had.
+def connect(url: str, *, name: str, by: float = math.inf, fresh_plans: bool = False) -> Connection:
+    """Return a new connection, which is there by an instant of the monotonic clock.
 
+    Raises `psycopg.OperationalError` when there is none to be had.
     With `fresh_plans` each statement is planned for the table as it is: a hot table may have been
     empty when a plan was made, and hold a million rows when it is used.
     """
+    left = min(CONNECT_PATIENCE, by - time.monotonic())
+    if left < LEAST_PATIENCE:
+        raise psycopg.OperationalError("no time left to connect")
     conninfo = make_conninfo(
         url,
-        connect_timeout=CONNECT_PATIENCE,
+        connect_timeout=int(left),
         application_name=name,
         target_session_attrs="any",
         **KEEPALIVES,
     )
     connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=None)
+    connection.answer_by = by
     try:
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         pid = connection.info.backend_pid

@@ -15,7 +15,7 @@ import psycopg
 from workhorse.domain.errors import Unavailable
 from workhorse.store.fast_json import from_json
 from workhorse.store.postgres.connection import PATIENCE, Connection, connect
-from workhorse.store.postgres.failures import AGAIN, cannot_connect, in_our_words, is_gone
+from workhorse.store.postgres.failures import AGAIN, LOST, cannot_connect, in_our_words, is_gone
 from workhorse.store.postgres.url import Place
 from workhorse.store.statements import statements
 
@@ -58,12 +58,16 @@ class Lane:
         self._closed = False
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """Lend a connection that is alive as far as one can see. A broken one is not kept."""
-        if not self._room.acquire(timeout=PATIENCE):
+    def connection(self, by: float) -> Iterator[Connection]:
+        """Lend a connection that is alive as far as one can see. A broken one is not kept.
+
+        It is had, and its first answer is there, `by` an instant of the monotonic clock.
+        """
+        if not self._room.acquire(timeout=max(0.0, by - time.monotonic())):
             raise Unavailable("The store is busy: no turn among this process's own connections.")
         try:
-            connection = self._take()
+            connection = self._take(by)
+            connection.answer_by = by
             try:
                 yield connection
             finally:
@@ -71,7 +75,7 @@ class Lane:
         finally:
             self._room.release()
 
-    def _take(self) -> Connection:
+    def _take(self, by: float) -> Connection:
         if self._closed:
             raise Unavailable("The store is closed.")
         while self._idle:
@@ -80,7 +84,9 @@ class Lane:
                 return connection
             connection.close()
         try:
-            return connect(self._place.conninfo, name=self._name, fresh_plans=self._fresh_plans)
+            return connect(
+                self._place.conninfo, name=self._name, by=by, fresh_plans=self._fresh_plans
+            )
         except psycopg.Error as error:
             raise cannot_connect(error, self._place.shown) from error
 
@@ -110,14 +116,15 @@ class Database:
         }
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
+    def connection(self, by: float | None = None) -> Iterator[Connection]:
         """Lend a connection; the driver's errors come out in our words."""
         if os.getpid() != self._pid:
             raise Unavailable(
                 "This store was opened before a fork and cannot be used after it.",
                 hint="Open it anew in each process, or start processes by 'spawn'.",
             )
-        with self._lane.connection() as connection, in_our_words(self.place.shown):
+        by = by or time.monotonic() + PATIENCE
+        with self._lane.connection(by) as connection, in_our_words(self.place.shown):
             yield connection
 
     def write(self, work: Work[T]) -> T:
@@ -135,23 +142,33 @@ class Database:
         return self.again(lambda connection: connection.execute(sql, parameters))
 
     def read(self, statement: str, /, **parameters: Any) -> list[Any]:
-        """Return all rows of one query."""
-        try:
-            return self.once(statement, **parameters).fetchall()
-        except Unavailable:  # a question may be asked twice: the connection may have idled too long
-            return self.once(statement, **parameters).fetchall()
+        """Return all rows of one query; asked again when the connection turned out to be lost."""
+        sql = self.sql[statement]
+        return self.again(
+            lambda connection: connection.execute(sql, parameters).fetchall(), when=LOST
+        )
 
     def _transact(self, connection: Connection, work: Work[T]) -> T:
         with connection.transaction():
             return work(PostgresTransaction(connection, self.sql))
 
-    def again(self, act: Callable[[Connection], T]) -> T:
+    def again(
+        self,
+        act: Callable[[Connection], T],
+        *,
+        when: tuple[type[psycopg.Error], ...] = AGAIN,
+    ) -> T:
+        """Do what one connection is needed for; again `when` it fails so, as long as time allows.
+
+        Whatever happens, the first answer is there, or the last failure, within `PATIENCE`.
+        """
+        by = time.monotonic() + PATIENCE
         for left in reversed(range(TRIES)):
             try:
-                with self.connection() as connection:
+                with self.connection(by) as connection:
                     return act(connection)
             except Unavailable as error:
-                if not left or not isinstance(error.__cause__, AGAIN):
+                if not (left and isinstance(error.__cause__, when) and time.monotonic() < by):
                     raise
                 time.sleep(random.uniform(0, 0.02 * (TRIES - left)))
         raise AssertionError("unreachable")

@@ -27,6 +27,9 @@ REFUSED: Final = (
 AGAIN: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 """The transaction changed nothing and may be tried again at once."""
 
+LOST: Final = (psycopg.OperationalError,)
+"""It may have been done: only a question may be asked again."""
+
 
 @contextmanager
 def in_our_words(url: str) -> Iterator[None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from psycopg.sql import SQL, Identifier
 
+from workhorse.store.driver import Rows
 from workhorse.store.postgres.connection import PATIENCE, Connection
 from workhorse.store.postgres.database import Database, PostgresTransaction
 
@@ -24,19 +25,25 @@ class PostgresWhole(PostgresTransaction):
         super().__init__(connection, database.sql)
         self._schema = database.place.schema
 
-    def rows(self, table: str) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+    @contextmanager
+    def rows(self, table: str) -> Iterator[Rows]:
         query = SQL("select * from {}").format(Identifier(self._schema, table))
         head = self._connection.execute(SQL("{} limit 0").format(query)).description or ()
-        return [column.name for column in head], self._connection.cursor().stream(query)
+        with self._connection.cursor() as cursor:
+            rows = cursor.stream(query)
+            try:
+                yield Rows([column.name for column in head], rows)
+            finally:
+                rows.close()  # type: ignore[attr-defined]  # a generator, and it holds the connection
 
-    def add(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    def add(self, table: str, rows: Rows) -> None:
         name = Identifier(self._schema, table)
-        names = SQL(", ").join(map(Identifier, columns))
+        names = SQL(", ").join(map(Identifier, rows.columns))
         with (
             self._connection.cursor() as cursor,
             cursor.copy(SQL("copy {} ({}) from stdin").format(name, names)) as copy,
         ):
-            for row in rows:
+            for row in rows.rows:
                 copy.write_row(row)
         # What the planner knows is of the time when it was empty.
         self._connection.execute(SQL("analyze {}").format(name))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
+from workhorse.store.driver import Rows
 from workhorse.store.fast_json import from_json
 from workhorse.store.statements import statements
 
@@ -40,11 +42,14 @@ class SqliteWhole(SqliteTransaction):
 
     __slots__ = ()
 
-    def rows(self, table: str) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
-        cursor = self._cursor.connection.execute(f"select * from {table}")  # noqa: S608 - see above
-        return [name for name, *_ in cursor.description], cursor
+    @contextmanager
+    def rows(self, table: str) -> Iterator[Rows]:
+        query = f"select * from {table}"  # noqa: S608 - see above
+        with closing(self._cursor.connection.execute(query)) as cursor:
+            yield Rows([name for name, *_ in cursor.description], cursor)
 
-    def add(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    def add(self, table: str, rows: Rows) -> None:
+        columns = rows.columns
         names, places = ", ".join(columns), ", ".join("?" * len(columns))
         insert = f"insert into {table} ({names}) values ({places})"  # noqa: S608 - see above
-        self._cursor.connection.executemany(insert, rows)
+        self._cursor.connection.executemany(insert, rows.rows)

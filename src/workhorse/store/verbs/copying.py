@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from workhorse.domain.errors import Conflict
 from workhorse.domain.job import State
-from workhorse.store.driver import Transaction
+from workhorse.store.driver import Rows, Transaction
 from workhorse.store.protocol import Store
 
 TABLES: Final = (
@@ -42,8 +42,8 @@ def copy(source: Store, target: Store, tell: Tell | None = None) -> Counts:
         counts = _counts(old)
         told = _Told(tell, sum(counts.values()))
         for table in TABLES:
-            columns, rows = old.rows(table)
-            new.add(table, columns, told.passing(rows))
+            with old.rows(table) as (columns, rows):
+                new.add(table, Rows(columns, told.passing(rows)))
         new.run("copying.set_horizon", events_before=old.value("copying.horizon"))
         jobs, workers, events = old.run("copying.numbers").fetchone()
         new.run("copying.go_on_after", jobs=jobs, workers=workers, events=events)
