@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=#        the Python to use; empty means: find one
 PYTEST_ARGS ?=#   more arguments for `make test`, e.g. PYTEST_ARGS='-x tests/store'
 CHAOS_MINUTES ?= 20
+JOBS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) # tests wait more than they work
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -24,7 +25,8 @@ demo: $(READY) ## real jobs through a real worker, in about ten seconds
 	@$(BIN)/workhorse demo
 
 test: $(READY) ## the tests
-	@$(BIN)/python -m pytest $(strip $(PYTEST_ARGS))
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not alone' $(strip $(PYTEST_ARGS))
+	@$(BIN)/python -m pytest -m alone $(strip $(PYTEST_ARGS)) || [ $$? -eq 5 ] # 5: none were chosen
 
 check: $(READY) ## formatting, lint, types, and who may import whom
 	@$(BIN)/ruff format --check --quiet . || { echo 'make format puts this right.' >&2; exit 1; }
@@ -37,7 +39,8 @@ format: $(READY) ## format the code and apply the safe fixes
 	@$(BIN)/ruff format --quiet .
 
 bench: $(READY) ## compare with other queues on this machine
-	@$(find_uv); "$$uv" sync --quiet --locked --inexact --group bench
+	@$(find_uv); "$$uv" sync --quiet --locked --inexact --group bench && \
+	    $(BIN)/python -m bench.environments "$$uv"
 	@$(BIN)/python -m bench
 
 chaos: $(READY) ## the long run that kills processes (CHAOS_MINUTES=20)

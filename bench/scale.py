@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from bench import measure
+from bench.calm import wait_for_calm
 from bench.peers.protocol import Peer, Scalable
-from bench.rounds import Cell, fresh_folder, quietly, rotated, told
+from bench.rounds import Cell, fresh_folder, least_disturbed, rotated, told, watched
 from bench.scenarios import Size
 
 STORES: Final = ("empty", "history", "backlog")
@@ -27,11 +28,7 @@ def scale(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Cell]
                 _build(peer, store, built / store, size.scale_rows)
             for number in range(size.rounds):
                 for store in rotated(STORES, number):
-                    with fresh_folder(folder / "scale") as place:
-                        peer.copy(built / store, place)
-                        os.sync()
-                        yield _drain("scale", peer, number, place, size, store=store)
-                        peer.remove(place)
+                    yield _drain_copy(peer, store, number, folder, size)
             for store in STORES:
                 peer.remove(built / store)
 
@@ -41,8 +38,9 @@ def in_a_row(peers: Sequence[Scalable], size: Size, folder: Path) -> Iterator[Ce
     for peer in peers:
         with fresh_folder(folder / "in_a_row") as place:
             peer.prepare(place)
+            wait_for_calm(size.calm)
             for number in range(size.drains_in_a_row):
-                yield _drain("in_a_row", peer, number, place, size)
+                yield told(_drain("in_a_row", peer, number, place, size))
             peer.remove(place)
 
 
@@ -59,8 +57,16 @@ def _build(peer: Scalable, store: str, folder: Path, rows: int) -> None:
     print(f"    built {peer.name} {store} in {time.monotonic() - start:.0f} s", flush=True)
 
 
-def _drain(
-    scenario: str, peer: Peer, number: int, place: Path, size: Size, *, store: str = "empty"
-) -> Cell:
-    figures, foreign = quietly(peer, lambda: measure.drain(peer, place, size.drain))
-    return told(Cell(scenario, peer.name, number, figures, foreign, store))
+def _drain_copy(peer: Scalable, store: str, number: int, folder: Path, size: Size) -> Cell:
+    def attempt() -> Cell:
+        with fresh_folder(folder / "scale") as place:
+            peer.copy(folder / "built" / store, place)
+            os.sync()
+            return _drain("scale", peer, number, place, size)._replace(store=store)
+
+    return told(least_disturbed(attempt, size))
+
+
+def _drain(scenario: str, peer: Peer, number: int, place: Path, size: Size) -> Cell:
+    figures, foreign = watched(peer, lambda: measure.drain(peer, place, size.drain))
+    return Cell(scenario, peer.name, number, figures, foreign)

@@ -29,6 +29,8 @@ class Size:
     drains_in_a_row: int
     snapshot_jobs: int
     claims: int
+    calm: float = 0.0
+    """Seconds to wait at most, before each figure, until others leave the machine alone."""
 
 
 FULL: Final = Size(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from bench.peers.bare_sqlite import BareSqlite
 from bench.peers.huey_sqlite import HueySqlite
 from bench.peers.node_peer import NodeOnPostgres, NodeOnRedis
 from bench.peers.protocol import Peer, Scalable, Snapshotted
@@ -16,13 +17,14 @@ CONCURRENT: Final = frozenset({"concurrent"})
 NO_BULK: Final = CONCURRENT | {"bulk"}
 ENQUEUING: Final = NO_BULK | {"one_by_one"}
 ONLY_DRAIN: Final = ENQUEUING | {"latency"}
-
+NOT_ONE_BY_ONE: Final = frozenset({"bulk", "concurrent", "drain", "latency"})
 US: Final = WorkhorseSqlite("workhorse-full", durability="full")
 US_ON_POSTGRES: Final = WorkhorsePostgres("workhorse-pg")
 
 _ON_SQLITE: Final = (
     US,
     HueySqlite("huey-full", durability="full", without=NO_BULK),
+    BareSqlite("bare-sqlite-full", durability="full", without=NOT_ONE_BY_ONE),
     WorkhorseSqlite("workhorse-normal", durability="normal"),
     HueySqlite("huey-normal", durability="normal", without=NO_BULK),
     HueySqlite("huey-off", durability="off", without=NO_BULK | {"latency"}),

@@ -10,16 +10,16 @@ from bench.peers.huey_queue import make
 huey = make(os.environ["BENCH_HUEY_FILE"], os.environ["BENCH_HUEY_DURABILITY"])
 
 
-@huey.task()  # type: ignore[untyped-decorator]  # huey has no types
+@huey.task()
 def noop() -> None:
     return None
 
 
-@huey.task()  # type: ignore[untyped-decorator]  # huey has no types
+@huey.task()
 def mark(path: str) -> None:
     marks.mark(path)
 
 
-@huey.task()  # type: ignore[untyped-decorator]  # huey has no types
+@huey.task()
 def stamp(path: str, sent: int) -> None:
     marks.stamp(path, sent)

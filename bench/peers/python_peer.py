@@ -6,6 +6,7 @@ import asyncio
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -57,9 +58,13 @@ class PythonPeer(ABC):
 
 
 def fast_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop of uvloop's for a client that is not synchronous, and set it."""
-    import uvloop
+    """Return a loop for a client that is not synchronous, uvloop's where it is installed."""
+    with suppress(ImportError):
+        import uvloop
 
-    loop = uvloop.new_event_loop()
+        fast: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        asyncio.set_event_loop(fast)
+        return fast
+    loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     return loop

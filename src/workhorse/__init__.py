@@ -1,4 +1,4 @@
-"""Workhorse: a durable job queue with a supervised worker, from one SQLite file.
+"""Workhorse: a durable job queue with a supervised worker, from one SQLite file to PostgreSQL.
 
 Every public name is here; each is loaded when it is first used, so that importing the package
 costs next to nothing.

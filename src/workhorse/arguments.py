@@ -65,7 +65,8 @@ class Arguments:
         except ValidationError as error:
             raise self._wrong(error) from None
         except RecursionError:
-            codec.check_value(values, "args")
+            check = codec.check_value if self.is_plain else codec.check_typed
+            check(values, "args")
             raise InvalidJob(f"{self.kind}: the arguments are nested too deep.") from None
         return self._encode(values)
 

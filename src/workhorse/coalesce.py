@@ -58,7 +58,7 @@ class Coalescer:
         except RuntimeError:
             self._busy = False
             closed = Unavailable("The app was closed before this job was stored.")
-            _answer(batch + self._waiting, [closed] * len(wanted))
+            _answer(wanted, [closed] * len(wanted))
             self._waiting = []
             return
         work.add_done_callback(lambda done: self._flushed(batch, done))

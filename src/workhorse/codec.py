@@ -10,10 +10,11 @@ scanned for signs of trouble in C, and only a suspicious value is walked in Pyth
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from itertools import accumulate
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from pydantic_core import from_json, to_json, to_jsonable_python
 
@@ -113,41 +114,40 @@ def check_typed(values: Mapping[str, Any], what: str) -> None:
 def check_value(value: Any, path: str, *, level: int = 0) -> None:
     """Walk plain data and raise `InvalidJob` at the first thing JSON cannot hold, with its path."""
     if level > MAX_DEPTH:
-        raise InvalidJob(
-            f"{shortened(path)} is nested deeper than {MAX_DEPTH} levels, or holds itself."
-        )
+        raise _refused(path, f"is nested deeper than {MAX_DEPTH} levels, or holds itself")
     if isinstance(value, str):
         _check_text(value, path)
     elif isinstance(value, int):
         if not -_TOO_BIG < value < _TOO_BIG:
-            raise InvalidJob(f"{path} is an integer of over {MAX_DIGITS:,} digits.")
+            raise _refused(path, f"is an integer of over {MAX_DIGITS:,} digits")
     elif isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
-            raise InvalidJob(f"{path} is {value}, which is not JSON.")
+        if not math.isfinite(value):
+            raise _refused(path, f"is {value}, which is not JSON")
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise InvalidJob(f"{path} has a key that is not text: {safe_text(key, 80)}.")
+                raise _refused(path, f"has a key that is not text: {safe_text(key, 80)}")
             _check_text(key, f"a key of {path}")
             check_value(item, f"{path}.{key}", level=level + 1)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             check_value(item, f"{path}[{index}]", level=level + 1)
     elif value is not None:
-        _refuse_type(value, path)
+        raise _refused(
+            path,
+            f"is of type {type_name(type(value))}, which is not plain JSON",
+            hint="Annotate the handler's parameter with its type, so that it can be decoded again.",
+        )
 
 
 def _check_text(text: str, path: str) -> None:
     if bad := BAD_TEXT.search(text):
         name = "a NUL character" if bad[0] == "\0" else "a lone surrogate"
-        raise InvalidJob(f"{path} has {name} at position {bad.start()}.")
+        raise _refused(path, f"has {name} at position {bad.start()}")
 
 
-def _refuse_type(value: Any, path: str) -> NoReturn:
-    raise InvalidJob(
-        f"{path} is of type {type_name(type(value))}, which is not plain JSON.",
-        hint="Annotate the handler's parameter with its type, so that it can be decoded again.",
-    )
+def _refused(path: str, reason: str, *, hint: str | None = None) -> InvalidJob:
+    return InvalidJob(f"{shortened(path)} {reason}.", hint=hint)
 
 
 def shortened(path: str) -> str:

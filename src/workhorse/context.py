@@ -14,8 +14,8 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from workhorse.codec import is_suspicious
-from workhorse.text import clean_text, safe_text
 from workhorse.domain.events import Output
+from workhorse.text import clean_text, safe_text
 
 LINE_LIMIT: Final = 16 * 1024
 """Longest progress or log line, in bytes of JSON."""

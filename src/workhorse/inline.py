@@ -23,7 +23,6 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from workhorse.failure import failure_from
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.outcome import (
     AttemptOutcome,
@@ -36,6 +35,7 @@ from workhorse.domain.transitions import Verb, settle
 from workhorse.engine.invoke import call_async, call_sync
 from workhorse.engine.lease import lock_path, take_lock
 from workhorse.engine.output import OutputBuffer
+from workhorse.failure import failure_from
 from workhorse.store.protocol import NewWorker, Settled
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
-from workhorse.text import clean_text
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import NewJob, check_name, priority_number
 from workhorse.domain.retry import MAX_DELAY, Retry, check_budget
 from workhorse.kind import DEFAULT_TIMEOUT, KindSpec
+from workhorse.text import clean_text
 
 MAX_AFTER: Final = 1000
 """Most jobs one job can wait for."""
@@ -207,4 +207,4 @@ def _after(after: Iterable[HasId | int] | HasId | int | None) -> tuple[int, ...]
         raise InvalidJob("after takes handles or ids of jobs.")
     if len(ids) > MAX_AFTER:
         raise InvalidJob(f"after takes up to {MAX_AFTER:,} jobs, not {len(ids):,}.")
-    return tuple(dict.fromkeys(ids))
+    return tuple(ids)

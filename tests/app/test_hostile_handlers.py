@@ -17,8 +17,8 @@ from workhorse import Context, Handle, InvalidJob, Job, JobFailed, Outcome, Reje
 from workhorse import Workhorse as App
 from workhorse.codec import RESULT_LIMIT
 from workhorse.failure import TRACEBACK_LIMIT
-from workhorse.text import MESSAGE_LIMIT, NAME_LIMIT
 from workhorse.store.protocol import JobFilter
+from workhorse.text import MESSAGE_LIMIT, NAME_LIMIT
 
 
 class Stage:

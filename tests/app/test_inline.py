@@ -305,7 +305,7 @@ def test_a_running_plain_job_may_listen(inline: Workhorse, gives_up: bool, state
     If it raises it was cancelled, if it returns it is done.
     """
 
-    @inline.job
+    @inline.job(retry=1)
     def patient(ctx: Context) -> str:
         eventually(lambda: ctx.cancelled, within=30)
         if gives_up:
@@ -389,7 +389,7 @@ def test_a_killed_process_loses_no_job(app: Workhorse, tmp_path: Path) -> None:
     assert job.state is State.RUNNING
 
     worker = app.store.workers()[0]
-    found = rescue_gone(app.store, me=0, host=worker.host, run_dir=app.store.run_dir)
+    found = rescue_gone(app.store, me=0, run_dir=app.store.run_dir)
     assert [(one.worker, one.jobs) for one in found] == [(worker.id, 1)]
     handle = app.get(job.id)
     assert handle.state in {State.SCHEDULED, State.AVAILABLE}
@@ -404,8 +404,7 @@ def test_a_living_process_is_not_taken_for_dead(inline: Workhorse) -> None:
 
     @inline.job
     def look() -> None:
-        (worker,) = inline.store.workers()
-        found.extend(rescue_gone(inline.store, me=0, host=worker.host, run_dir=run_dir))
+        found.extend(rescue_gone(inline.store, me=0, run_dir=run_dir))
 
     assert look.enqueue().state is State.SUCCEEDED
     assert found == []

@@ -151,6 +151,30 @@ def test_the_limit_counts_bytes_not_characters(app: Workhorse) -> None:
         take.enqueue("世" * (ARGS_LIMIT // 3))
 
 
+def test_a_long_path_is_cut(app: Workhorse) -> None:
+    """However long the keys: the error fits a line, and shows where the path begins and ends."""
+
+    @app.job
+    def take(data: Any) -> None:
+        """Never called."""
+
+    with pytest.raises(InvalidJob, match=r"^args\.data\.x+….*\.end has a NUL") as refused:
+        take.enqueue({"x" * 100_000: {"end": "\0"}})
+    assert len(str(refused.value)) < 150
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400)], ids=["large", "negative"])
+def test_a_number_too_large_for_a_float_is_refused(app: Workhorse, number: int) -> None:
+    """An integer where a float is asked for must fit one."""
+
+    @app.job
+    def take(ratio: float) -> None:
+        """Never called."""
+
+    with pytest.raises(InvalidJob, match=r"args\.ratio"):
+        take.enqueue(number)
+
+
 def test_every_wrong_argument_is_named_at_once(app: Workhorse) -> None:
     """Wrong, missing and unknown arguments stand in one error."""
 

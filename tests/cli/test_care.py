@@ -230,7 +230,9 @@ def test_a_variable_that_sets_nothing(
 
 def test_a_password_that_everybody_can_read(cli: Cli, workdir: Path) -> None:
     """A file that holds one is to be private."""
-    (workdir / ".env").write_text("WORKHORSE_DATABASE_URL=postgresql://me:hunter2@db/jobs\n")
+    (workdir / ".env").write_text(
+        "WORKHORSE_DATABASE_URL=postgresql://me:hunter2@127.0.0.1:1/jobs\n"
+    )
     (workdir / ".env").chmod(0o644)
     warning = ("warn", ".env holds a password and everybody on this machine can read it.")
     assert warning in findings(cli)["settings"]
@@ -293,13 +295,13 @@ def test_a_password_is_never_shown(
     cli: Cli, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither in the list, nor in an error about the very setting."""
-    (workdir / "url").write_text("postgresql://me:hunter2@db/jobs\n")
+    (workdir / "url").write_text("postgresql://me:hunter2@127.0.0.1:1/jobs\n")
     monkeypatch.setenv("WORKHORSE_DATABASE_URL_FILE", "url")
     for output in ("table", "json", "jsonl"):
         ran = cli("config", "show", "-o", output)
         assert "hunter2" not in ran.out
-        assert "postgresql://me:***@db/jobs" in ran.out
+        assert "postgresql://me:***@127.0.0.1:1/jobs" in ran.out
     for words in (["jobs", "list"], ["health"], ["doctor"]):
         ran = cli(*words)
-        assert ran.code == 3
+        assert ran.code in {3, 4}, "no driver for it here, or nobody answers"
         assert "hunter2" not in ran.out + ran.err

@@ -41,12 +41,16 @@ def site(
 @pytest.fixture
 def make_scene(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], Scene]]:
-    """Return a function that sets a scene for the app of that name in `apps/`."""
+) -> Iterator[Callable[..., Scene]]:
+    """Return a function that sets a scene for the app of that name in `apps/`.
+
+    Its store is that of the run, or another `site`.
+    """
     with ExitStack() as stack:
 
-        def make(app: str) -> Scene:
+        def make(app: str, site: Site = site) -> Scene:
             ledger = stack.enter_context(Ledger(tmp_path))
+            monkeypatch.setenv("WORKHORSE_DATABASE_URL", site.url)
             monkeypatch.setenv(WHERE, ledger.where)
             return Scene(tmp_path, site, ledger, app, stack)
 
@@ -54,6 +58,6 @@ def make_scene(
 
 
 @pytest.fixture
-def scene(make_scene: Callable[[str], Scene]) -> Scene:
+def scene(make_scene: Callable[..., Scene]) -> Scene:
     """A scene for `apps/stage.py`, which has a kind for every part to be played."""
     return make_scene("stage")

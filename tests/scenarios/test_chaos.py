@@ -13,6 +13,7 @@ from tests.scenarios.chaos.run import Plan, play
 
 
 @pytest.mark.chaos
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_in_chaos(tmp_path: Path) -> None:
     """Whatever is killed, frozen or redeployed: no job lost or stuck, no stale write accepted.

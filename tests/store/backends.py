@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -10,6 +11,7 @@ from typing import Any, Final, Protocol
 
 import psycopg
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.services.fixtures import SERIALIZABLE, TEMPLATE, Clusters
 from tests.services.postgres import SUPERUSER, Cluster
@@ -56,6 +58,7 @@ class Sqlite:
     """A file in the test's folder."""
 
     name = "sqlite"
+    needs: Final[list[pytest.MarkDecorator]] = []
 
     @contextmanager
     def place(self, folder: Path, *, durable: bool = False) -> Iterator[str]:
@@ -92,6 +95,12 @@ class OnCluster:
         self.version = version
         self.pooled = pooled
         self.user = user
+
+    @property
+    def needs(self) -> list[pytest.MarkDecorator]:
+        """What the machine must have."""
+        services = [f"pg{self.version}", *(["pgbouncer"] if self.pooled else [])]
+        return [pytest.mark.needs(service) for service in services]
 
     def __call__(self, clusters: Clusters) -> Backend:
         return Postgres(self, clusters)
@@ -156,15 +165,26 @@ class Postgres:
         return name
 
 
-BACKENDS: Final = (
+EVERY: Final = (
     Sqlite(),
-    pytest.param(OnCluster("pg15", "15"), marks=pytest.mark.needs("pg15")),
-    pytest.param(OnCluster("pg18", "18"), marks=pytest.mark.needs("pg18")),
-    pytest.param(
-        OnCluster("pgbouncer", "15", pooled=True),
-        marks=[pytest.mark.needs("pg15"), pytest.mark.needs("pgbouncer")],
-    ),
-    pytest.param(
-        OnCluster("serializable", "18", user=SERIALIZABLE), marks=pytest.mark.needs("pg18")
-    ),
+    OnCluster("pg15", "15"),
+    OnCluster("pg18", "18"),
+    OnCluster("pgbouncer", "15", pooled=True),
+    OnCluster("serializable", "18", user=SERIALIZABLE),
 )
+USUAL: Final = "sqlite,pg18"
+
+
+def chosen() -> list[ParameterSet]:
+    """Return the kinds of store that this run of the suite takes.
+
+    `SUITE_STORES` names them, with commas between, or says `all`.
+    """
+    asked = os.environ.get("SUITE_STORES") or USUAL
+    names = [kind.name for kind in EVERY] if asked == "all" else asked.split(",")
+    return [
+        pytest.param(kind, marks=kind.needs, id=kind.name) for kind in EVERY if kind.name in names
+    ]
+
+
+BACKENDS: Final = chosen()

@@ -13,7 +13,7 @@ from tests.store.hands import SettableClock
 from workhorse.store.protocol import Store
 
 
-@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
+@pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Backend:
     """The kind of store this run is about."""
     kind: Backend | OnCluster = request.param

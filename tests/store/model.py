@@ -84,6 +84,15 @@ class Model:
                 raise Conflict("will never succeed")
         return {job_id for job_id in after if self.jobs[job_id].state is not State.SUCCEEDED}
 
+    def refuse(self, jobs: Sequence[NewJob]) -> None:
+        """Raise what the store would for jobs enqueued in one call, if anything."""
+        made = {key for key, job_id in self.keys.items() if job_id in self.jobs}
+        for job in jobs:
+            if job.idempotency_key not in made:
+                self.may_wait_for(job.after)
+            if job.idempotency_key is not None:
+                made.add(job.idempotency_key)
+
     def enqueue(self, asked: NewJob, answer: Enqueued, now: int) -> None:
         """Take in one job, under the id the store gave it, and check the answer."""
         if asked.idempotency_key is None:

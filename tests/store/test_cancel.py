@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.store.backends import Backend
 from tests.store.hands import (
     ERROR,
     LOST,
@@ -178,10 +179,10 @@ def test_a_blocked_job_is_forgotten_by_those_it_waited_for(store: Store) -> None
     assert (state(store, first), state(store, second)) == (State.SUCCEEDED, State.CANCELLED)
 
 
-def test_a_chain_of_any_length_is_cancelled(store: Store) -> None:
+def test_a_chain_of_any_length_is_cancelled(store: Store, backend: Backend) -> None:
     """Hundreds of jobs, each after the last: cancelling the first cancels all."""
     chain = [put(store)]
-    for _ in range(700):
+    for _ in range(700 if backend.name == "sqlite" else 100):  # a statement is a round trip there
         chain.append(put(store, after=[chain[-1]]))
     store.cancel(chain[0])
     assert store.health().counts[State.CANCELLED] == len(chain)

@@ -45,4 +45,4 @@ def test_the_verbs_find_their_statements_in_every_dialect() -> None:
     sqlite, postgres = (statements(dialect) for dialect in DIALECTS)
     for name in sorted(named & (sqlite.keys() | postgres.keys())):
         wanted = set(re.findall(r"(?<!:):(\w+)", sqlite[name])) - {"now"}
-        assert wanted == set(re.findall(r"%\((\w+)\)s", postgres[name])), name
+        assert wanted == set(re.findall(r"%\((\w+)\)[sb]", postgres[name])), name

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -68,7 +67,10 @@ def enqueue(
 
 def read_object(text: str) -> dict[str, Any]:
     """Return the JSON object that `text` is, or names. Refuses anything else as wrong usage."""
-    what = "The arguments"
+    from workhorse.codec import load_json
+    from workhorse.domain.errors import InvalidJob
+
+    what = "The text"
     if text == "-":
         text, what = read_stdin(), "What was read from stdin"
     elif text.startswith("@"):
@@ -78,22 +80,12 @@ def read_object(text: str) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             fail_usage(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        fail_usage(
-            f"{what} cannot be read as JSON: {error.msg} at line {error.lineno}, "
-            f'column {error.colno}. A JSON object is needed, such as \'{{"name": "x"}}\'.'
-        )
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        fail_usage(f"{what} cannot be read as JSON: {reason}.")
+        value = load_json(text, what=what)
+    except InvalidJob as error:
+        fail_usage(f'{error} A JSON object is needed, such as \'{{"name": "x"}}\'.')
     if not isinstance(value, dict):
         fail_usage(f"{what} must be a JSON object of the kind's arguments by name.")
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _number_or_name(text: str) -> int | str:

@@ -48,7 +48,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     name: entry for section in SECTIONS.values() for name, entry in section.items()
 }
 
-ABOUT: Final = "A durable job queue with a supervised worker, from one SQLite file."
+ABOUT: Final = "A durable job queue with a supervised worker, from one SQLite file to PostgreSQL."
 
 EXIT_CODES: Final[Mapping[int, str]] = {
     0: "all went well",

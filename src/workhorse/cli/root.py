@@ -68,6 +68,6 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: Any) -> Non
 @click.option("--debug", is_flag=True, help="Show the traceback behind an error.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version)
 def root(*, debug: bool) -> None:
-    """A durable job queue with a supervised worker, from one SQLite file."""
+    """A durable job queue with a supervised worker, from one SQLite file to PostgreSQL."""
     if debug:
         os.environ["WORKHORSE_DEBUG"] = "1"

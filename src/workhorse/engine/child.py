@@ -73,10 +73,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _receive_start(control: socket.socket) -> _Start | None:
-    data, fds, _, _ = socket.recv_fds(control, 4096, 4)
-    if not data:
+    """Return the start, and leave in the socket what follows it; None when none will come."""
+    head, fds, _, _ = socket.recv_fds(control, 4, 4, socket.MSG_WAITALL)
+    size = int.from_bytes(head, "little")
+    body = control.recv(size, socket.MSG_WAITALL) if size else b""
+    if not fds or len(body) < size:
         return None
-    message: Message = json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])
+    message: Message = json.loads(body)
     return _Start(message["worker"], message["child"], message["solo"], fds[0])
 
 

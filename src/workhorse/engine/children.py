@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
 import structlog
 
@@ -16,18 +17,21 @@ from workhorse.engine.autopsy import Death, autopsy
 from workhorse.engine.board import NEVER, Slot
 from workhorse.engine.clock import now
 from workhorse.engine.config import WorkerConfig
+from workhorse.engine.offloop import OffLoop, until_available
 from workhorse.engine.process import ChildProcess, reap_strangers
 from workhorse.engine.restarts import SAME_TROUBLE, Restarts, Troubles
 from workhorse.store.protocol import Settled, first_due
 
 if TYPE_CHECKING:
     from workhorse.engine.lease import Lease
-    from workhorse.engine.offloop import OffLoop
     from workhorse.engine.stopping import Stopping
     from workhorse.engine.wake import Wake
     from workhorse.store.protocol import Store
 
 log = structlog.get_logger("workhorse.supervisor")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 STUCK: Final = 2.0
 """A child whose loop has not turned for so long cannot end a job by itself."""
@@ -42,6 +46,15 @@ class Service(NamedTuple):
     store: Store
     calls: OffLoop
     wake: Wake
+    give_up: Callable[[], bool]
+    """Says when to wait no longer for a store that is out of reach."""
+
+    async def must(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a store verb that must happen: while the store is out of reach, try again.
+
+        Raises `Unavailable` only when it is time to give up.
+        """
+        return await until_available(partial(self.calls.call, verb, *args, **kwargs), self.give_up)
 
 
 class Children:
@@ -211,10 +224,11 @@ class Children:
 
     async def _settle_dead(self, number: int, slots: Sequence[Slot], death: Death) -> None:
         """Write down how the attempts of a dead child ended."""
-        lease, store, calls, wake = self._service
+        service = self._service
+        lease, store = service.lease, service.store
         at = now()
         try:
-            held = await calls.patiently(store.held, lease.worker, number)
+            held = await service.must(store.held, lease.worker, number)
             ended = autopsy(held, slots, death, at)
             if not ended:
                 return
@@ -222,7 +236,7 @@ class Children:
                 Settled(job.id, job.attempt, settle(job, outcome, chance=random.random()))
                 for job, outcome in ended
             ]
-            turn = await calls.patiently(store.turn, lease.worker, settled, [], None)
+            turn = await service.must(store.turn, lease.worker, settled, [], None)
         except Unavailable as error:
             log.error("its jobs are left to be rescued", child=number, error=str(error))
             return
@@ -243,10 +257,10 @@ class Children:
         self.solo_waiting |= any(one.change.solo for one in settled)
         if (due := first_due(settled)) is not None:
             self._on_scheduled(due)
-        wake.ring()
+        service.wake.ring()
 
     async def _note_death(self, child: ChildProcess, death: Death) -> None:
-        lease, store, calls, _ = self._service
+        lease, store, calls, *_ = self._service
         data = {"child": child.number, **death._asdict()}
         try:
             await calls.call(store.note, Life.CHILD_DIED.value, worker=lease.worker, data=data)
@@ -257,14 +271,17 @@ class Children:
 
     def wake(self) -> None:
         """Have every child look for jobs now."""
-        for child in self._all.values():
-            child.tell({"say": "wake"})
+        self._tell({"say": "wake"})
 
     def pace(self, least_poll: float) -> None:
         """Have idle children look no more often than every `least_poll` seconds by themselves."""
         self._least_poll = least_poll
+        self._tell({"say": "pace", "poll": least_poll})
+
+    def _tell(self, order: Mapping[str, Any]) -> None:
         for child in self._all.values():
-            child.tell({"say": "pace", "poll": least_poll})
+            if child.serving:
+                child.tell(order)
 
     @property
     def restarts(self) -> int:

@@ -11,10 +11,10 @@ import contextvars
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from workhorse.failure import failure_from
 from workhorse.context import Context, Reject, Snooze
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.outcome import AttemptOutcome, Completed, Failed, Rejected, Snoozed
+from workhorse.failure import failure_from
 
 if TYPE_CHECKING:
     from workhorse.domain.events import Output

@@ -150,8 +150,11 @@ class Lease:
         """Whether, at some time since `at`, children might not live: the warden ends them then."""
         return not self.is_alive or self._lapsed_at >= at
 
-    def end(self) -> None:
-        """Let go: dismiss the warden, unlock. To be called when no child lives any more."""
+    def end(self, *, known: bool = True) -> None:
+        """Let go: dismiss the warden, unlock. To be called when no child lives any more.
+
+        Where the store does not know of the end, the file stays: unlocked it is the proof of it.
+        """
         if self._pipe >= 0:
             with contextlib.suppress(OSError):
                 os.write(self._pipe, b".")
@@ -159,7 +162,7 @@ class Lease:
             self._pipe = -1
         if self._warden is not None:
             self._warden.wait()
-        if self._lock is not None:
+        if self._lock is not None and known:
             self._lock.unlink(missing_ok=True)
         if self.lock_fd >= 0:
             os.close(self.lock_fd)

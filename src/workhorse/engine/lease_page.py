@@ -62,6 +62,8 @@ class LeasePage:
                 return
 
     def close(self) -> None:
-        """Let go of the page."""
-        self._page.close()
-        os.close(self.fd)
+        """Let go of the page. Twice is once."""
+        if self.fd >= 0:
+            self._page.close()
+            os.close(self.fd)
+            self.fd = -1

@@ -85,20 +85,29 @@ def prune_all(store: SupervisorStore, retention: Retention) -> int:
 class ClockWatch:
     """Notices when the wall clock jumps: leases are not judged until one has been renewed since."""
 
-    def __init__(self, patience: float) -> None:
+    def __init__(
+        self,
+        patience: float,
+        *,
+        wall: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = now,
+    ) -> None:
         """Distrust expiry for three times `patience` seconds after a jump longer than it."""
         self._patience = patience
-        self._offset = time.time() - now()
+        self._wall = wall
+        self._elapsed = elapsed
+        self._offset = wall() - elapsed()
         self._distrust_until = 0.0
 
     def trusts_expiry(self) -> bool:
         """Whether an expired lease may be believed now."""
-        offset = time.time() - now()
+        at = self._elapsed()
+        offset = self._wall() - at
         if abs(offset - self._offset) > self._patience:
             log.warning("the clock jumped", seconds=round(offset - self._offset, 1))
-            self._distrust_until = now() + 3 * self._patience
+            self._distrust_until = at + 3 * self._patience
         self._offset = offset
-        return now() >= self._distrust_until
+        return at >= self._distrust_until
 
 
 async def every(

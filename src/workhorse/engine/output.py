@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from workhorse.domain.events import Output, OutputLine
 from workhorse.engine.clock import now
+
+T = TypeVar("T")
 
 BYTES_PER_ATTEMPT: Final = 1 << 20
 """Log bytes kept of one attempt; the rest is counted, not kept."""
@@ -59,13 +61,31 @@ class OutputBuffer:
         if was_empty:
             self._notify()
 
-    def _log(self, key: tuple[int, int], data: str) -> None:
-        allowance = self._allowances.setdefault(key, _Allowance(refilled=now()))
-        if allowance.bytes_left <= 0:
-            return
+    def emit_lines(
+        self, job_id: int, attempt: int, lines: Sequence[T], to_json: Callable[[T], str]
+    ) -> None:
+        """Add log lines; those that will not be kept are not even made JSON of."""
+        for place, line in enumerate(lines):
+            with self._lock:
+                allowance = self._allowance((job_id, attempt))
+                if allowance.bytes_left <= 0:
+                    return
+                if allowance.lines < 1:
+                    allowance.dropped += len(lines) - place
+                    return
+            self.emit(job_id, attempt, Output.LOG, to_json(line))
+
+    def _allowance(self, key: tuple[int, int]) -> _Allowance:
         at = now()
+        allowance = self._allowances.setdefault(key, _Allowance(refilled=at))
         allowance.lines = min(BURST, allowance.lines + (at - allowance.refilled) * LINES_PER_SECOND)
         allowance.refilled = at
+        return allowance
+
+    def _log(self, key: tuple[int, int], data: str) -> None:
+        allowance = self._allowance(key)
+        if allowance.bytes_left <= 0:
+            return
         if allowance.lines < 1:
             allowance.dropped += 1
             return

@@ -67,19 +67,26 @@ class _Process(NamedTuple):
         return self.state not in "ZX"
 
 
+def _look(pid: int | str) -> _Process | None:
+    """Return one process; None when there is none of that number."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, *numbers = file.read().rpartition(b")")[2].split()[:4]
+        parent, group, session = (int(number) for number in numbers)
+    except (OSError, ValueError):
+        return None
+    return _Process(parent, state.decode(), group, session)
+
+
 def _processes() -> dict[int, _Process]:
     """Return every process in sight by its pid."""
-    found = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    state, *numbers = file.read().rpartition(b")")[2].split()[:4]
-                parent, group, session = (int(number) for number in numbers)
-            except (OSError, ValueError):
-                continue
-            found[int(name)] = _Process(parent, state.decode(), group, session)
-    return found
+    seen = ((int(name), _look(name)) for name in os.listdir("/proc") if name.isdigit())
+    return {pid: process for pid, process in seen if process is not None}
+
+
+def _is_alive(pid: int) -> bool:
+    process = _look(pid)
+    return process is not None and process.is_alive
 
 
 def descendants(root: int) -> list[int]:
@@ -148,6 +155,8 @@ def kill_tree(root: int, *, patience: float = 5.0) -> None:
             break
         time.sleep(0.001)
     _kill([root])
+    while _is_alive(root) and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def kill_family(family: Family, *, spare: Iterable[int] = (), patience: float = 5.0) -> list[int]:

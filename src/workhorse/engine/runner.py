@@ -80,10 +80,12 @@ def unpack_outcome(row: list[Any]) -> AttemptOutcome:
 
 
 class _Stop:
-    """SIGTERM, as a flag and one exception."""
+    """SIGTERM, as a flag and one exception. It waits, blocked, until a handler runs."""
 
     def __init__(self) -> None:
         self.asked = False
+        self.disarm()
+        signal.signal(signal.SIGTERM, self)
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         if not self.asked:
@@ -92,17 +94,16 @@ class _Stop:
 
     def arm(self) -> None:
         self.asked = False
-        signal.signal(signal.SIGTERM, self)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def disarm(self) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
 def main(arguments: list[str]) -> int:
     """Serve until the child goes away."""
     fd, parent, app_spec = int(arguments[0]), int(arguments[1]), arguments[2]
     stop = _Stop()
-    stop.disarm()
     die_with_parent(parent)
     adopt_orphans()
     prefer_for_oom()

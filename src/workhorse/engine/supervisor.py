@@ -90,15 +90,16 @@ class Supervisor:
         self._bell: Bell | None = None
         self._pace = POLLING
         self._clock_watch = maintenance.ClockWatch(config.lease / 3)
-        # A lease must never wait behind a slow pass, so it has a thread of its own.
-        self._calls = OffLoop("store", give_up=self._grace_is_over)
-        self._lease_calls = OffLoop("lease", give_up=self._grace_is_over)
+        self._calls: OffLoop
+        self._lease_calls: OffLoop
 
     # -- the story -----------------------------------------------------------------------
 
     async def run(self) -> int:
         """Start, keep, drain; see `run_worker`."""
         self._listen_to_signals()
+        self._calls = OffLoop("store")
+        self._lease_calls = OffLoop("lease")  # a lease never waits behind a slow pass
         first = await self._children.first()
         if first is None:
             return 0
@@ -107,8 +108,8 @@ class Supervisor:
             log.warning("the lease was lost: beginning again", worker=self._lease.worker)
         log.info("worker stopped", worker=self._lease.worker)
         if self._bell is not None:
-            await asyncio.to_thread(self._bell.close)
-        await asyncio.to_thread(self._store.close)
+            await self._calls.call(self._bell.close)
+        await self._calls.call(self._store.close)
         if self._failure is not None:
             raise self._failure
         return 0
@@ -123,7 +124,7 @@ class Supervisor:
                 "and this worker will find little to do"
             )
         try:
-            self._store = await asyncio.to_thread(open_store, first.hello["url"])
+            self._store = await self._calls.call(open_store, first.hello["url"])
         except BaseException:
             first.kill("the store cannot be opened")
             await first.gone()
@@ -150,18 +151,20 @@ class Supervisor:
     async def _serve(self) -> bool:
         """Work under one lease, until told to stop; True when the lease was lost instead."""
         self._lease = Lease(self._store, self._lease_calls.call, self._config.lease, self._tree)
-        lost = False
+        service = Service(self._lease, self._store, self._calls, self._wake, self._grace_is_over)
+        lost = known = False
         try:
             await self._begin()
-            self._children.serve(Service(self._lease, self._store, self._calls, self._wake))
-            lost = await self._keep()
+            self._children.serve(service)
+            lost = known = await self._keep()
         finally:
             await self._children.kill("the worker's lease was lost" if lost else "its worker stops")
             try:
                 if self._lease.worker and not lost:
-                    await self._calls.patiently(self._store.retire, self._lease.worker)
+                    await service.must(self._store.retire, self._lease.worker)
+                    known = True
             finally:
-                self._lease.end()
+                self._lease.end(known=known)
         return lost
 
     async def _begin(self) -> None:

@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from workhorse.failure import failure_from
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.job import Outcome, State
 from workhorse.domain.outcome import (
@@ -32,13 +31,14 @@ from workhorse.domain.outcome import (
 )
 from workhorse.domain.transitions import Change, Verb, settle
 from workhorse.engine.board import NEVER, Board, Mark
-from workhorse.engine.clock import now
+from workhorse.engine.clock import happens, now
 from workhorse.engine.executors.base import Run
 from workhorse.engine.executors.in_process import ProcessExecutor
 from workhorse.engine.executors.in_thread import ThreadExecutor
 from workhorse.engine.executors.on_loop import AsyncExecutor
 from workhorse.engine.outage import Outage
 from workhorse.engine.output import OutputBuffer
+from workhorse.failure import failure_from
 from workhorse.store.protocol import ClaimRequest, Settled, Turn, first_due, wanted_kinds
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ HOARD: Final = 0.25
 """A claimed job that could not start for so long goes back: what is urgent waits no longer."""
 LATE: Final = 60.0
 """Seconds within which a turn that was not answered may still be carried out."""
+OVERLAP: Final = 50
+"""In a flood of so many ended jobs a turn, a store that can settle and claim side by side does."""
+GLANCE: Final = 0.01
+"""While others ring, a look that finds nothing is repeated after so many seconds, then ever later:
+who has rung a moment ago does not ring again, and counts on this."""
 CANCEL_LOOK: Final = 0.5
 OUTPUT_FLUSH: Final = 0.1
 
@@ -115,11 +120,13 @@ class Worker:
         self._burst_done = False
         self._unanswered_at = 0.0
         self._adopt_at = NEVER
+        self._glance = GLANCE
         self._prefetch = 0
         self._rated_at = now()
         self._rated_finished = 0
         self._log_jobs = log.is_enabled_for(20) if hasattr(log, "is_enabled_for") else True
         self._db = ThreadPoolExecutor(1, thread_name_prefix="workhorse-store")
+        self._claiming = ThreadPoolExecutor(1, thread_name_prefix="workhorse-claim")
         # Cancel requests are looked for while a turn waits for its turn to write.
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="workhorse-cancel")
         self._executors: dict[str, Executor] = {
@@ -185,6 +192,7 @@ class Worker:
             for executor in self._executors.values():
                 await executor.close()
             self._db.shutdown(wait=False)
+            self._claiming.shutdown(wait=False)
             self._reading.shutdown(wait=False)
 
     def _to_write(self) -> bool:
@@ -246,10 +254,17 @@ class Worker:
         output: Sequence[OutputLine] = (),
         request: ClaimRequest | None = None,
     ) -> Turn:
-        take_turn = partial(self._store.turn, self.worker, settled, output, request)
+        take_turn = partial(self._store.turn, self.worker)
+        if request is not None and len(settled) >= OVERLAP and self._store.overlaps:
+            written, claimed = await both(
+                self._loop.run_in_executor(self._db, take_turn, settled, output, None),
+                self._loop.run_in_executor(self._claiming, take_turn, (), (), request),
+            )
+            return claimed._replace(stale=written.stale)
         if self._running:
-            return await self._loop.run_in_executor(self._db, take_turn)
-        return take_turn()  # the loop has nothing else to do: the way to a thread is saved
+            return await self._loop.run_in_executor(self._db, take_turn, settled, output, request)
+        # The loop has nothing else to do: the way to a thread is saved.
+        return take_turn(settled, output, request)
 
     async def _write_singly(self, settled: list[Settled]) -> None:
         """Settle one by one what was refused together: what is refused alone fails for that."""
@@ -302,11 +317,13 @@ class Worker:
         if self._draining:
             await self._wake.wait()
             return
-        wait = max(self.config.poll_interval, self.least_poll) * random.uniform(0.75, 1.25)
-        try:
-            async with asyncio.timeout(min(wait, self._adopt_at - now())):
-                await self._wake.wait()
-        except TimeoutError:
+        poll = max(self.config.poll_interval, self.least_poll)
+        wait = min(poll, self._glance) if self.least_poll else poll
+        wait *= random.uniform(0.75, 1.25)
+        if await happens(self._wake, max(0.0, min(wait, self._adopt_at - now()))):
+            self._glance = GLANCE
+        else:
+            self._glance *= 4
             self._hungry = True
 
     # -- starting and finishing ----------------------------------------------------------
@@ -464,6 +481,16 @@ class Worker:
             child=self.child,
             **{key: value for key, value in more.items() if value is not None},
         )
+
+
+async def both(one: Awaitable[Turn], other: Awaitable[Turn]) -> tuple[Turn, Turn]:
+    """Return what two turns gave, when both are through; raise what either of them raised."""
+    first, second = await asyncio.gather(one, other, return_exceptions=True)
+    if isinstance(first, BaseException):
+        raise first
+    if isinstance(second, BaseException):
+        raise second
+    return first, second
 
 
 def _unrecordable(error: Exception) -> Change:

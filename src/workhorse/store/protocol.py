@@ -248,6 +248,9 @@ class ClientStore(Protocol):
 class WorkerStore(Protocol):
     """What a worker's children need: the hot path."""
 
+    overlaps: bool
+    """Whether one turn that settles and another that claims, at the same time, gain by it."""
+
     def turn(
         self,
         worker: int,

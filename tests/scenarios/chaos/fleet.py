@@ -26,6 +26,11 @@ class Berth:
     def is_running(self) -> bool:
         return self.worker is not None and self.worker.exit_code is None
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the worker has a lease: its warden is there."""
+        return self.worker is not None and bool(self.worker.wardens())
+
 
 class Fleet:
     """All berths, and the log files of every worker that ever lay there."""

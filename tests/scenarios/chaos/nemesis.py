@@ -33,6 +33,10 @@ GAP: Final = (0.4, 1.8)
 """Seconds between two faults."""
 GONE_WITHIN: Final = 3.0
 """Seconds a killed supervisor's processes may live: one is promised, on a machine at rest."""
+HEAD_START: Final = 1.0
+"""Seconds by which thawed handlers are ahead of their keepers."""
+AT_WORK: Final = frozenset({"stop_tree", "stop_supervisor"})
+"""Faults that put a lease to the test: they need a worker that has one."""
 AFTERMATH: Final = 3.0
 """Seconds a thawed worker may take to find out that it was taken for dead."""
 Steps = Generator[float, None, None]
@@ -105,7 +109,13 @@ class Nemesis:
             self._ledger.tell("client_killed", pid=pid)
             self.done[fault.what] += 1
             return
-        targets = [b for b in self._fleet.berths if b.is_running and not b.busy]
+        targets = [
+            berth
+            for berth in self._fleet.berths
+            if berth.is_running
+            and not berth.busy
+            and (fault.what not in AT_WORK or berth.is_at_work)
+        ]
         # One worker at least is left alone, to take over.
         if len(targets) < 2 and fault.what not in {"kill_child", "kill_warden"}:
             self.skipped += 1
@@ -208,7 +218,7 @@ class Nemesis:
         for pid in stopped:
             if pid not in keepers:
                 procs.send(pid, signal.SIGCONT)
-        yield 0.4
+        yield HEAD_START
         for pid in keepers:
             procs.send(pid, signal.SIGCONT)
         yield AFTERMATH

@@ -11,17 +11,18 @@ import socket
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
-from workhorse.text import clean_text
 from workhorse.domain.events import Output
 from workhorse.domain.outcome import AttemptOutcome, Crashed, Failed, Failure, Released
 from workhorse.engine.exits import exit_of, signal_name
 from workhorse.engine.frames import AsyncFrames
 from workhorse.engine.proctree import RUNNER_MARK, Family, descendants, kill_family, kill_tree
 from workhorse.engine.runner import pack_job, unpack_outcome
+from workhorse.text import clean_text
 
 if TYPE_CHECKING:
     from workhorse.engine.executors.base import Home, Run
@@ -134,6 +135,13 @@ class ProcessExecutor:
         self._threads.shutdown(wait=False)
 
 
+class _Listener(NamedTuple):
+    """Who is told what a process says: one attempt's output, or whoever waits for its start."""
+
+    emit: Callable[[Output, str], None]
+    emit_lines: Callable[[list[bytes], Callable[[bytes], str]], None]
+
+
 class _Runner:
     """One process, from its start until nothing of its tree is left."""
 
@@ -163,7 +171,7 @@ class _Runner:
         self._frames: AsyncFrames | None = None
         self._exit = exit_of(self._process.pid)
         self._ending: asyncio.Task[int] | None = None
-        self._emit: Any = None
+        self._hears: _Listener | None = None
         self._pipes = [
             _Lines(self._process.stdout, partial(self._said, "stdout")),
             _Lines(self._process.stderr, partial(self._said, "stderr")),
@@ -184,9 +192,14 @@ class _Runner:
         Raises `RuntimeError` with its last words when it cannot import the app.
         """
         frames = self._frames or await self._begin()
-        emit = partial(home.output.emit, run.job.id, run.job.attempt)
+        if run.stopping():
+            return Released("it was told to end before it had started")
         self.served += 1
-        self._emit = emit
+        job = run.job
+        hears = self._hears = _Listener(
+            partial(home.output.emit, job.id, job.attempt),
+            partial(home.output.emit_lines, job.id, job.attempt),
+        )
         frames.send(pack_job(run.job))
         begun = False
         while (message := await self._next(frames)) is not None:
@@ -195,7 +208,7 @@ class _Runner:
                 self.spoilt |= message["spoilt"]
                 return unpack_outcome(message["outcome"])
             if "output" in message:
-                emit(Output(message["output"]), message["data"])
+                hears.emit(Output(message["output"]), message["data"])
             begun = True
         self.spoilt = True
         code = await self.end()
@@ -208,7 +221,11 @@ class _Runner:
     async def _begin(self) -> AsyncFrames:
         """Wait until the app is imported there."""
         heard: list[str] = []
-        self._emit = lambda _name, data: heard.append(json.loads(data)["message"])
+
+        def remember(lines: list[bytes], _: Callable[[bytes], str]) -> None:
+            heard.extend(line.decode("utf-8", "replace") for line in lines)
+
+        self._hears = _Listener(lambda _name, _data: None, remember)
         self._frames = await AsyncFrames.over(self._socket)
         if await self._next(self._frames) is None:
             self.spoilt = True
@@ -228,15 +245,15 @@ class _Runner:
         reading.cancel()
         return None
 
-    def _said(self, stream: str, line: str) -> None:
-        if self._emit is not None and line:
-            self._emit(Output.LOG, json.dumps({"message": line, "stream": stream}))
+    def _said(self, stream: str, lines: list[bytes]) -> None:
+        if self._hears is not None:
+            self._hears.emit_lines(lines, partial(_log_line, stream))
 
     def _hear_out(self) -> None:
         """The attempt is over: take what it wrote, and nothing that comes after."""
         for pipe in self._pipes:
             pipe.drain()
-        self._emit = None
+        self._hears = None
 
     def signal(self, number: int) -> None:
         """Send a signal to the process itself."""
@@ -274,7 +291,7 @@ class _Runner:
 class _Lines:
     """The lines of a pipe, as they come; a line is cut at `LINE_LIMIT` bytes."""
 
-    def __init__(self, pipe: IO[bytes] | None, say: Any) -> None:
+    def __init__(self, pipe: IO[bytes] | None, say: Callable[[list[bytes]], None]) -> None:
         assert pipe is not None
         self._pipe = pipe
         self._say = say
@@ -304,16 +321,18 @@ class _Lines:
         if len(self._rest) > LINE_LIMIT:
             lines.append(self._rest)
             self._rest = b""
-        for line in lines:
-            self._tell(line)
+        self._say([line for line in lines if line])
         return True
-
-    def _tell(self, line: bytes) -> None:
-        self._say(clean_text(line.decode("utf-8", "replace"), LINE_LIMIT))
 
     def close(self) -> None:
         if not self._pipe.closed:
             self._loop.remove_reader(self._pipe.fileno())
             self._pipe.close()
-            self._tell(self._rest)
-            self._rest = b""
+            if self._rest:
+                self._say([self._rest])
+                self._rest = b""
+
+
+def _log_line(stream: str, line: bytes) -> str:
+    text = clean_text(line.decode("utf-8", "replace"), LINE_LIMIT)
+    return json.dumps({"message": text, "stream": stream})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from functools import partial
@@ -47,7 +48,8 @@ class ThreadExecutor:
             self._done.append((run, call_sync(run.kind, job, emit, run.stopping)))
             if not self._told:
                 self._told = True
-                self._loop.call_soon_threadsafe(self._collect)
+                with contextlib.suppress(RuntimeError):  # the loop ended first: nobody waits
+                    self._loop.call_soon_threadsafe(self._collect)
             run = None
 
     def _collect(self) -> None:

@@ -6,9 +6,9 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workhorse.failure import failure_from
 from workhorse.domain.outcome import AttemptOutcome, Failed
 from workhorse.engine.invoke import call_async
+from workhorse.failure import failure_from
 
 if TYPE_CHECKING:
     from workhorse.engine.executors.base import Home, Run

@@ -20,7 +20,7 @@ from workhorse.store.verbs.client import ClientVerbs
 
 QUIET: Final = 0.005
 """Seconds after a ring during which this process does not ring again: a worker that was rung looks
-again by itself for longer than that."""
+again by itself after twice as long. With a ring in each commit, writers wait for one another."""
 
 
 class PostgresClientVerbs(ClientVerbs):

@@ -44,8 +44,9 @@ def enqueue_alike(
 ) -> list[Enqueued]:
     """Store jobs that differ in nothing but their arguments, in one statement."""
     args = [job.args for job in jobs]
-    found = run("enqueue.many", **_options(jobs[0]), args=args, ids=list(ids), **ring).fetchall()
-    return [Enqueued(id, State(state), existing=False) for id, state, _ in found]
+    row = run("enqueue.many", **_options(jobs[0]), args=args, ids=list(ids), **ring).fetchone()
+    added, state = row[0], State(row[1])
+    return [Enqueued(id, state, existing=False) for id in added]
 
 
 def _store(run: Run, jobs: Sequence[Numbered], ring: Ring) -> list[Enqueued]:

@@ -43,7 +43,7 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         self.place = place
         self.url = place.shown
         self._db = Database(place, "client", size=CLIENTS)
-        self._claims = Database(place, "claims", size=2, fresh_plans=True)
+        self._claims = Database(place, "claims", size=3, fresh_plans=True)
         self._lease = Database(place, "lease", size=1)
         try:
             if not migrating:

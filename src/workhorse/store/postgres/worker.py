@@ -36,6 +36,7 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 class WorkerVerbs:
     """`WorkerStore` on PostgreSQL."""
 
+    overlaps = True
     _db: Database
     _claims: Database
 
@@ -139,8 +140,5 @@ class WorkerVerbs:
 
 def claimed_job(row: Sequence[Any]) -> Claimed:
     """Return an attempt from a row of ``claim.claim``."""
-    job = Claimed(*row)
-    backoff: Any = job.backoff
-    return job._replace(
-        backoff=DEFAULT_BACKOFF if backoff is None else Backoff(*json.loads(backoff))
-    )
+    backoff = DEFAULT_BACKOFF if row[8] is None else Backoff(*json.loads(row[8]))
+    return Claimed._make((*row[:8], backoff, *row[9:]))

@@ -21,6 +21,7 @@ from workhorse.store.verbs import edges
 class WorkerVerbs:
     """`WorkerStore` on SQLite."""
 
+    overlaps = False
     _db: Database
 
     def turn(

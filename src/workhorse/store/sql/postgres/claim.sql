@@ -21,7 +21,7 @@ with me as materialized (
 ), claimed as (
     update workhorse.jobs
        set state = 'running', attempt = attempt + 1, worker = %(worker)s, child = %(child)s,
-           started_at = workhorse.clock(), progress = null, message = null
+           started_at = (select workhorse.clock()), progress = null, message = null
      where ctid = any (array(select row from next)) and state = 'available'
     returning id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff, failures,
               crashes, lost, solo, cancel_at is not null as cancel_requested, enqueued_at, started_at

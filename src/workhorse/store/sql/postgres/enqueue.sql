@@ -21,25 +21,31 @@ with added as (
 select id, state, case when %(ring)s then pg_notify(%(channel)s, %(queue)s) end from added;
 
 -- name: many
--- → available or scheduled: jobs that differ in nothing but their arguments, in their order.
-with added as (
+-- → available or scheduled: jobs that differ in nothing but their arguments, in their order. Says the
+-- ids of them all, and their state.
+with moment as materialized (
+    select now, due, case when due > now then 'scheduled' else 'available'::workhorse.state end as state
+      from (select workhorse.clock() as now,
+                   coalesce(%(run_at)s::bigint, workhorse.clock() + %(delay)s) as due) as at
+), added as (
     insert into workhorse.jobs (id, kind, queue, state, priority, args, max_attempts, timeout,
                                 backoff, enqueued_at, run_at)
     overriding system value
-    select coalesce(given.id, nextval('workhorse.jobs_id_seq')), %(kind)s, %(queue)s,
-           case when due > workhorse.clock() then 'scheduled' else 'available'::workhorse.state end,
-           %(priority)s, args, %(max_attempts)s, %(timeout)s, %(backoff)s, workhorse.clock(), due
-      from unnest(%(args)s::text[], %(ids)s::bigint[]) with ordinality as given(args, id, place),
-           coalesce(%(run_at)s::bigint, workhorse.clock() + %(delay)s) as due
+    select coalesce(given.id, nextval('workhorse.jobs_id_seq')), %(kind)s, %(queue)s, state,
+           %(priority)s, args, %(max_attempts)s, %(timeout)s, %(backoff)s, now, due
+      from unnest(%(args)b::text[], %(ids)s::bigint[]) with ordinality as given(args, id, place),
+           moment
      order by place
-    returning id, state
+    returning id
 ), told as (
     insert into workhorse.events (at, name, job_id, data)
-    select workhorse.clock(), 'enqueue', id,
+    select now, 'enqueue', id,
            case when state <> 'available' then json_build_object('state', state)::text end
-      from added
+      from added, moment
 )
-select id, state, case when %(ring)s then pg_notify(%(channel)s, %(queue)s) end from added;
+select (select array_agg(id) from added), state,
+       case when %(ring)s then pg_notify(%(channel)s, %(queue)s) end
+  from moment;
 
 -- name: holder
 -- Who holds a unique key.

@@ -1,26 +1,28 @@
 -- name: complete
 -- running → succeeded, for attempts that are still the worker's: the row goes to the history.
--- Says how many there were.
-with ended as materialized (
-    select * from unnest(%(ids)s::bigint[], %(attempts)s::integer[], %(results)s::text[])
-               as ended(id, attempt, result)
-), mine as (
-    delete from workhorse.jobs using ended
-     where jobs.id = any (%(ids)s::bigint[]) and jobs.id = ended.id and jobs.attempt = ended.attempt
-       and worker = %(worker)s and state = 'running'
-    returning jobs.*, ended.result
+-- Says how many there were. No join: its planner would expect one row, and loop over the list for
+-- each; `is true` keeps it from making the list one.
+with mine as (
+    delete from workhorse.jobs
+     where id = any (%(ids)s::bigint[]) and worker = %(worker)s and state = 'running'
+       and ((id, attempt) in (
+            select * from unnest(%(ids)s::bigint[], %(attempts)s::integer[]))) is true
+    returning *
 ), kept as (
     insert into workhorse.history (
            id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost,
            max_attempts, timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker,
            unique_key, cancel_at, progress, message, outcome, result, error)
     select id, kind, queue, 'succeeded', priority, solo, args, attempt, failures, crashes, lost,
-           max_attempts, timeout, backoff, enqueued_at, run_at, started_at, workhorse.clock(), worker,
-           unique_key, cancel_at, progress, message, 'ok', result, error
+           max_attempts, timeout, backoff, enqueued_at, run_at, started_at, (select workhorse.clock()),
+           worker, unique_key, cancel_at, progress, message, 'ok',
+           case when cardinality(%(results)b::text[]) > 0
+                then (%(results)b::text[])[array_position(%(ids)s::bigint[], id)] end,
+           error
       from mine
 ), told as (
     insert into workhorse.events (at, name, job_id, attempt, worker)
-    select workhorse.clock(), 'complete', id, attempt, worker from mine
+    select (select workhorse.clock()), 'complete', id, attempt, worker from mine
 )
 select count(*) from mine;
 

@@ -1,0 +1,220 @@
+"""What the engine is made to run here. Handlers tell what they do in files of `FOLDER`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workhorse import Context, Reject, Retry, Snooze, Workhorse
+
+FOLDER = "ENGINE_TEST_FOLDER"
+"""The environment variable that names a folder of the test's."""
+IMPORT = "ENGINE_TEST_IMPORT"
+"""What importing this module in a process of its own does: nothing, ``exit``, or ``hang``."""
+
+app = Workhorse("sqlite:///never-opened.db")
+SOON = Retry(max_attempts=3, base=0, jitter=0)
+
+
+def told(name: str, text: object = "") -> None:
+    """Leave a line in a file for the test to find."""
+    with (Path(os.environ[FOLDER]) / name).open("a") as file:
+        file.write(f"{text}\n")
+
+
+def heard(name: str, folder: Path) -> list[str]:
+    """Return the whole lines told under `name`."""
+    path = folder / name
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@app.job(retry=SOON)
+async def echo(ctx: Context, value: Any = None) -> Any:
+    told("ran", ctx.job_id)
+    return value
+
+
+@app.job(retry=SOON)
+async def nap(ctx: Context, seconds: float) -> None:
+    told("ran", ctx.job_id)
+    await asyncio.sleep(seconds)
+    told("ended", ctx.job_id)
+
+
+@app.job(retry=SOON)
+async def deaf(ctx: Context, seconds: float) -> None:
+    """Swallow cancellation for so long."""
+    told("ran", ctx.job_id)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            told("swallowed", ctx.job_id)
+
+
+@app.job(retry=SOON)
+async def hostile(ctx: Context, how: str) -> Any:
+    """End in a way nobody should have to expect."""
+    told("ran", ctx.job_id)
+    match how:
+        case "exit":
+            sys.exit(3)
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "cancelled":
+            raise asyncio.CancelledError
+        case "generator":
+            raise GeneratorExit
+        case "group":
+            raise BaseExceptionGroup("many", [SystemExit(1), ValueError("\0\udc80")])
+        case "text":
+            raise ValueError("\0 and \udc80 and " + "x" * 100_000)
+        case "result":
+            return float("nan")
+        case "object":
+            return object()
+        case "huge":
+            return "x" * (2 << 20)
+    return how
+
+
+@app.job(run="thread", retry=SOON)
+def sleep(ctx: Context, seconds: float) -> None:
+    """Sleep in a thread, deaf to everything."""
+    told("ran", ctx.job_id)
+    time.sleep(seconds)
+    told("ended", ctx.job_id)
+
+
+@app.job(run="thread", retry=SOON)
+def polite(ctx: Context) -> None:
+    """Go on until told to stop."""
+    told("ran", ctx.job_id)
+    while not ctx.cancelled:
+        time.sleep(0.01)
+    told("ended", ctx.job_id)
+
+
+@app.job(run="thread", retry=SOON)
+def talk(ctx: Context, lines: int) -> None:
+    for n in range(lines):
+        ctx.log(f"line {n}")
+    ctx.progress(50, "half")
+
+
+@app.job(run="process", retry=SOON)
+def process(ctx: Context, what: str = "pid", value: Any = None) -> Any:
+    """Do one of many things in a process of its own."""
+    told("ran", ctx.job_id)
+    return DEEDS[what](value)
+
+
+def deed_print(value: Any) -> None:
+    print(value, flush=True)
+    print("to stderr", file=sys.stderr)
+
+
+def deed_write(value: Any) -> None:
+    os.write(1, value["line"].encode() * value["times"])
+
+
+def deed_tidy(value: Any) -> None:
+    try:
+        told("tidying")
+        time.sleep(value)
+    finally:
+        told("tidied")
+
+
+def deed_stubborn(value: Any) -> None:
+    """Ignore SIGTERM, with a daemon below that has left session, group and environment."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    where = str(Path(os.environ[FOLDER]) / "daemons")
+    subprocess.Popen([sys.executable, "-S", "-c", DAEMON, where], env={})
+    time.sleep(value)
+
+
+def deed_leave_a_process(value: Any) -> int:
+    left = subprocess.Popen([sys.executable, "-S", "-c", ASIDE], env={}).pid
+    told("left", left)
+    if value:
+        os.kill(os.getpid(), value)
+    return os.getpid()
+
+
+def deed_leave_a_thread(value: Any) -> int:
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    return os.getpid()
+
+
+def deed_reject(value: Any) -> None:
+    raise Reject(value)
+
+
+def deed_snooze(value: Any) -> None:
+    raise Snooze(value)
+
+
+def deed_close(value: Any) -> None:
+    sys.stdout.close()
+    os.close(2)
+
+
+DEEDS: dict[str, Callable[[Any], Any]] = {
+    "pid": lambda value: os.getpid(),
+    "print": deed_print,
+    "write": deed_write,
+    "sleep": time.sleep,
+    "tidy": deed_tidy,
+    "stubborn": deed_stubborn,
+    "leave a process": deed_leave_a_process,
+    "leave a thread": deed_leave_a_thread,
+    "reject": deed_reject,
+    "snooze": deed_snooze,
+    "die": lambda value: os.kill(os.getpid(), value),
+    "exit": os._exit,
+    "sys.exit": sys.exit,
+    "close": deed_close,
+}
+ASIDE = "import time; time.sleep(60)"
+DAEMON = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.setsid()
+if os.fork():
+    os._exit(0)
+with open(sys.argv[1], "a") as file:
+    print(os.getpid(), file=file)
+time.sleep(60)
+"""
+
+
+UNCLOG = threading.Event()
+
+
+@app.job(retry=SOON)
+async def clog(ctx: Context) -> None:
+    """Fill the loop's own pool of threads with what does not end until `UNCLOG`."""
+    told("ran", ctx.job_id)
+    loop = asyncio.get_running_loop()
+    for _ in range(64):
+        loop.run_in_executor(None, UNCLOG.wait)
+
+
+if __name__ != "__main__" and "workhorse.engine.runner" in sys.argv[0].replace("/", "."):
+    match os.environ.get(IMPORT):
+        case "exit":
+            print("last words", flush=True)
+            os._exit(9)
+        case "hang":
+            told("importing", os.getpid())
+            time.sleep(60)

@@ -1,0 +1,1 @@
+"""Apps that are not quite right."""

@@ -1,0 +1,179 @@
+"""What handlers say, between them and the store: capped, thinned out, kept while it must wait."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+
+import pytest
+
+from workhorse.domain.events import Output, OutputLine
+from workhorse.engine import output
+from workhorse.engine.output import BURST, BYTES_PER_ATTEMPT, PUT_BACK_LINES, OutputBuffer
+
+
+class Ear:
+    """Counts how often it was told that there is something to take."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def __call__(self) -> None:
+        self.told += 1
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+@pytest.fixture
+def buffer(ear: Ear) -> OutputBuffer:
+    return OutputBuffer(ear)
+
+
+class Time:
+    """The local clock, standing still until it is moved."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    time = Time()
+    monkeypatch.setattr(output, "now", time)
+    return time
+
+
+def message(line: OutputLine) -> str:
+    return str(json.loads(line.data)["message"])
+
+
+def say(buffer: OutputBuffer, text: str = "x", job: int = 1) -> None:
+    buffer.emit(job, 1, Output.LOG, json.dumps({"message": text}))
+
+
+def test_lines_come_out_in_order_once(buffer: OutputBuffer, ear: Ear) -> None:
+    """What was said is taken in its order; of progress only the latest; then nothing is left."""
+    assert not buffer
+    assert buffer.take() == []
+    for n in range(3):
+        say(buffer, str(n))
+        buffer.emit(1, 1, Output.PROGRESS, f'{{"percent":{n}}}')
+    buffer.emit(2, 1, Output.PROGRESS, '{"percent":9}')
+    assert buffer
+    taken = buffer.take()
+    assert [message(line) for line in taken[:3]] == ["0", "1", "2"]
+    assert taken[3:] == [
+        OutputLine(1, 1, Output.PROGRESS, '{"percent":2}'),
+        OutputLine(2, 1, Output.PROGRESS, '{"percent":9}'),
+    ]
+    assert not buffer
+    assert ear.told == 1, "one wake-up for all that waits"
+    say(buffer)
+    assert ear.told == 2
+
+
+def test_too_many_lines_are_counted_not_kept(buffer: OutputBuffer, time: Time) -> None:
+    """A flood is thinned out, how much went is told, and a neighbour has its own allowance."""
+    for _ in range(BURST + 500):
+        say(buffer)
+    say(buffer, "quiet", job=2)
+    assert Counter(line.job_id for line in buffer.take()) == {1: BURST, 2: 1}
+    time.now += 1
+    say(buffer, "again")
+    told = [message(line) for line in buffer.take()]
+    assert told == ["500 lines were dropped: over 500 lines a second", "again"]
+
+
+def test_the_last_of_a_flood_is_told_when_the_attempt_is_over(
+    buffer: OutputBuffer, time: Time
+) -> None:
+    """What was dropped at the very end is not passed over in silence."""
+    for _ in range(BURST + 7):
+        say(buffer)
+    buffer.take()
+    buffer.forget(1, 1)
+    assert [message(line) for line in buffer.take()] == [
+        "7 lines were dropped: over 500 lines a second"
+    ]
+    say(buffer, "another attempt of the name")
+    assert len(buffer.take()) == 1
+
+
+def test_too_many_bytes_are_cut_off(buffer: OutputBuffer) -> None:
+    """Past the bytes an attempt may write there is one word about it, then nothing."""
+    for _ in range(200):
+        say(buffer, "x" * 16_000)
+    lines = buffer.take()
+    assert sum(len(line.data) for line in lines) <= BYTES_PER_ATTEMPT
+    assert "not kept" in message(lines[-1])
+    assert sum("not kept" in message(line) for line in lines) == 1
+
+
+def test_progress_is_never_shut_out(buffer: OutputBuffer) -> None:
+    """An attempt that has written too much can still say how far it is."""
+    for _ in range(200):
+        say(buffer, "x" * 16_000)
+    buffer.take()
+    buffer.emit(1, 1, Output.PROGRESS, '{"percent":77}')
+    assert [line.name for line in buffer.take()] == [Output.PROGRESS]
+
+
+def test_what_the_store_did_not_take_comes_first_next_time(buffer: OutputBuffer) -> None:
+    """Lines wait for a store out of reach, in their order, and not without bound."""
+    say(buffer, "first")
+    waiting = buffer.take()
+    say(buffer, "second")
+    buffer.put_back(waiting)
+    assert [message(line) for line in buffer.take()] == ["first", "second"]
+    many = [OutputLine(1, 1, Output.LOG, "{}")] * PUT_BACK_LINES
+    say(buffer, "one too many")
+    buffer.put_back(many)
+    assert buffer.take() == many
+
+
+def test_handlers_may_talk_from_any_thread(buffer: OutputBuffer, ear: Ear) -> None:
+    """Lines of many threads all arrive, each thread's in its order."""
+
+    def talk(job: int) -> None:
+        for n in range(400):
+            say(buffer, str(n), job=job)
+
+    threads = [threading.Thread(target=talk, args=(job,)) for job in range(4)]
+    for thread in threads:
+        thread.start()
+    taken: list[OutputLine] = []
+    while any(thread.is_alive() for thread in threads):
+        taken += buffer.take()
+    taken += buffer.take()
+    for job in range(4):
+        assert [message(line) for line in taken if line.job_id == job] == [
+            str(n) for n in range(400)
+        ]
+    assert ear.told >= 1
+
+
+def test_many_lines_at_once_cost_nothing_when_dropped(buffer: OutputBuffer, time: Time) -> None:
+    """Of lines that come by the thousand only those that are kept are made JSON of."""
+    made: list[int] = []
+
+    def to_json(n: int) -> str:
+        made.append(n)
+        return json.dumps({"message": str(n)})
+
+    buffer.emit_lines(1, 1, range(BURST + 500), to_json)
+    buffer.emit_lines(1, 1, range(100), to_json)
+    assert made == list(range(BURST))
+    assert [message(line) for line in buffer.take()] == [str(n) for n in range(BURST)]
+    time.now += 0.1
+    buffer.emit_lines(1, 1, range(60), to_json)
+    buffer.forget(1, 1)
+    told = [message(line) for line in buffer.take()]
+    assert told[0] == "600 lines were dropped: over 500 lines a second"
+    assert told[1:-1] == [str(n) for n in range(50)]
+    assert told[-1] == "10 lines were dropped: over 500 lines a second"

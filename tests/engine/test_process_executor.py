@@ -1,0 +1,328 @@
+"""``run="process"``: a process for one job at a time, ended with all it started."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.engine import kinds
+from tests.engine.workshop import Workshop, eventually
+from tests.scenarios import procs
+from workhorse.domain.job import Job, State
+from workhorse.engine.output import BYTES_PER_ATTEMPT
+
+pytestmark = pytest.mark.needs("linux")
+
+Make = Callable[..., Workshop]
+
+
+async def do(shop: Workshop, what: str, value: Any = None, **facts: Any) -> Job:
+    """Have a process do something, and return its job when it has ended."""
+    return await shop.until(shop.put(kinds.process, what, value, **facts))
+
+
+def result(job: Job) -> Any:
+    assert job.state is State.SUCCEEDED, job
+    return None if job.result is None else json.loads(job.result)
+
+
+def message(job: Job) -> str:
+    assert job.error is not None
+    return str(job.error["message"])
+
+
+def test_a_process_is_used_again(workshop: Make) -> None:
+    """Jobs that end in order, well or not, and leave nothing share one process after another."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            first = result(await do(shop, "pid"))
+            assert first != os.getpid()
+            failed = await do(shop, "no such deed", max_attempts=1)
+            assert failed.outcome == "error"
+            assert result(await do(shop, "pid")) == first
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("what", ["leave a process", "leave a thread"])
+def test_a_process_with_something_left_in_it_is_not(workshop: Make, what: str) -> None:
+    """A thread or a process that a job leaves behind is ended before its job is settled."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            pid = result(await do(shop, what))
+            assert procs.living([pid, *(int(one) for one in shop.heard("left"))]) == []
+            assert result(await do(shop, "pid")) != pid
+
+    asyncio.run(play())
+
+
+def test_jobs_at_once_have_a_process_each(workshop: Make) -> None:
+    """No two attempts share a process while they run."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            jobs = [shop.put(kinds.process, "sleep", 0.5) for _ in range(3)]
+            await shop.until_heard("ran", 3)
+            below = [p for p in procs.children(os.getpid()) if "engine.runner" in p.command]
+            assert len(below) == 3
+            for job in jobs:
+                await shop.until(job)
+
+    asyncio.run(play())
+
+
+def test_what_is_printed_is_kept(workshop: Make) -> None:
+    """Standard output and error become lines of the job's log, and of no other job's."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            said = await do(shop, "print", "über\nzwei\x1b[0m")
+            assert shop.lines(said.id)[:2] == ["über", "zwei\x1b[0m"]
+            assert "to stderr" in shop.lines(said.id)
+            streams = {
+                event.data["message"]: event.data["stream"]
+                for event in shop.store.events(job_id=said.id)
+                if event.name == "log"
+            }
+            assert (streams["über"], streams["to stderr"]) == ("stdout", "stderr")
+            silent = await do(shop, "pid")
+            assert shop.lines(silent.id) == []
+
+    asyncio.run(play())
+
+
+def test_a_line_that_never_ends_is_cut(workshop: Make) -> None:
+    """A megabyte without a line break is kept in pieces, as far as an attempt may write."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            job = await do(shop, "write", {"line": "x" * 1000, "times": 3000})
+            assert job.state is State.SUCCEEDED
+            lines = shop.lines(job.id)
+            assert max(len(line) for line in lines) <= 32 << 10
+            assert 100_000 < sum(len(line) for line in lines) <= BYTES_PER_ATTEMPT
+            assert "not kept" in lines[-1]
+
+    asyncio.run(play())
+
+
+def test_a_flood_of_output_does_not_hold_up_the_loop(workshop: Make) -> None:
+    """While one job writes without end, its neighbours' time limits are kept all the same."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            flood = shop.put(kinds.process, "write", {"line": "y\n", "times": 1_000_000})
+            await shop.until_heard("ran")
+            longest, last = 0.0, time.monotonic()
+            while not shop.store.get(flood).is_finished:  # type: ignore[union-attr]
+                await asyncio.sleep(0.002)
+                longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            assert longest < 1.0, f"the loop stood still for {longest:.2f} s"
+            assert any("dropped" in line for line in shop.lines(flood))
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "evidence"),
+    [
+        ("die", signal.SIGKILL, {"exit_signal": "SIGKILL"}),
+        ("die", signal.SIGABRT, {"exit_signal": "SIGABRT"}),
+        ("exit", 0, {"exit_code": 0}),
+        ("exit", 7, {"exit_code": 7}),
+    ],
+)
+def test_a_death_of_the_process_is_an_outcome(
+    workshop: Make, what: str, value: int, evidence: dict[str, object]
+) -> None:
+    """A process that dies under its job, even politely, has crashed; the evidence is kept."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            job = await do(shop, what, value, max_attempts=1)
+            assert job.outcome == "crashed"
+            assert job.error is not None
+            assert evidence.items() <= dict(job.error).items()
+            result(await do(shop, "pid"))
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "outcome"),
+    [
+        ("reject", "no", "rejected"),
+        ("sys.exit", 3, "error"),
+        ("snooze", 0.01, "snoozed"),
+    ],
+)
+def test_what_a_handler_asks_for_arrives(
+    workshop: Make, what: str, value: Any, outcome: str
+) -> None:
+    """Outcomes cross from the process as they are."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            job = shop.put(kinds.process, what, value, max_attempts=1)
+            await eventually(lambda: shop.outcomes(job)[:1] == [outcome])
+
+    asyncio.run(play())
+
+
+def test_a_handler_may_close_its_output(workshop: Make) -> None:
+    """A job that closes what it could print to has still succeeded."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            result(await do(shop, "close"))
+            result(await do(shop, "pid"))
+
+    asyncio.run(play())
+
+
+def test_one_told_to_end_may_tidy_up(workshop: Make) -> None:
+    """SIGTERM comes as an exception: ``finally`` blocks run, within the grace."""
+
+    async def play() -> None:
+        async with workshop(cancel_grace=10) as shop:
+            job = shop.put(kinds.process, "tidy", 60)
+            await shop.until_heard("tidying")
+            shop.store.cancel(job)
+            assert (await shop.until(job)).state is State.CANCELLED
+            assert len(shop.heard("tidied")) == 1
+
+    asyncio.run(play())
+
+
+def test_one_that_will_not_end_is_killed_with_all_below(workshop: Make) -> None:
+    """Nothing of it lives when it is settled: not the daemon that left session and environment."""
+
+    async def play() -> None:
+        async with workshop(cancel_grace=0.3) as shop:
+            job = shop.put(kinds.process, "stubborn", 60)
+            (daemon,) = await shop.until_heard("daemons")
+            assert procs.alive(int(daemon))
+            shop.store.cancel(job)
+            ended = await shop.until(job)
+            assert not procs.alive(int(daemon))
+            assert ended.state is State.CANCELLED
+
+    asyncio.run(play())
+
+
+def test_a_crash_leaves_no_orphan(workshop: Make) -> None:
+    """What a dying process leaves in an environment of its own is ended before the next attempt."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            job = await do(shop, "leave a process", signal.SIGKILL, max_attempts=1)
+            (left,) = shop.heard("left")
+            assert not procs.alive(int(left))
+            assert job.outcome == "crashed"
+
+    asyncio.run(play())
+
+
+def test_a_process_that_dies_while_it_idles_is_nobodys_fault(workshop: Make) -> None:
+    """The next job gets a new one, and is not blamed."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            for wait in (True, False):
+                pid = result(await do(shop, "pid"))
+                os.kill(pid, signal.SIGKILL)
+                if wait:
+                    await eventually(lambda pid=pid: not procs.alive(pid))  # type: ignore[misc]
+                job = await do(shop, "pid")
+                assert result(job) != pid
+                assert set(shop.outcomes(job.id)) <= {"released", "ok"}
+
+    asyncio.run(play())
+
+
+def test_an_app_that_cannot_be_imported_there_fails_the_attempt(
+    workshop: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies while it imports the app is told with its last words, and retried."""
+
+    async def play() -> None:
+        monkeypatch.setenv(kinds.IMPORT, "exit")
+        async with workshop() as shop:
+            job = shop.put(kinds.process, "pid")
+            await eventually(lambda: shop.outcomes(job)[:1] == ["error"])
+            monkeypatch.delenv(kinds.IMPORT)
+            ended = await shop.until(job)
+            assert result(ended)
+            (failed, _) = shop.store.attempts(job)
+            assert failed.error is not None
+            assert "could not start" in failed.error["message"]
+            assert "last words" in failed.error["message"]
+
+    asyncio.run(play())
+
+
+def test_a_start_that_hangs_can_be_ended(workshop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that never ends does not keep its job from being cancelled, or timed out."""
+
+    async def play() -> None:
+        monkeypatch.setenv(kinds.IMPORT, "hang")
+        async with workshop(cancel_grace=0.2) as shop:
+            job = shop.put(kinds.process, "pid")
+            (pid,) = await shop.until_heard("importing")
+            shop.store.cancel(job)
+            assert (await shop.until(job)).state is State.CANCELLED
+            assert not procs.alive(int(pid))
+            limited = await do(shop, "pid", timeout=0.3, max_attempts=1)
+            assert limited.outcome == "timed_out"
+            assert shop.heard("ran") == []
+
+    asyncio.run(play())
+
+
+def test_handlers_cannot_take_its_threads_away(workshop: Make) -> None:
+    """A loop whose own pool is full of what does not end still starts and ends processes."""
+
+    async def play() -> None:
+        try:
+            async with workshop(cancel_grace=0.2) as shop:
+                await shop.until(shop.put(kinds.clog))
+                job = await do(shop, "stubborn", 60, timeout=0.8, max_attempts=1)
+                assert job.outcome == "timed_out"
+                result(await do(shop, "pid"))
+        finally:
+            kinds.UNCLOG.set()
+
+    asyncio.run(play())
+
+
+def test_idle_processes_end_with_the_worker(workshop: Make) -> None:
+    """A drained child leaves no process behind."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            pid = result(await do(shop, "pid"))
+            assert procs.alive(pid)
+        assert not procs.alive(pid)
+
+    asyncio.run(play())
+
+
+def test_idle_processes_are_let_go(workshop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has run nothing for a while gives its memory back."""
+
+    async def play() -> None:
+        monkeypatch.setattr("workhorse.engine.executors.in_process.IDLE_SECONDS", 0.2)
+        async with workshop() as shop:
+            pid = result(await do(shop, "pid"))
+            await eventually(lambda: not procs.look(pid))
+
+    asyncio.run(play())

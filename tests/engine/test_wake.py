@@ -1,0 +1,124 @@
+"""The push on one host: rings that arrive, rings that are lost, sockets of the dead."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from workhorse.engine.wake import Sleeper, Wake, sweep_sockets
+
+
+@pytest.fixture
+def wake(tmp_path: Path) -> Iterator[Wake]:
+    wake = Wake(tmp_path)
+    yield wake
+    wake.close()
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[Callable[[str], Sleeper]]:
+    """Return a function that puts somebody to sleep."""
+    with ExitStack() as stack:
+
+        def make(name: str) -> Sleeper:
+            sleeper = Sleeper(tmp_path, name)
+            stack.callback(sleeper.close)
+            return sleeper
+
+        yield make
+
+
+def is_rung(sleeper: Sleeper) -> bool:
+    """Whether the sleeper was rung; its rings are read away."""
+    ready = bool(select.select([sleeper.socket], [], [], 0)[0])
+    rung: list[bool] = []
+    sleeper.drain(lambda: rung.append(True))
+    assert rung == [True]
+    return ready
+
+
+def test_a_ring_wakes_everybody(wake: Wake, sleeper: Callable[[str], Sleeper]) -> None:
+    """Each sleeper hears it; one who comes or goes later is noticed."""
+    first, second = sleeper("1"), sleeper("2")
+    wake.ring()
+    assert is_rung(first)
+    assert is_rung(second)
+    assert not is_rung(first)
+    third = sleeper("3")
+    second.close()
+    wake.ring()
+    assert is_rung(first)
+    assert is_rung(third)
+
+
+def test_many_rings_are_one_look(wake: Wake, sleeper: Callable[[str], Sleeper]) -> None:
+    """A ring to somebody whose socket is full is lost, and blocks nobody."""
+    asleep = sleeper("deep")
+    for _ in range(5000):
+        wake.ring()
+    assert is_rung(asleep)
+    assert not is_rung(asleep)
+
+
+def test_a_ring_never_fails(tmp_path: Path) -> None:
+    """Without a folder, with a folder that is gone, with nobody there, it just does nothing."""
+    Wake(None).ring()
+    for folder in (tmp_path, tmp_path / "gone"):
+        wake = Wake(folder)
+        wake.ring()
+        wake.close()
+        wake.close()
+
+
+def test_a_closed_wake_can_ring_again(wake: Wake, sleeper: Callable[[str], Sleeper]) -> None:
+    """Closing lets go of the folder; the next ring opens it."""
+    asleep = sleeper("1")
+    wake.ring()
+    wake.close()
+    is_rung(asleep)
+    wake.ring()
+    assert is_rung(asleep)
+
+
+def test_a_folder_too_deep_for_a_socket_is_none_for_us(tmp_path: Path) -> None:
+    """A socket's path has room for 108 bytes; a store's folder may be deeper."""
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    asleep, wake = Sleeper(deep, "1"), Wake(deep)
+    wake.ring()
+    assert is_rung(asleep)
+    asleep.close()
+    wake.close()
+
+
+def test_sockets_of_the_dead_are_swept(
+    tmp_path: Path, wake: Wake, sleeper: Callable[[str], Sleeper]
+) -> None:
+    """What a killed process left bound to nothing is removed; the living are left alone."""
+    alive = sleeper("alive")
+    dead = tmp_path / "wake-dead.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:
+        left.bind(str(dead))
+    other = tmp_path / "worker-1.lock"
+    other.touch()
+    wake.ring()
+    sweep_sockets(tmp_path)
+    assert not dead.exists()
+    assert other.exists()
+    wake.ring()
+    assert is_rung(alive)
+
+
+def test_a_name_is_taken_over_from_the_dead(tmp_path: Path, wake: Wake) -> None:
+    """A sleeper whose name a dead one still holds binds it all the same."""
+    dead = Sleeper(tmp_path, "1")
+    dead.socket.close()
+    asleep = Sleeper(tmp_path, "1")
+    wake.ring()
+    assert is_rung(asleep)
+    asleep.close()

@@ -1,0 +1,110 @@
+"""The hot statements find their rows by an index, whatever the tables hold or once held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.services.postgres import Database
+from tests.store.hands import Worker
+from workhorse.store.postgres import PostgresStore
+from workhorse.store.statements import statements
+
+SQL = statements("postgres")
+BACKLOG = 50_000
+FILL = """
+insert into workhorse.jobs (kind, queue, state, priority, args, max_attempts, enqueued_at, run_at)
+select 'work', 'default', 'available', 0, '{}', 5, 0, 0 from generate_series(1, %s)
+"""
+PAST = """
+insert into workhorse.history (
+       id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost, max_attempts,
+       enqueued_at, run_at, finished_at)
+select 1000000 + n, 'work', 'default', 'succeeded', 0, false, '{}', 1, 0, 0, 0, 5, 0, 0, n
+  from generate_series(1, %s) n
+"""
+RECORD = """
+insert into workhorse.events (at, job_id, attempt, name) select 0, 1000000 + n, 1, 'claim'
+  from generate_series(1, %s) n
+"""
+CLAIM = {"queues": ["urgent", "default"], "kinds": ["work"], "solo": False, "child": 1}
+ENDED = {"ids": "{1,2,3}", "attempts": "{1,1,1}", "results": []}
+HOT: dict[str, dict[str, Any]] = {
+    "claim.claim": CLAIM | {"limit": 100},
+    "claim.cancel_requests": {},
+    "settle.complete": ENDED,
+    "settle.recorded": {"id": 1, "attempt": 1, "outcome": "ok"},
+    "dependencies.lock_waiting": {"ids": "{1,2,3}"},
+    "dependencies.unblock_after": {"ids": "{1,2,3}"},
+    "jobs.next_due": {},
+    "jobs.due": {"limit": 100},
+    "workers.look": {},
+    "events.of_job": {"job_id": 1, "after": 0, "output": True, "limit": 100},
+}
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from nodes(below)
+
+
+def explained(database: Database, statement: str, **more: Any) -> list[dict[str, Any]]:
+    """Return the nodes of the plan of a statement, made for these very parameters."""
+    with psycopg.connect(database.url) as connection:
+        sql = f"explain (format json) {SQL[statement]}"
+        (found,) = connection.execute(sql.encode(), more).fetchone() or ()
+    return list(nodes(found[0]["Plan"]))
+
+
+def whole_tables(plan: list[dict[str, Any]]) -> list[str]:
+    """Return the big tables that a plan reads from end to end."""
+    scans = [node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"]
+    return [name for name in scans if name in {"jobs", "history", "events", "attempts"}]
+
+
+@pytest.fixture
+def filled(store: PostgresStore, database: Database) -> Database:
+    """A long queue, and a past as long."""
+    Worker(store)
+    database.sql(FILL, BACKLOG)
+    database.sql(PAST, BACKLOG)
+    database.sql(RECORD, BACKLOG)
+    database.sql("vacuum analyze workhorse.jobs, workhorse.history, workhorse.events")
+    return database
+
+
+@pytest.mark.parametrize("statement", HOT)
+def test_a_long_queue_and_a_long_past_do_not_slow_it_down(filled: Database, statement: str) -> None:
+    """No table that grows is read from end to end."""
+    plan = explained(filled, statement, worker=1, **HOT[statement])
+    assert whole_tables(plan) == [], json.dumps(plan, indent=1)
+
+
+def test_what_is_next_is_read_in_its_order(filled: Database) -> None:
+    """The next jobs are the first of the index: nothing is sorted but those that were claimed."""
+    plan = explained(filled, "claim.claim", worker=1, **HOT["claim.claim"])
+    (pick,) = [node for node in plan if node.get("Index Name") == "jobs_next"]
+    assert pick["Node Type"] in {"Index Scan", "Index Only Scan"}
+    (write,) = [node for node in plan if node["Node Type"] == "Tid Scan"]
+    assert write["Relation Name"] == "jobs"
+    sorts = [node for node in plan if node["Node Type"] == "Sort"]
+    assert all("array_position" in node["Sort Key"][0] for node in sorts)
+
+
+def test_a_plan_is_not_fooled_by_what_the_table_once_held(
+    store: PostgresStore, database: Database
+) -> None:
+    """Statistics from when the queue was empty do not make a claim read all of it."""
+    database.sql("vacuum analyze workhorse.jobs")
+    worker = Worker(store)
+    for _ in range(10):
+        worker.claim(10)  # a plan that were kept would be made here
+    database.sql(FILL, BACKLOG)
+    plan = explained(database, "claim.claim", worker=1, **HOT["claim.claim"])
+    assert whole_tables(plan) == []
+    assert len(worker.claim(100)) == 100
