@@ -39,7 +39,8 @@ format: $(READY) ## format the code and apply the safe fixes
 	@$(BIN)/ruff format --quiet .
 
 bench: $(READY) ## compare with other queues on this machine
-	@$(find_uv); "$$uv" sync --quiet --locked --inexact --group bench
+	@$(find_uv); "$$uv" sync --quiet --locked --inexact --group bench && \
+	    $(BIN)/python -m bench.environments "$$uv"
 	@$(BIN)/python -m bench
 
 chaos: $(READY) ## the long run that kills processes (CHAOS_MINUTES=20)

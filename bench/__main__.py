@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 import time
@@ -32,7 +31,6 @@ def main() -> int:
     start = time.monotonic()
     options.dir.mkdir(parents=True, exist_ok=True)
     servers.keep_in(options.dir)
-    os.nice(options.nice)
     asked = [PEERS[name] for name in options.peers]
     left_out = {peer.name: why for peer in asked if (why := peer.missing())}
     for name, why in left_out.items():
@@ -51,6 +49,7 @@ def main() -> int:
     except Stuck as error:
         print("\n".join([f"Gave up: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         return 1
+    run = run._replace(facts=facts | {"servers": servers.settings()})
     page = save(run, RESULTS, options.name or time.strftime("%Y%m%d-%H%M%S", time.gmtime()))
     print(f"\n{page.read_text()}\n{page} ({time.monotonic() - start:.0f} s)")
     short = judge(run.cells)[1]
@@ -95,7 +94,6 @@ def arguments() -> argparse.Namespace:
         metavar="SECONDS",
         help="on a shared machine: wait so long for a quiet moment, measure again when disturbed",
     )
-    parser.add_argument("--nice", type=int, default=0, help="of everything measured (root: < 0)")
     parser.add_argument("--name", help="of the files in bench/results; default: the time")
     return parser.parse_args()
 

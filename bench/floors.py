@@ -57,10 +57,28 @@ def compared(scenario: str, ours: str, theirs: str, figure: str, cells: Cells) -
     return ratio(values(cells, scenario, ours, figure), values(cells, scenario, theirs, figure))
 
 
+def by_best(
+    scenario: str, ours: str, theirs: Sequence[str], figure: str, cells: Cells
+) -> Spread | None:
+    """Return one figure of ours by the highest of theirs, paired by round."""
+    rows = [values(cells, scenario, their, figure) for their in theirs]
+    if not all(rows):
+        return None
+    return ratio(
+        values(cells, scenario, ours, figure), [max(best) for best in zip(*rows, strict=False)]
+    )
+
+
 def grown(peer: str, store: str, cells: Cells) -> Spread | None:
     """Return the drain of a large store, by the empty one's, paired by round."""
     large = values(cells, "scale", peer, "per_second", store)
     return ratio(large, values(cells, "scale", peer, "per_second"))
+
+
+def slowed(peer: str, cells: Cells) -> Spread | None:
+    """Return the slowest claims beside a long transaction, by those without one."""
+    late = values(cells, "snapshot", peer, "p99", "snapshot")
+    return ratio(late, values(cells, "snapshot", peer, "p99"))
 
 
 def last_by_first(peer: str, cells: Cells) -> Spread | None:
@@ -72,7 +90,7 @@ def last_by_first(peer: str, cells: Cells) -> Spread | None:
 _US: Final = "workhorse-full"
 _HUEY: Final = "huey-full"
 
-FLOORS: Final = (
+_ON_SQLITE: Final = (
     Floor("drain, by huey's", 6.0, "×", partial(compared, "drain", _US, _HUEY, "per_second")),
     Floor("enqueue in bulk", 100_000, "jobs/s", partial(plain, "bulk", _US, "per_second")),
     Floor(
@@ -89,6 +107,79 @@ FLOORS: Final = (
     Floor("last drain in a row", 0.9, "× the first", partial(last_by_first, _US)),
 )
 """All at synchronous=FULL."""
+
+_PG: Final = "workhorse-pg"
+_PGQUEUER: Final = ("pgqueuer-1000", "pgqueuer-100")
+_IN_BULK: Final = ("pgqueuer-1000", "graphile-worker", "pg-boss", "oban", "procrastinate")
+
+_ON_POSTGRES: Final = (
+    Floor(
+        "PostgreSQL: drain, by pgqueuer's",
+        2.5,
+        "×",
+        partial(by_best, "drain", _PG, _PGQUEUER, "per_second"),
+    ),
+    Floor(
+        "PostgreSQL: drain, by graphile-worker's",
+        1.2,
+        "×",
+        partial(compared, "drain", _PG, "graphile-worker", "per_second"),
+    ),
+    Floor(
+        "PostgreSQL: drain by two processes, by one's",
+        1.2,
+        "×",
+        partial(compared, "drain", f"{_PG}-2", _PG, "per_second"),
+    ),
+    Floor(
+        "PostgreSQL: enqueue one by one, by pgqueuer's",
+        2.0,
+        "×",
+        partial(compared, "one_by_one", _PG, "pgqueuer-1000", "per_second"),
+    ),
+    Floor(
+        "PostgreSQL: enqueue by concurrent calls",
+        20_000,
+        "jobs/s",
+        partial(plain, "concurrent", _PG, "per_second"),
+    ),
+    Floor(
+        "PostgreSQL: enqueue in bulk, by the best peer's",
+        2.0,
+        "×",
+        partial(by_best, "bulk", _PG, _IN_BULK, "per_second"),
+    ),
+    Floor(
+        "PostgreSQL: pick-up p50", 3.0, "ms", partial(plain, "latency", _PG, "p50"), at_most=True
+    ),
+    Floor(
+        "PostgreSQL: pick-up p99", 15.0, "ms", partial(plain, "latency", _PG, "p99"), at_most=True
+    ),
+    Floor(
+        "PostgreSQL: CPU of worker and server for 1,000 jobs",
+        60.0,
+        "ms",
+        partial(plain, "drain", _PG, "cpu_ms_per_1000"),
+        at_most=True,
+    ),
+    Floor(
+        "PostgreSQL: drain above a long queue", 0.85, "× the empty", partial(grown, _PG, "backlog")
+    ),
+    Floor(
+        "PostgreSQL: drain above a long history", 0.9, "× the empty", partial(grown, _PG, "history")
+    ),
+    Floor(
+        "PostgreSQL: slowest claims beside a long transaction",
+        5.0,
+        "× those without",
+        partial(slowed, _PG),
+        at_most=True,
+    ),
+    Floor("PostgreSQL: last drain in a row", 0.9, "× the first", partial(last_by_first, _PG)),
+)
+"""All with fsync on, and synchronous_commit on but for a claim, which is a lease."""
+
+FLOORS: Final = (*_ON_SQLITE, *_ON_POSTGRES)
 
 
 def judge(cells: Cells) -> tuple[list[str], list[str]]:

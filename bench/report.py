@@ -8,13 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bench.floors import compared, grown, judge, last_by_first, plain, values
+from bench.floors import compared, grown, judge, last_by_first, plain, slowed, values
 from bench.peers.protocol import Peer
 from bench.rounds import Cell
 from bench.scale import STORES
 from bench.scenarios import SCENARIOS, Size
 from bench.spread import Spread, number
 
+COMPARED: Final = ("per_second", "cpu_ms_per_1000", "p50", "p99")
+"""The figures whose ratios are told."""
 RESULTS: Final = Path(__file__).parent / "results"
 
 
@@ -43,23 +45,30 @@ def save(run: Run, folder: Path, name: str) -> Path:
 
 def render(run: Run) -> str:
     """Return the run as Markdown."""
-    parts = (_head, _absolute, _ratios, _scale, _in_a_row, _floors)
+    parts = (_head, _absolute, _ratios, _scale, _in_a_row, _snapshot, _settings, _floors)
     return "\n".join(part(run) for part in parts)
 
 
 def pairs(peers: Sequence[Peer]) -> Iterator[tuple[Peer, Peer]]:
-    """Yield ours beside theirs at the same durability, and where theirs is none, our weakest."""
+    """Yield ours beside theirs on the same store, and ours on PostgreSQL beside theirs on Redis.
+
+    At the same durability, that is, and where theirs is none, our weakest.
+    """
     for ours in peers:
         for theirs in peers:
             if ours.name.startswith("workhorse") and not theirs.name.startswith("workhorse"):
-                least = theirs.durability == "off" and ours.durability == "normal"
-                if least or theirs.durability == ours.durability:
+                alike = theirs.store == ours.store and theirs.durability == ours.durability
+                least = theirs.store == ours.store and theirs.durability == "off"
+                least &= ours.durability == "normal"
+                context = theirs.store == "redis" and ours.store == "postgres"
+                if alike or least or context:
                     yield ours, theirs
 
 
 def _head(run: Run) -> str:
     facts, rounds = run.facts, run.size.rounds
     noise = max((cell.foreign_cores for cell in run.cells), default=0.0)
+    left_out = "".join(f"\n**Left out: {name}**, {why}.\n" for name, why in _left_out(run))
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     return (
         f"# Bench, {facts['when']}\n\n"
@@ -70,14 +79,19 @@ def _head(run: Run) -> str:
         f"{rounds} round{'s' * (rounds != 1)}; others used at most {noise:.1f} cores meanwhile. "
         "Each figure is the median of the rounds (lowest–highest). Ratios are taken within a "
         "round: trust them more than the absolute figures.\n"
+        f"{left_out}"
     )
+
+
+def _left_out(run: Run) -> Sequence[tuple[str, str]]:
+    return list(run.facts.get("left_out", {}).items())
 
 
 def _absolute(run: Run) -> str:
     parts = []
     for scenario in SCENARIOS:
         rows = [
-            [f"{peer.name} ({peer.durability.upper()})", *map(_cell, found)]
+            [_named(peer), *map(_cell, found)]
             for peer in run.peers
             if any(
                 found := [
@@ -95,6 +109,7 @@ def _ratios(run: Run) -> str:
         for ours, theirs in pairs(run.peers)
         for scenario in SCENARIOS
         for figure, unit in scenario.units.items()
+        if figure in COMPARED
         if (found := compared(scenario.name, ours.name, theirs.name, figure, run.cells))
     ]
     return _table("Ratios, paired by round", ["ours : theirs", "scenario", "figure", "ratio"], rows)
@@ -118,6 +133,34 @@ def _in_a_row(run: Run) -> str:
         if (row := values(run.cells, "in_a_row", peer.name, "per_second"))
     ]
     return _table("Drains of one store in a row", ["", "jobs/s", "last by first"], rows)
+
+
+def _snapshot(run: Run) -> str:
+    rows = [
+        [peer.name, _cell(one), _cell(other), _times(slowed(peer.name, run.cells))]
+        for peer in run.peers
+        if (one := plain("snapshot", peer.name, "p99", run.cells))
+        if (other := plain("snapshot", peer.name, "p99", run.cells, "snapshot"))
+    ]
+    title = f"Claims after {run.size.snapshot_jobs:,} jobs beside one open transaction"
+    return _table(title, ["", "p99 ms without", "p99 ms beside it", "ratio"], rows)
+
+
+def _settings(run: Run) -> str:
+    rows = [
+        [_named(peer), ", ".join(f"{name} {value}" for name, value in peer.settings().items())]
+        for peer in run.peers
+    ]
+    rows += [
+        [name, ", ".join(f"{key} {value}" for key, value in found.items())]
+        for name, found in run.facts.get("servers", {}).items()
+    ]
+    return _table("Settings", ["", ""], rows)
+
+
+def _named(peer: Peer) -> str:
+    durability = "not durable" if peer.store == "redis" else peer.durability.upper()
+    return f"{peer.name} ({durability})"
 
 
 def _floors(run: Run) -> str:

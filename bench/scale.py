@@ -62,9 +62,7 @@ def _drain_copy(peer: Scalable, store: str, number: int, folder: Path, size: Siz
         with fresh_folder(folder / "scale") as place:
             peer.copy(folder / "built" / store, place)
             os.sync()
-            cell = _drain("scale", peer, number, place, size)._replace(store=store)
-            peer.remove(place)
-            return cell
+            return _drain("scale", peer, number, place, size)._replace(store=store)
 
     return told(least_disturbed(attempt, size))
 

@@ -27,6 +27,14 @@ STOCK: Final = {
     "shared_preload_libraries": "",
 }
 """What the tests' clusters have otherwise; all else is as `initdb` leaves it."""
+TOLD: Final = [
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "wal_sync_method",
+    "shared_buffers",
+    "max_wal_size",
+]
 REDIS: Final = ("--save", "", "--appendonly", "no")
 
 _folder = Path()
@@ -61,11 +69,17 @@ def postgres_version() -> str:
     return said.split()[2]
 
 
-def postgres_settings() -> Mapping[str, Any]:
-    """Return those that decide what a commit is worth, as the server has them."""
-    names = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", *STOCK)
-    found = postgres().sql("select name, setting from pg_settings where name = any(%s)", [*names])
-    return {name: setting for name, setting in found if setting}
+def settings() -> Mapping[str, Mapping[str, Any]]:
+    """Return what decides the worth of a write, as the servers that ran have it."""
+    found: dict[str, Mapping[str, Any]] = {}
+    if postgres.cache_info().currsize:
+        rows = postgres().sql(
+            "select name, current_setting(name) from unnest(%s::text[]) as name", TOLD
+        )
+        found["PostgreSQL"] = dict(rows)
+    if redis.cache_info().currsize:
+        found["Redis"] = {"save": "off", "appendonly": "no"}
+    return found
 
 
 @cache

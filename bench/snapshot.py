@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from bench import measure
+from bench.calm import wait_for_calm
 from bench.measure import ROOT, Figures
 from bench.peers.protocol import Command, Snapshotted
-from bench.rounds import Cell, fresh_folder, quietly, rotated, told
+from bench.rounds import Cell, fresh_folder, rotated, told, watched
 from bench.scenarios import Size
 
 STORES: Final = ("empty", "snapshot")
@@ -48,8 +49,9 @@ def _measured(peer: Snapshotted, number: int, place: Path, size: Size, store: st
 
 def _claims(peer: Snapshotted, number: int, place: Path, size: Size, store: str) -> Cell:
     measure.run_client(peer.client(place), "noops", size.claims * LIMIT)
+    wait_for_calm(size.calm)
     command = peer.claims(place, size.claims, LIMIT)
-    figures, foreign = quietly(peer, lambda: _printed(command))
+    figures, foreign = watched(peer, lambda: _printed(command))
     return told(Cell("snapshot", peer.name, number, figures, foreign, store))
 
 

@@ -18,7 +18,6 @@ NO_BULK: Final = CONCURRENT | {"bulk"}
 ENQUEUING: Final = NO_BULK | {"one_by_one"}
 ONLY_DRAIN: Final = ENQUEUING | {"latency"}
 NOT_ONE_BY_ONE: Final = frozenset({"bulk", "concurrent", "drain", "latency"})
-
 US: Final = WorkhorseSqlite("workhorse-full", durability="full")
 US_ON_POSTGRES: Final = WorkhorsePostgres("workhorse-pg")
 

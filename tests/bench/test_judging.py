@@ -8,6 +8,7 @@ from bench.floors import FLOORS, Floor, compared, grown, judge, last_by_first, p
 from bench.peers import PEERS, US
 from bench.report import pairs
 from bench.rounds import Cell, rotated
+from bench.scenarios import SCENARIOS
 from bench.spread import Spread, number, ratio, spread
 
 
@@ -78,23 +79,28 @@ def test_a_floor_is_met_at_its_bound_and_a_ceiling_too() -> None:
 
 def test_every_floor_names_a_peer_and_a_figure_that_exist() -> None:
     """A whole run's figures leave no floor unjudged; an empty run leaves every one short."""
-    everything = {"per_second": 1.0, "rss_mib": 1.0, "p50": 1.0, "p99": 1.0}
+    figures = ("per_second", "cpu_ms_per_1000", "rss_mib", "p50", "p99")
+    everything = dict.fromkeys(figures, 1.0)
     cells = [
         Cell(scenario, peer, 0, everything, 0.0, store)
-        for scenario in ("drain", "bulk", "one_by_one", "latency", "scale", "in_a_row")
+        for scenario in (*(each.name for each in SCENARIOS), "scale", "in_a_row", "snapshot")
         for peer in PEERS
-        for store in ("empty", "history", "backlog")
+        for store in ("empty", "history", "backlog", "snapshot")
     ]
     assert all(floor.figure(cells) is not None for floor in FLOORS)
     assert judge([])[1] == [floor.name for floor in FLOORS]
 
 
 def test_only_the_like_are_compared() -> None:
-    """Ours beside theirs at the same durability; what has none, beside our weakest."""
+    """The same store and durability; none beside our weakest; Redis beside our PostgreSQL."""
     found = {(ours.name, theirs.name) for ours, theirs in pairs(list(PEERS.values()))}
     assert (US.name, "huey-full") in found
     assert ("workhorse-normal", "huey-off") in found
     assert (US.name, "huey-normal") not in found
+    assert ("workhorse-pg", "pgqueuer-1000") in found
+    assert ("workhorse-pg", "arq") in found
+    assert (US.name, "pgqueuer-1000") not in found
+    assert (US.name, "arq") not in found
 
 
 def test_each_round_begins_with_another_peer() -> None:

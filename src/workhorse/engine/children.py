@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
@@ -14,13 +14,13 @@ from workhorse.domain.errors import ConfigurationError, Unavailable
 from workhorse.domain.events import Life
 from workhorse.domain.transitions import settle
 from workhorse.engine.autopsy import Death, autopsy
-from workhorse.engine.board import NEVER
+from workhorse.engine.board import NEVER, Slot
 from workhorse.engine.clock import now
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.offloop import OffLoop, until_available
 from workhorse.engine.process import ChildProcess, reap_strangers
 from workhorse.engine.restarts import SAME_TROUBLE, Restarts, Troubles
-from workhorse.store.protocol import Settled
+from workhorse.store.protocol import Settled, first_due
 
 if TYPE_CHECKING:
     from workhorse.engine.lease import Lease
@@ -197,7 +197,7 @@ class Children:
             self._note_trouble(child.trouble)
             return
         if child.serving:
-            await self._settle_dead(child, death)
+            await self._settle_dead(child.number, child.board.running(), death)
         event = log.info if death.planned else log.warning
         event(
             "child ended",
@@ -214,13 +214,21 @@ class Children:
                 self._restarts.back_off(now(), lived)
             await self._note_death(child, death)
 
-    async def _settle_dead(self, child: ChildProcess, death: Death) -> None:
+    async def settle_strays(self, holding: Iterable[int]) -> None:
+        """Give back what the store says is held by children that are no more.
+
+        One dies while its claim is on the way, and the store carries it out all the same.
+        """
+        for number in set(holding) - self._all.keys():
+            await self._settle_dead(number, [], Death(planned="its process is gone"))
+
+    async def _settle_dead(self, number: int, slots: Sequence[Slot], death: Death) -> None:
         """Write down how the attempts of a dead child ended."""
         service = self._service
         lease, store = service.lease, service.store
-        at, slots = now(), child.board.running()
+        at = now()
         try:
-            held = await service.must(store.held, lease.worker, child.number)
+            held = await service.must(store.held, lease.worker, number)
             ended = autopsy(held, slots, death, at)
             if not ended:
                 return
@@ -230,7 +238,7 @@ class Children:
             ]
             turn = await service.must(store.turn, lease.worker, settled, [], None)
         except Unavailable as error:
-            log.error("its jobs are left to be rescued", child=child.number, error=str(error))
+            log.error("its jobs are left to be rescued", child=number, error=str(error))
             return
         for job_id, attempt in turn.stale:
             log.warning("lease lost", job_id=job_id, attempt=attempt, worker=lease.worker)
@@ -242,11 +250,13 @@ class Children:
                 queue=job.queue,
                 attempt=job.attempt,
                 worker=lease.worker,
-                child=child.number,
+                child=number,
                 outcome=change.outcome.value,
                 state=change.state.value,
             )
         self.solo_waiting |= any(one.change.solo for one in settled)
+        if (due := first_due(settled)) is not None:
+            self._on_scheduled(due)
         service.wake.ring()
 
     async def _note_death(self, child: ChildProcess, death: Death) -> None:

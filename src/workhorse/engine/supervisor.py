@@ -297,8 +297,9 @@ class Supervisor:
         )
 
     async def _look(self) -> None:
-        look = await self._calls.call(self._store.look)
+        look = await self._calls.call(self._store.look, self._lease.worker)
         self._children.solo_waiting = look.solo > 0
+        await self._children.settle_strays(look.holding)
         if look.expired and self._may_judge_leases():
             me, rescue = self._lease.worker, maintenance.rescue_expired
             self._report_rescued(await self._calls.call(rescue, self._store, look.expired, me=me))

@@ -39,7 +39,7 @@ from workhorse.engine.executors.on_loop import AsyncExecutor
 from workhorse.engine.outage import Outage
 from workhorse.engine.output import OutputBuffer
 from workhorse.failure import failure_from
-from workhorse.store.protocol import ClaimRequest, Settled, Turn, wanted_kinds
+from workhorse.store.protocol import ClaimRequest, Settled, Turn, first_due, wanted_kinds
 
 if TYPE_CHECKING:
     from workhorse.domain.events import OutputLine
@@ -63,6 +63,8 @@ TURNOVER: Final = 2
 """Times each slot must have been freed in that window: slow jobs are never claimed ahead."""
 HOARD: Final = 0.25
 """A claimed job that could not start for so long goes back: what is urgent waits no longer."""
+LATE: Final = 60.0
+"""Seconds within which a turn that was not answered may still be carried out."""
 OVERLAP: Final = 50
 """In a flood of so many ended jobs a turn, a store that can settle and claim side by side does."""
 GLANCE: Final = 0.01
@@ -116,7 +118,8 @@ class Worker:
         self._condemned = False
         self._started_last = now()
         self._burst_done = False
-        self._in_doubt = False
+        self._unanswered_at = 0.0
+        self._adopt_at = NEVER
         self._glance = GLANCE
         self._prefetch = 0
         self._rated_at = now()
@@ -174,14 +177,13 @@ class Worker:
             while not (self._draining and self._only_condemned_left() and not self._to_write()):
                 if ticker.done():
                     ticker.result()
+                adopting = now() >= self._adopt_at
                 request = self._request()
-                if request is None and not self._to_write():
+                if not (adopting or request or self._to_write()):
                     await self._sleep()
                     continue
                 try:
-                    if self._in_doubt:
-                        await self._adopt()
-                    await self._turn(request)
+                    await (self._adopt() if adopting else self._turn(request))
                     outage.is_over()
                 except Unavailable as error:
                     await outage.wait(error)
@@ -219,7 +221,7 @@ class Worker:
         try:
             turn = await self._write(settled, output, request)
         except Unavailable:
-            self._in_doubt = True
+            self._unanswered_at = self._adopt_at = now()
             self._settled = settled + self._settled
             self._hungry = True
             self.output.put_back(output)
@@ -232,7 +234,8 @@ class Worker:
             await self._write_singly(settled)
             return
         self._look_ahead()
-        self._tell_scheduled(settled)
+        if (due := first_due(settled)) is not None:
+            self.on_scheduled(due)
         if turn.stale:
             self._lease_lost(turn.stale)
         if request is not None:
@@ -282,21 +285,21 @@ class Worker:
             settled = settled[1:]
 
     async def _adopt(self) -> None:
-        """Take on what a turn has claimed whose answer was lost on the way."""
+        """Take on what a turn has claimed whose answer was lost on the way.
+
+        The store may carry it out when nobody waits for it any more (a statement that waits for
+        a lock, a network that held it back), so this is done again, less and less often.
+        """
+        late = now() - self._unanswered_at
         held = await self._loop.run_in_executor(self._db, self._store.held, self.worker, self.child)
         known = {(run.job.id, run.job.attempt) for run in self._running.values()}
         known |= {(job.id, job.attempt) for job in self._ready}
         known |= {(one.id, one.attempt) for one in self._settled}
-        self._in_doubt = False
+        self._adopt_at = now() + max(1.0, late) if late < LATE else NEVER
         self._ready.extend(job for job in held if (job.id, job.attempt) not in known)
         if self._draining:
             self._give_back("the worker is draining")
         self._start_ready()
-
-    def _tell_scheduled(self, settled: Sequence[Settled]) -> None:
-        delays = [one.change.delay for one in settled if one.change.state is State.SCHEDULED]
-        if delays:
-            self.on_scheduled(min(delays))
 
     def _look_ahead(self) -> None:
         """Judge how many jobs will be wanted before the next turn is through."""
@@ -316,7 +319,8 @@ class Worker:
             return
         poll = max(self.config.poll_interval, self.least_poll)
         wait = min(poll, self._glance) if self.least_poll else poll
-        if await happens(self._wake, wait * random.uniform(0.75, 1.25)):
+        wait *= random.uniform(0.75, 1.25)
+        if await happens(self._wake, max(0.0, min(wait, self._adopt_at - now()))):
             self._glance = GLANCE
         else:
             self._glance *= 4

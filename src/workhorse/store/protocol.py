@@ -102,6 +102,8 @@ class Look(NamedTuple):
     """Workers not gone whose lease has run out."""
     solo: int
     """How many available jobs must run alone."""
+    holding: Sequence[int]
+    """The numbers of those of a worker's children that hold jobs."""
 
 
 class Bell(Protocol):
@@ -294,8 +296,8 @@ class SupervisorStore(Protocol):
     def note(self, name: str, *, worker: int | None = None, data: Mapping[str, Any]) -> None:
         """Write one event of a worker's life."""
 
-    def look(self) -> Look:
-        """Look once at all that needs a supervisor."""
+    def look(self, worker: int | None = None) -> Look:
+        """Look once at all that needs a supervisor: that of `worker`, if one is given."""
 
     def listen(self, heard: Callable[[str], None], *, url: str | None = None) -> Bell | None:
         """Have `heard(queue)` called, on a thread of the store's, when another host enqueues.
@@ -347,6 +349,12 @@ class Store(ClientStore, WorkerStore, SupervisorStore, Protocol):
 
     def close(self) -> None:
         """Let go of files and connections. Idempotent."""
+
+
+def first_due(settled: Iterable[Settled]) -> float | None:
+    """Return in how many seconds the first of the jobs that were put off is due; None without."""
+    delays = (one.change.delay for one in settled if one.change.state is State.SCHEDULED)
+    return min(delays, default=None)
 
 
 def wanted_kinds(kinds: Iterable[str]) -> tuple[str, ...]:

@@ -82,9 +82,9 @@ class SupervisorVerbs:
     def held(self, worker: int, child: int | None = None) -> list[Claimed]:
         return rows.held(self._db.read("claim.held", worker=worker, child=child))
 
-    def look(self) -> Look:
-        ((expired, solo),) = self._db.read("workers.look")
-        return Look(json.loads(expired), solo)
+    def look(self, worker: int | None = None) -> Look:
+        ((expired, solo, holding),) = self._db.read("workers.look", worker=worker)
+        return Look(json.loads(expired), solo, json.loads(holding))
 
     def promote(self, *, limit: int = 1000) -> Promoted:
         ((next_due, is_due),) = self._db.read("jobs.next_due")

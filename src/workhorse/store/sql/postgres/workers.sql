@@ -48,8 +48,10 @@ select id from workhorse.workers
 
 -- name: look
 -- What needs a supervisor: workers whose lease has run out, or that are gone and still hold jobs;
--- available jobs that must run alone.
+-- available jobs that must run alone; which children of its own hold jobs.
 select (select coalesce(json_agg(id order by id), '[]')::text from workhorse.workers
          where case when state in ('alive', 'draining') then lease_until <= workhorse.clock()
                     else id in (select worker from workhorse.jobs where worker is not null) end),
-       (select count(*) from workhorse.jobs where state = 'available' and solo);
+       (select count(*) from workhorse.jobs where state = 'available' and solo),
+       (select coalesce(json_agg(distinct child), '[]')::text from workhorse.jobs
+         where worker = %(worker)s);
