@@ -12,7 +12,6 @@ import structlog
 
 from workhorse.domain.errors import ConfigurationError, Unavailable
 from workhorse.domain.events import Life
-from workhorse.domain.job import State
 from workhorse.domain.transitions import settle
 from workhorse.engine.autopsy import Death, autopsy
 from workhorse.engine.board import NEVER, Slot
@@ -256,14 +255,8 @@ class Children:
                 state=change.state.value,
             )
         self.solo_waiting |= any(one.change.solo for one in settled)
-<<<<<<< HEAD
         if (due := first_due(settled)) is not None:
             self._on_scheduled(due)
-=======
-        delays = [one.change.delay for one in settled if one.change.state is State.SCHEDULED]
-        if delays:
-            self._on_scheduled(min(delays))
->>>>>>> 374f726 (wipdocs)
         service.wake.ring()
 
     async def _note_death(self, child: ChildProcess, death: Death) -> None:
