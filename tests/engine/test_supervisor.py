@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.odd_apps import leaving
+from tests.engine.odd_apps import fickle, leaving
 from tests.scenarios import procs
 from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
@@ -230,3 +230,20 @@ def test_an_app_that_kills_its_importer_ends_the_worker(scene: Scene) -> None:
         assert "SIGABRT" in worker.text()
         assert worker.tree() == []
     assert [path.name for path in run_dir.iterdir()] == ["write.lock"]
+
+
+def test_a_release_that_cannot_be_imported_ends_the_worker(scene: Scene) -> None:
+    """A child that cannot be replaced, three times for one reason, ends a worker that has run.
+
+    The reason is shown once, and nothing of the worker is left.
+    """
+    with odd(scene, "fickle") as worker:
+        (job,) = scene.store.enqueue([fickle.work.bind().order.job])
+        assert scene.until(job.id).state is State.SUCCEEDED
+        (scene.folder / "broken").touch()
+        (child,) = worker.children()
+        procs.send(child.pid, signal.SIGKILL)
+        assert worker.wait() == 3
+        assert worker.text().count("this release was not tested") == 1
+        assert worker.tree() == []
+    assert [one.state for one in scene.store.workers(gone=True)] == ["gone"]
