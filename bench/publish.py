@@ -13,7 +13,7 @@ from bench.floors import plain
 from bench.measure import ROOT
 from bench.peers import PEERS
 from bench.report import Run, render
-from bench.rounds import Cell
+from bench.rounds import OURS, Cell
 from bench.scenarios import Size
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
@@ -61,7 +61,7 @@ def picture(run: Run) -> str:
 def panels(run: Run) -> Iterator[Panel]:
     for scenario, figure, store, title in PANELS:
         bars = [
-            Bar(peer.name, found, peer.name.startswith("workhorse"))
+            Bar(peer.name, found, peer.name.startswith(OURS))
             for peer in run.peers
             if peer.store == store
             if (found := plain(scenario, peer.name, figure, run.cells))

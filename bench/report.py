@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from bench.floors import compared, grown, judge, last_by_first, plain, slowed, values
 from bench.peers.protocol import Peer
-from bench.rounds import Cell
+from bench.rounds import OURS, Cell
 from bench.scale import STORES
 from bench.scenarios import SCENARIOS, Size
 from bench.spread import Spread, number
@@ -56,7 +56,7 @@ def pairs(peers: Sequence[Peer]) -> Iterator[tuple[Peer, Peer]]:
     """
     for ours in peers:
         for theirs in peers:
-            if ours.name.startswith("workhorse") and not theirs.name.startswith("workhorse"):
+            if ours.name.startswith(OURS) and not theirs.name.startswith(OURS):
                 alike = theirs.store == ours.store and theirs.durability == ours.durability
                 least = theirs.store == ours.store and theirs.durability == "off"
                 least &= ours.durability == "normal"
@@ -84,7 +84,15 @@ def _head(run: Run) -> str:
 
 
 def _left_out(run: Run) -> Sequence[tuple[str, str]]:
-    return list(run.facts.get("left_out", {}).items())
+    absent = list(run.facts.get("left_out", {}).items())
+    for scenario in SCENARIOS:
+        taking_part = {cell.peer for cell in run.cells if cell.scenario == scenario.name}
+        absent += [
+            (peer.name, f"it failed: {scenario.title}")
+            for peer in run.peers
+            if taking_part and peer.name not in taking_part and scenario.name not in peer.without
+        ]
+    return absent
 
 
 def _absolute(run: Run) -> str:

@@ -63,6 +63,7 @@ _ON_POSTGRES: Final = (
         look="select from pgboss.job where name = 'bench' and state < 'completed' limit 1",
         packages=("pg-boss",),
         settings={"batchSize": 500, "burstWhenBatchFull": True, "notify": True},
+        without=CONCURRENT,  # so many calls at once time out in its pool
     ),
     AppOnPostgres(
         "oban",

@@ -22,6 +22,7 @@ from workhorse.engine.maintenance import (
     rescue_expired,
     rescue_gone,
 )
+from workhorse.engine.offloop import OffLoop
 from workhorse.store.protocol import Retention, Store
 
 GONE = "the worker's processes are gone"
@@ -117,11 +118,41 @@ def test_pruning_goes_on_until_nothing_is_due(
     worker.run(ERROR)
     waiting = put(store)
     retention = Retention(succeeded=500, failed=None, cancelled=None)
-    assert prune_all(store, retention) == 35
+    batches = []
+
+    async def prune(size: int) -> int:
+        batches.append(size)
+        return store.prune(retention, batch=size)
+
+    assert asyncio.run(prune_all(prune)) == 35
+    assert batches == [10] * 4
     assert all(store.get(job) is None for job in old)
     assert state(store, failed) is State.FAILED
     assert state(store, waiting) is State.AVAILABLE
-    assert prune_all(store, retention) == 0
+    assert asyncio.run(prune_all(prune)) == 0
+
+
+def test_no_pass_waits_for_all_that_is_pruned(
+    store: Store, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much there is to prune, what else a supervisor has to do comes in between."""
+    monkeypatch.setattr(maintenance, "PRUNE_BATCH", 1)
+    for job in put_many(store, 5):
+        store.cancel(job)
+    clock.advance(1000)
+
+    async def supervise() -> int:
+        calls = OffLoop("store")
+        retention = Retention(cancelled=500)
+        pruning = asyncio.create_task(
+            prune_all(lambda size: calls.call(store.prune, retention, batch=size))
+        )
+        await asyncio.sleep(0)
+        await calls.call(store.promote)
+        assert not pruning.done()
+        return await pruning
+
+    assert asyncio.run(supervise()) == 5
 
 
 class Clocks:

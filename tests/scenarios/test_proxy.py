@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
-from typing import Any
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -17,10 +18,11 @@ from tests.scenarios.procs import living, send
 from tests.scenarios.scene import Scene
 from tests.scenarios.stores import SERVERS
 from tests.services.proxy import Proxy
-from workhorse.domain.errors import Unavailable
+from workhorse.domain.errors import Conflict, Unavailable
 from workhorse.domain.job import NewJob, State
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import ClaimRequest, JobFilter, NewWorker, Store
+from workhorse.store.statements import statements
 
 pytestmark = pytest.mark.stores(*SERVERS)
 
@@ -69,27 +71,31 @@ OPERATIONS: dict[str, Callable[[Store], object]] = {
 class TestStall:
     """Nothing is closed, and nothing comes through."""
 
-    @pytest.mark.parametrize("state", ["open", "lost"])
-    def test_every_operation_fails_in_time(self, scene: Scene, proxy: Proxy, state: str) -> None:
+    def test_every_operation_fails_in_time(self, scene: Scene, proxy: Proxy) -> None:
         """Whatever is asked, and however many ask at once: `Unavailable` within 10 s.
 
         So it is on connections that are open and with new ones. Healed, all of it works.
         """
-        url = proxy.through(scene.url)
         a_worker(scene.store)
         scene.store.enqueue([a_job()])
-        with ExitStack() as stack, ThreadPoolExecutor(len(OPERATIONS) + CROWD) as threads:
-            stores = [stack.enter_context(closing(open_store(url))) for _ in OPERATIONS]
-            asked = list(zip(OPERATIONS.values(), stores, strict=True))
-            asked += [(OPERATIONS["get"], stores[0])] * CROWD
+        with ExitStack() as stack:
+            other = stack.enter_context(Proxy(scene.url))
+            asked = [
+                (act, stack.enter_context(closing(open_store(way.through(scene.url)))))
+                for way in (proxy, other)
+                for act in OPERATIONS.values()
+            ]
+            asked += [(OPERATIONS["get"], asked[0][1])] * CROWD
             for act, store in asked:
                 act(store)
-            if state == "lost":
-                proxy.cut()
-                proxy.heal()
-            proxy.stall()
+            other.cut()
+            for way in (other, proxy):
+                way.heal()
+                way.stall()
+            threads = stack.enter_context(ThreadPoolExecutor(len(asked)))
             took = list(threads.map(fails_after, *zip(*asked, strict=True)))
             proxy.heal()
+            other.heal()
             for act, store in asked:
                 act(store)
         print(f"{len(took)} operations failed after {min(took):.1f} to {max(took):.1f} s")
@@ -116,6 +122,137 @@ class TestStall:
         assert ended < lease
         assert worker.exit_code is None
         assert scene.outcomes(job.id) == ["released"]
+
+
+class Edge(NamedTuple):
+    """Something a client does to a job, and how to see whether it is done."""
+
+    prepare: Callable[[Store], int]
+    act: Callable[[Store, int], object]
+    event: str
+    whole: int = 1
+    """How many events it writes: all of them, or none."""
+
+
+def waiting(store: Store) -> int:
+    return store.enqueue([a_job()])[0].id
+
+
+def running(store: Store) -> int:
+    job = waiting(store)
+    store.turn(a_worker(store), [], [], CLAIM)
+    return job
+
+
+def cancelled(store: Store) -> int:
+    job = waiting(store)
+    store.cancel(job)
+    return job
+
+
+EDGES = {
+    "enqueue": Edge(lambda _: 0, lambda store, _: store.enqueue([a_job()]), "enqueue"),
+    "enqueue of several": Edge(
+        lambda _: 0,
+        lambda store, _: store.enqueue([a_job(), a_job(priority=1), a_job(priority=2)]),
+        "enqueue",
+        whole=3,
+    ),
+    "cancel": Edge(waiting, lambda store, job: store.cancel(job), "cancel"),
+    "requeue": Edge(cancelled, lambda store, job: store.requeue(job), "requeue"),
+}
+
+
+class TestCut:
+    """The connection is reset when the server has done what it was asked, and before it says so."""
+
+    @pytest.mark.parametrize("name", EDGES)
+    def test_an_edge_is_done_as_a_whole_or_not_at_all(
+        self, scene: Scene, proxy: Proxy, name: str
+    ) -> None:
+        """Cut after each of its statements in turn: never in part, and asked again it is done."""
+        edge, direct = EDGES[name], scene.store
+        with closing(open_store(proxy.through(scene.url))) as store:
+            for nth in itertools.count(1):
+                job = edge.prepare(direct)
+                before = written(direct, edge.event)
+                store.get(1)
+                cut = proxy.cut_after("", nth=nth)
+                try:
+                    edge.act(store, job)
+                except Unavailable:
+                    assert cut.is_set()
+                else:
+                    break
+                done = written(direct, edge.event) - before
+                assert done in {0, edge.whole}
+                with suppress(Conflict):  # where it was done there is no such edge any more
+                    edge.act(store, job)
+                    done += edge.whole
+                assert written(direct, edge.event) - before == done >= edge.whole
+        print(f"{name}: {nth - 1} statements")
+        assert nth > 1, "nothing was cut"
+
+    def test_a_request_to_end_is_kept(self, scene: Scene, proxy: Proxy) -> None:
+        """Cut after each statement of the cancel of a running job: asked again, it is told."""
+        with closing(open_store(proxy.through(scene.url))) as store:
+            for nth in itertools.count(1):
+                job = running(scene.store)
+                store.get(1)
+                proxy.cut_after("", nth=nth)
+                try:
+                    store.cancel(job)
+                except Unavailable:
+                    store.cancel(job)
+                else:
+                    break
+                assert scene.job(job).cancel_requested
+        assert nth > 1, "nothing was cut"
+
+    @pytest.mark.parametrize("size", [1, 3])
+    def test_a_key_makes_one_job(self, scene: Scene, proxy: Proxy, size: int) -> None:
+        """Cut after each statement of an enqueue by key: again with the key, it makes no other."""
+        with closing(open_store(proxy.through(scene.url))) as store:
+            for nth in itertools.count(1):
+                jobs = [a_job(idempotency_key=f"{nth} {place}") for place in range(size)]
+                before = written(scene.store, "enqueue")
+                store.get(1)
+                proxy.cut_after("", nth=nth)
+                try:
+                    store.enqueue(jobs)
+                except Unavailable:
+                    again = [store.enqueue(jobs) for _ in range(2)]
+                else:
+                    break
+                assert written(scene.store, "enqueue") - before == size
+                assert [job.id for job in again[0]] == [job.id for job in again[1]]
+        print(f"{size} by key: {nth - 1} statements")
+        assert nth > 1, "nothing was cut"
+
+    @pytest.mark.parametrize("statement", ["claim.claim", "settle.complete", "settle.others"])
+    def test_a_turn_is_neither_lost_nor_done_twice(
+        self, scene: Scene, proxy: Proxy, statement: str
+    ) -> None:
+        """What was claimed is run, each attempt once; how it ended is recorded once."""
+        worker = scene.worker(proxy.through(scene.url), concurrency=4).ready()
+        jobs: list[int] = []
+        for _ in range(5):
+            cut = proxy.cut_after(statements("postgres")[statement].partition("%(")[0])
+            jobs += [scene.jobs.stumbler.enqueue(times).id for times in (0, 1, 0, 1)]
+            assert cut.wait(PATIENCE)
+        for place, job in enumerate(jobs):
+            assert scene.until(job).state is State.SUCCEEDED
+            assert scene.outcomes(job) == ["error", "ok"][1 - place % 2 :]
+            assert scene.starts(job) == 1 + place % 2
+            assert len(scene.events(job, "complete")) == 1
+        assert len(worker.children()) == 1
+        assert not worker.logs("child ended")
+        assert not worker.logs("lease lost")
+
+
+def written(store: Store, event: str) -> int:
+    """Return how many events of a name there are."""
+    return sum(one.name == event for one in store.events(limit=100_000))
 
 
 class TestLateClaim:

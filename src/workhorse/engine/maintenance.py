@@ -14,7 +14,7 @@ from workhorse.domain.errors import Unavailable
 from workhorse.engine.clock import now
 from workhorse.engine.lease import bury_if_gone, lock_path, locked_workers
 from workhorse.engine.wake import sweep_sockets
-from workhorse.store.protocol import Retention, SupervisorStore
+from workhorse.store.protocol import SupervisorStore
 
 log = structlog.get_logger("workhorse.maintenance")
 
@@ -72,10 +72,13 @@ def rescue_expired(store: SupervisorStore, expired: Iterable[int], *, me: int) -
     ]
 
 
-def prune_all(store: SupervisorStore, retention: Retention) -> int:
-    """Delete what is beyond the retention, batch by batch; return how many jobs went."""
+async def prune_all(prune: Callable[[int], Awaitable[int]]) -> int:
+    """Delete what is beyond the retention, by a `prune` of so many; return how many jobs went.
+
+    Each batch takes its turn among the other passes: however much there is, none waits for all.
+    """
     total = 0
-    while (gone := store.prune(retention, batch=PRUNE_BATCH)) > 0:
+    while (gone := await prune(PRUNE_BATCH)) > 0:
         total += gone
         if gone < PRUNE_BATCH:
             break

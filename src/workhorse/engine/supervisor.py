@@ -332,7 +332,8 @@ class Supervisor:
             log.warning("jobs wait whose kind this app does not have", kinds=unknown)
 
     async def _prune(self) -> None:
-        await self._calls.call(maintenance.prune_all, self._store, self._config.retention)
+        prune, retention = self._store.prune, self._config.retention
+        await maintenance.prune_all(lambda size: self._calls.call(prune, retention, batch=size))
         await self._calls.call(self._store.tidy)
 
     # -- the end -------------------------------------------------------------------------
