@@ -15,6 +15,7 @@ from bench import machine, servers
 from bench.floors import judge
 from bench.measure import ROOT, Stuck
 from bench.peers import PEERS, SCALED, SNAPSHOTTED
+from bench.peers.protocol import Peer
 from bench.report import RESULTS, Run, save
 from bench.rounds import Cell, rounds
 from bench.scale import in_a_row, scale
@@ -24,6 +25,8 @@ from bench.snapshot import snapshot
 ALONE: Final = {"scale": scale, "in_a_row": in_a_row}
 NAMES: Final = [*(scenario.name for scenario in SCENARIOS), *ALONE, "snapshot"]
 
+STORES: Final = list(dict.fromkeys(peer.store for peer in PEERS.values()))
+
 
 def main() -> int:
     """Run the bench; return 1 when it ends early, or when ``--gate`` finds something short."""
@@ -31,7 +34,7 @@ def main() -> int:
     start = time.monotonic()
     options.dir.mkdir(parents=True, exist_ok=True)
     servers.keep_in(options.dir)
-    asked = [PEERS[name] for name in options.peers]
+    asked = asked_for(options)
     left_out = {peer.name: why for peer in asked if (why := peer.missing())}
     for name, why in left_out.items():
         print(f"{name} is LEFT OUT: {why}.", file=sys.stderr)
@@ -39,6 +42,7 @@ def main() -> int:
     facts = machine.facts(options.dir, peers) | {
         "command": shlex.join(sys.orig_argv[1:]),
         "left_out": left_out,
+        "stores": list(dict.fromkeys(peer.store for peer in asked)),
     }
     if machine.in_memory(facts):
         print(f"{options.dir} lies in memory, where durability is free. Give another --dir.")
@@ -53,7 +57,7 @@ def main() -> int:
         print("\n".join([f"Gave up: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
     page = save(run, RESULTS, options.name or time.strftime("%Y%m%d-%H%M%S", time.gmtime()))
     print(f"\n{page.read_text()}\n{page} ({time.monotonic() - start:.0f} s)")
-    short = judge(run.cells)[1]
+    short = judge(run.cells, facts["stores"])[1]
     if options.gate and short:
         print(f"Short: {'; '.join(short)}.", file=sys.stderr)
     return 0 if whole and not (options.gate and short) else 1
@@ -72,6 +76,13 @@ def measured(run: Run, options: argparse.Namespace) -> Iterator[Cell]:
         yield from snapshot(peers, run.size, options.dir)
 
 
+def asked_for(options: argparse.Namespace) -> list[Peer]:
+    """Return the peers named, or all that are on the stores named."""
+    if options.peers:
+        return [PEERS[name] for name in options.peers]
+    return [peer for peer in PEERS.values() if peer.store in options.stores]
+
+
 def size(options: argparse.Namespace) -> Size:
     """Return how much to measure."""
     chosen = replace(QUICK if options.quick else FULL, calm=options.calm)
@@ -85,7 +96,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gate", action="store_true", help="exit 1 when a floor is missed")
     parser.add_argument("--rounds", type=int, help="how often everything is measured")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=STORES)
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), help="instead of --stores")
     parser.add_argument("--dir", type=Path, default=ROOT / ".workhorse" / "bench")
     parser.add_argument(
         "--calm",

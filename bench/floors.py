@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -179,11 +179,13 @@ _ON_POSTGRES: Final = (
 )
 """All with fsync on, and synchronous_commit on but for a claim, which is a lease."""
 
-FLOORS: Final = (*_ON_SQLITE, *_ON_POSTGRES)
+FLOORS: Final[Mapping[str, Sequence[Floor]]] = {"sqlite": _ON_SQLITE, "postgres": _ON_POSTGRES}
+"""By the store they hold for."""
 
 
-def judge(cells: Cells) -> tuple[list[str], list[str]]:
-    """Return a line for every floor, and the names of those that were missed or not measured."""
-    found = [(floor, floor.figure(cells)) for floor in FLOORS]
+def judge(cells: Cells, stores: Iterable[str] = FLOORS) -> tuple[list[str], list[str]]:
+    """Return a line for every floor of these stores, and which were missed or not measured."""
+    floors = [floor for store in stores for floor in FLOORS.get(store, ())]
+    found = [(floor, floor.figure(cells)) for floor in floors]
     lines = [floor.verdict(figure) for floor, figure in found]
     return lines, [floor.name for floor, figure in found if not floor.holds(figure)]

@@ -172,7 +172,7 @@ def _named(peer: Peer) -> str:
 
 
 def _floors(run: Run) -> str:
-    lines = "\n".join(judge(run.cells)[0])
+    lines = "\n".join(judge(run.cells, run.facts["stores"])[0])
     return f"## Floors\n\n```text\n{lines}\n```\n"
 
 

@@ -40,7 +40,7 @@ def test_a_small_round(workdir: Path) -> None:
     for cell in cells:
         assert all(cell.figures[name] > 0 for name in units[cell.scenario]), cell
 
-    facts = machine.facts(workdir, [US]) | {"command": "-m bench"}
+    facts = machine.facts(workdir, [US]) | {"command": "-m bench", "stores": ["sqlite"]}
     page = save(Run(facts, TINY, [US], cells), workdir / "results", "tiny")
     assert len(json.loads(page.with_suffix(".json").read_text())["cells"]) == len(cells)
     assert "| workhorse-full (FULL) |" in page.read_text()
