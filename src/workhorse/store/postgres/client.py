@@ -60,7 +60,7 @@ class PostgresClientVerbs(ClientVerbs):
             return enqueue(
                 lambda statement, **among: cursor.execute(sql[statement], among),
                 jobs,
-                self._ring(),
+                {"ring": True, "channel": self._db.place.channel},  # whenever that is committed
             )
 
     def _ring(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ with satisfied as (
            select 1 from workhorse.dependencies d
             where d.job_id = jobs.id
               and d.waits_for not in (select waits_for from satisfied where job_id = jobs.id))
-    returning id
+    returning id, workhorse.ring(queue)
 )
 insert into workhorse.events (at, name, job_id)
 select workhorse.clock(), 'unblock', id from unblocked;
@@ -63,7 +63,8 @@ select coalesce(json_agg(id), '[]')::text from (
 -- name: unblock
 -- blocked → available
 update workhorse.jobs set state = 'available'
- where id in (select value::bigint from json_array_elements_text(%(ids)s::json)) and state = 'blocked';
+ where id in (select value::bigint from json_array_elements_text(%(ids)s::json)) and state = 'blocked'
+returning workhorse.ring(queue);
 
 -- name: need_sweep
 -- Whether a sweep would find anything.

@@ -126,7 +126,8 @@ overriding system value
 select id, kind, queue, 'available', priority, args, attempt, max_attempts, timeout, backoff,
        enqueued_at, workhorse.clock(), started_at, unique_key, outcome, error
   from workhorse.history where id = %(id)s and state in ('failed', 'cancelled')
-on conflict (unique_key) where unique_key is not null do nothing;
+on conflict (unique_key) where unique_key is not null do nothing
+returning workhorse.ring(queue);
 
 -- name: drop_finished
 -- Remove one finished job …
@@ -153,4 +154,5 @@ select coalesce(json_agg(id), '[]')::text from (
 -- scheduled → available
 update workhorse.jobs set state = 'available'
  where id in (select value::bigint from json_array_elements_text(%(ids)s::json))
-   and state = 'scheduled';
+   and state = 'scheduled'
+returning workhorse.ring(queue);

@@ -5,7 +5,7 @@ on conflict do nothing;
 
 -- name: resume
 -- Let a queue be claimed again.
-delete from workhorse.paused_queues where name = %(queue)s;
+delete from workhorse.paused_queues where name = %(queue)s returning workhorse.ring(name);
 
 -- name: available
 -- How many jobs of each queue may be claimed, and for how long the oldest could be (ms).

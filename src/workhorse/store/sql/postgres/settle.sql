@@ -75,6 +75,7 @@ with ended as materialized (
            outcome = mine.outcome, error = mine.last_error
       from mine
      where jobs.id = mine.id and mine.state in ('available', 'scheduled')
+    returning case when jobs.state = 'available' then workhorse.ring(jobs.queue) end
 ), told as (
     insert into workhorse.events (at, name, job_id, attempt, worker, data)
     select workhorse.clock(), name, id, attempt, worker, data from (

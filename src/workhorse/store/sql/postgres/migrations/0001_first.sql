@@ -7,6 +7,11 @@ create function workhorse.clock() returns bigint
     language sql stable parallel safe
     return (extract(epoch from statement_timestamp()) * 1000)::bigint;
 
+-- Wakes those who wait for jobs of a queue, once what is done here is committed.
+create function workhorse.ring(queue text) returns void
+    language sql
+    return pg_notify(btrim('workhorse'::regnamespace::text, '"'), queue);
+
 -- Types instead of checks on text: narrower rows, and nothing to evaluate when one is added.
 create type workhorse.state as enum (
     'scheduled', 'blocked', 'available', 'running', 'succeeded', 'failed', 'cancelled');
