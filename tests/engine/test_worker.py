@@ -268,7 +268,7 @@ def test_a_store_out_of_reach_is_waited_for(
 
             def away(worker: int, settled: Sequence[Settled], *rest: Any) -> Turn:
                 nonlocal refused
-                if settled and refused < 3:
+                if (settled or refused) and refused < 3:
                     refused += 1
                     raise Unavailable("away")
                 return turn(worker, settled, *rest)

@@ -26,7 +26,7 @@ COLUMNS: Final = (
 @click.argument("target", metavar="TARGET")
 @output_option
 def copy(*, source: str, target: str, output: str) -> None:
-    """Copy everything of one store into another, empty one.
+    """Copy everything from one store into another, empty one.
 
     SOURCE and TARGET are URLs: from sqlite:///jobs.db to postgresql://…, or any other way. Jobs in
     every state, their attempts and the whole record are copied, with their ids; SOURCE stays as it

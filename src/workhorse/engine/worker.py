@@ -183,8 +183,11 @@ class Worker:
                     await self._sleep()
                     continue
                 try:
-                    await (self._adopt() if adopting else self._turn(request))
-                    outage.is_over()
+                    if adopting:
+                        await self._adopt()  # a store that can be read may not yet be written to
+                    else:
+                        await self._turn(request)
+                        outage.is_over()
                 except Unavailable as error:
                     await outage.wait(error)
         finally:
