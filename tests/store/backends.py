@@ -28,6 +28,8 @@ class Backend(Protocol):
     """One kind of store. `open_store` opens what it gives the URL of, any number of times."""
 
     name: str
+    jobs: str
+    """What a caller's own connection calls the table of unfinished jobs."""
 
     def place(self, folder: Path, *, durable: bool = False) -> AbstractContextManager[str]:
         """Give the URL of an empty store for one test, and clear it away afterwards.
@@ -58,6 +60,7 @@ class Sqlite:
     """A file in the test's folder."""
 
     name = "sqlite"
+    jobs = "jobs"
     needs: Final[list[pytest.MarkDecorator]] = []
 
     @contextmanager
@@ -108,6 +111,8 @@ class OnCluster:
 
 class Postgres:
     """A database of its own for each test, whose clock is the test's."""
+
+    jobs = "workhorse.jobs"
 
     def __init__(self, kind: OnCluster, clusters: Clusters) -> None:
         self.name = kind.name

@@ -11,6 +11,7 @@ from tests.store.hands import (
     OK,
     SettableClock,
     Worker,
+    a_job,
     a_job_in,
     nothing_changed,
     put,
@@ -160,3 +161,12 @@ def test_many_with_one_key(store: Store) -> None:
     put(store, unique="held")
     assert store.requeue_many(JobFilter()) == dead[:1]
     assert [state(store, id) for id in (*dead[1:], held)] == [State.CANCELLED] * 3
+
+
+def test_what_cannot_go_does_not_count(store: Store) -> None:
+    """A limit is for those that come back: dead letters whose key is held take none of it."""
+    held = [a_job_in(State.CANCELLED, store, unique=key) for key in "ab"]
+    store.enqueue([a_job(unique=key) for key in "ab"])
+    free = a_job_in(State.CANCELLED, store)
+    assert store.requeue_many(JobFilter(), limit=1) == [free]
+    assert [state(store, id) for id in held] == [State.CANCELLED] * 2
