@@ -10,7 +10,8 @@ A rule's name is the key under which its violations are reported:
 - `condemned`: a job ended failed or cancelled, and what was done to it does not explain that.
 - `stale`: a write of an attempt that was no longer the job's was accepted.
 - `unproven`: a job is recorded as succeeded, but no handler of that attempt ever finished.
-- `rerun`: an attempt ended without its job, and no fault on its holder explains it.
+- `rerun`: an attempt that had started ended without its job, and no fault on its holder explains
+  it. (A worker may give back what it has not started: nothing is run again then.)
 - `overlap`: two attempts of a job ran at once, and no freeze of a whole worker explains it.
 - `twice`: one attempt was started more than once.
 - `survivor`: a process outlived the supervisor, or the lease, that it may not outlive.
@@ -34,13 +35,17 @@ SLACK: Final = SECOND // 4
 """The store's clock counts in ms and is not the ledger's: an edge may seem this much off."""
 FOREVER: Final = 1 << 62
 WHOLE_WORKER: Final = frozenset(
-    {"kill_supervisor", "stop_supervisor", "stop_tree", "deploy", "stall"}
+    {"kill_supervisor", "stop_supervisor", "stop_tree", "deploy", "stall", "starved"}
 )
 """Faults that explain a re-run of anything the worker held; the others, of one process."""
 STALL: Final = 2 * SECOND
 """A store in which nothing moves for so long after a freeze is held up by what was frozen."""
 FREEZES: Final = frozenset({"stop_tree"})
 """Faults after which an old attempt may wake beside its successor."""
+STOPS: Final = FREEZES | {"stop_supervisor"}
+"""Faults that may catch a process while it holds the store's lock."""
+AFTER: Final = 5 * SECOND
+"""How long it may take until what a starved worker has lost is written down."""
 CRASHES_TO_FAIL: Final = 3
 LOSSES_TO_FAIL: Final = 10
 
@@ -161,7 +166,7 @@ def judge(entries: Sequence[Entry], content: Content, *, rejected: int) -> Verdi
     by_worker: dict[int, list[Fault]] = defaultdict(list)
     for fault in faults:
         by_worker[fault.worker].append(fault)
-    stalls = _stalls(faults, content)
+    stalls = _stalls(faults, content) + _starved(entries)
     causes = _judge_attempts(verdict, content, runs, by_worker, stalls)
     _judge_ends(verdict, content, causes)
     _judge_overlaps(verdict, runs, content, by_worker)
@@ -214,6 +219,9 @@ def _judge_attempts(
                     f"but attempt {job.attempt} came after it"
                 )
             continue
+        if run is None and end.outcome == "released":
+            verdict.explained["never started"] += 1
+            continue
         cause = _explain(end, run, [*faults.get(end.worker, ()), *stalls])
         if cause is None:
             verdict.violations["rerun"].append(f"nothing explains {end} with {run}")
@@ -239,12 +247,21 @@ def _stalls(faults: Sequence[Fault], content: Content) -> list[Fault]:
     edges = sorted(at for end in content.attempts for at in (end.claimed, end.ended))
     found = []
     for fault in faults:
-        if fault.what in FREEZES:
+        if fault.what in STOPS:
             since = fault.since + SLACK
             following = bisect_right(edges, since)
             if following == len(edges) or edges[following] >= since + STALL:
                 found.append(fault._replace(what="stall"))
     return found
+
+
+def _starved(entries: Iterable[Entry]) -> list[Fault]:
+    """Return the times in which the witness could not write, so nobody could be sure to."""
+    return [
+        Fault("starved", 0, 0, entry.data["since"], entry.at + AFTER)
+        for entry in entries
+        if entry.what == "starved"
+    ]
 
 
 def _explain(end: AttemptEnd, run: Run | None, faults: Sequence[Fault]) -> Any:

@@ -248,3 +248,32 @@ def test_a_worker_frozen_with_the_store_in_its_hands_holds_up_all(story: Story) 
     assert story.judge().explained["stall"] == 1
     story.attempt(_end(1, 1, SUPERVISOR, 1, 10, "ok"))  # but here something moved
     assert story.broken() == {"rerun"}
+
+
+def test_a_starved_machine_explains_a_lease_that_was_not_renewed(story: Story) -> None:
+    """Where an onlooker could not write, a worker need not have been able to: but only then."""
+    story.add(1.5, "ack", jobs=[4])
+    story.add(1.6, "start", job=4, attempt=1, holders=[21, OTHER])
+    story.add(3.5, "start", job=4, attempt=2, holders=[21, OTHER])
+    story.add(3.6, "end", job=4, attempt=2)
+    story.job(4, JobEnd("succeeded", 2, 2))
+    story.attempt(_end(4, 1, OTHER, 1.5, 3, "released"))
+    story.attempt(_end(4, 2, OTHER, 3.4, 3.6, "ok"))
+    story.content = replace(story.content, completes={**story.content.completes, 4: [2]})
+    assert story.broken() == {"rerun"}
+    story.add(2.9, "starved", since=int(1.7 * SECOND))
+    assert story.broken() == set()
+
+
+def test_what_never_started_was_not_run_again(story: Story) -> None:
+    """A claimed job that is given back before it starts needs no fault to explain it."""
+    story.add(1.5, "ack", jobs=[4])
+    story.add(3.5, "start", job=4, attempt=2, holders=[21, OTHER])
+    story.add(3.6, "end", job=4, attempt=2)
+    story.job(4, JobEnd("succeeded", 2, 2))
+    story.attempt(_end(4, 1, OTHER, 1.5, 2, "released"))
+    story.attempt(_end(4, 2, OTHER, 3.4, 3.6, "ok"))
+    story.content = replace(story.content, completes={**story.content.completes, 4: [2]})
+    assert story.broken() == set()
+    story.attempt(_end(4, 1, OTHER, 1.5, 2, "lost"))
+    assert story.broken() == {"rerun"}

@@ -28,8 +28,8 @@ class Berth:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether the worker has a lease: its warden is there."""
-        return self.worker is not None and bool(self.worker.wardens())
+        """Whether the worker runs and has a lease: its warden is there."""
+        return self.is_running and self.worker is not None and bool(self.worker.wardens())
 
 
 class Fleet:

@@ -35,8 +35,11 @@ GONE_WITHIN: Final = 3.0
 """Seconds a killed supervisor's processes may live: one is promised, on a machine at rest."""
 HEAD_START: Final = 1.0
 """Seconds by which thawed handlers are ahead of their keepers."""
-AT_WORK: Final = frozenset({"stop_tree", "stop_supervisor"})
-"""Faults that put a lease to the test: they need a worker that has one."""
+VICTIM_WITHIN: Final = 20.0
+"""Seconds a fault waits for its victim, and all that follow with it: a slow machine needs that."""
+LONGEST: Final = 2.5
+"""The schedule is cut off when it has taken so many times as long as it should."""
+LOOK_AGAIN: Final = 0.25
 AFTERMATH: Final = 3.0
 """Seconds a thawed worker may take to find out that it was taken for dead."""
 Steps = Generator[float, None, None]
@@ -81,6 +84,8 @@ class Nemesis:
         self._kill_client = kill_client
         self._plan = list(schedule(seed, seconds))
         self._start = time.monotonic()
+        self._give_up_at = self._start + LONGEST * seconds
+        self._look_at = 0.0
         self._under_way: list[tuple[float, int, Steps]] = []
         self._number = 0
         self.done: Counter[str] = Counter()
@@ -90,45 +95,57 @@ class Nemesis:
 
     def turn(self) -> None:
         """Begin the faults that are due, and go on with those under way."""
-        now = time.monotonic()
-        while self._plan and now - self._start >= self._plan[0].at:
-            self._begin(self._plan.pop(0))
+        if time.monotonic() >= self._look_at:
+            self._begin_what_is_due()
         while self._under_way and self._under_way[0][0] <= time.monotonic():
             _, number, steps = heapq.heappop(self._under_way)
             self._go_on(number, steps)
+
+    def _begin_what_is_due(self) -> None:
+        """Begin faults in their order; one that has no victim yet holds up those after it."""
+        while self._plan and (late := time.monotonic() - self._start - self._plan[0].at) >= 0:
+            if time.monotonic() > self._give_up_at:
+                self.skipped += len(self._plan)
+                self._plan.clear()
+                return
+            if self._begin(self._plan[0]):
+                self._start += late
+            elif late < VICTIM_WITHIN:
+                self._look_at = time.monotonic() + LOOK_AGAIN
+                return
+            else:
+                self.skipped += 1
+            del self._plan[0]
 
     @property
     def is_over(self) -> bool:
         """Whether the schedule is played and everything is healed."""
         return not (self._plan or self._under_way)
 
-    def _begin(self, fault: Planned) -> None:
-        self._number += 1
+    def freeze_one_more(self) -> None:
+        """Add a freeze of a whole worker to the end of the schedule."""
+        self._give_up_at = time.monotonic() + VICTIM_WITHIN
+        self._plan.append(Planned(time.monotonic() - self._start, "stop_tree", 0.5, 0.0))
+
+    def _begin(self, fault: Planned) -> bool:
+        """Begin a fault; False when there is no victim for it now."""
         if fault.what == "kill_client":
             pid = self._kill_client()
             self._ledger.tell("client_killed", pid=pid)
             self.done[fault.what] += 1
-            return
-        targets = [
-            berth
-            for berth in self._fleet.berths
-            if berth.is_running
-            and not berth.busy
-            and (fault.what not in AT_WORK or berth.is_at_work)
-        ]
+            return True
+        targets = [berth for berth in self._fleet.berths if berth.is_at_work and not berth.busy]
         # One worker at least is left alone, to take over.
-        if len(targets) < 2 and fault.what not in {"kill_child", "kill_warden"}:
-            self.skipped += 1
-            return
-        if not targets:
-            self.skipped += 1
-            return
+        if len(targets) < (1 if fault.what in {"kill_child", "kill_warden"} else 2):
+            return False
+        self._number += 1
         berth = targets[int(fault.aim * len(targets))]
         assert berth.worker is not None
         play: Callable[[int, Berth, WorkerProcess, Planned], Steps] = getattr(
             self, f"_{fault.what}"
         )
         self._go_on(self._number, play(self._number, berth, berth.worker, fault))
+        return True
 
     def _go_on(self, number: int, steps: Steps) -> None:
         wait = next(steps, None)
@@ -189,9 +206,7 @@ class Nemesis:
         worker.send(signal.SIGTERM)
         while worker.exit_code is None and time.monotonic() - asked < 30:
             yield 0.05
-        # Before its first words the interpreter itself is still starting, and dies as any does.
-        infant = worker.exit_code == -signal.SIGTERM and not worker.text()
-        if worker.exit_code != 0 and not infant:
+        if worker.exit_code != 0:
             self._ledger.tell("exit", worker=worker.pid, code=worker.exit_code, fault="deploy")
         for process in worker.tree():
             self._survived(process.pid, "deploy", worker)

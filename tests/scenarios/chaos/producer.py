@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from tests.scenarios.apps import chaos
 from tests.scenarios.ledger import tell
 from workhorse import Bound
+from workhorse.domain.errors import Unavailable
 
 CHUNK = 40
 STUMBLING = 0.05
@@ -43,13 +44,20 @@ def main(seed: int, jobs: int, seconds: float, first: int) -> None:
     for n, at in enumerate(range(first, jobs, CHUNK)):
         upto = min(at + CHUNK, jobs)
         bound = list(mix(seed, at, upto))
-        if n % 10 == 0:
-            ids = [chaos.app.enqueue_many([one])[0].id for one in bound]
-        else:
-            ids = [handle.id for handle in chaos.app.enqueue_many(bound)]
+        bundles = [[one] for one in bound] if n % 10 == 0 else [bound]
+        ids = [job for bundle in bundles for job in enqueue(bundle)]
         tell("ack", jobs=ids, upto=upto)
         due = start + seconds * (upto - first) / (jobs - first)
         time.sleep(max(0.0, due - time.monotonic()))
+
+
+def enqueue(jobs: list[Bound[int]]) -> list[int]:
+    """Enqueue jobs, in one transaction; while the store is out of reach, try again."""
+    while True:
+        try:
+            return [handle.id for handle in chaos.app.enqueue_many(jobs)]
+        except Unavailable:  # nothing was stored, it promises
+            time.sleep(0.2)
 
 
 if __name__ == "__main__":

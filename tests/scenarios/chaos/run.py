@@ -14,15 +14,21 @@ from typing import Any
 from tests.scenarios.chaos.content import read_content
 from tests.scenarios.chaos.fleet import Fleet
 from tests.scenarios.chaos.nemesis import Nemesis
+from tests.scenarios.chaos.witness import Witness
 from tests.scenarios.ledger import Ledger
 from tests.scenarios.oracle import Verdict, acknowledged, judge
 from tests.scenarios.workers import environment
+from workhorse.domain.job import FINAL
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import ClientStore
 
 TICK = 0.02
-DRAIN_WITHIN = 60.0
-"""Seconds from the last healing in which every job must have ended."""
+DRAIN_WITHIN = 180.0
+"""Seconds from the last healing in which every job must have ended, on a machine at its limit."""
+MORE_FREEZES = 5
+"""Most freezes beyond the schedule, played until a stale write has been tried."""
+BUSY = 500
+"""While faults are played, no fewer jobs than this wait."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class Report:
     overlaps_explained: int
     again_after_s: dict[str, dict[str, float]]
     slowest_end_of_a_killed_worker_s: float
+    slowest_write_of_the_witness_s: float
     fault_seconds: float
     drain_seconds: float
     folder: str
@@ -92,7 +99,8 @@ class Report:
             ),
             (
                 "  a killed supervisor's processes were gone after "
-                f"{self.slowest_end_of_a_killed_worker_s:.2f} s at most"
+                f"{self.slowest_end_of_a_killed_worker_s:.2f} s at most; the slowest write of "
+                f"an onlooker took {self.slowest_write_of_the_witness_s:.2f} s"
             ),
         ]
         lines += [
@@ -116,13 +124,20 @@ class Client:
         self._folder = folder
         self._ledger = ledger
         self._environment = environment(url, ledger.where)
+        self._jobs = plan.jobs
         self._deadline = time.monotonic() + plan.seconds * 0.95
         self._process = self._start(0)
+
+    def go_on(self, jobs: int) -> None:
+        """Have it enqueue `jobs` more, in a few seconds, when it is done."""
+        first, self._jobs = self._jobs, self._jobs + jobs
+        self._deadline = time.monotonic() + jobs / 200
+        self._process = self._start(first)
 
     def _start(self, first: int) -> subprocess.Popen[bytes]:
         left = max(1.0, self._deadline - time.monotonic())
         program = [sys.executable, "-m", "tests.scenarios.chaos.producer"]
-        numbers = [str(n) for n in (self._plan.seed, self._plan.jobs, left, first)]
+        numbers = [str(n) for n in (self._plan.seed, self._jobs, left, first)]
         return subprocess.Popen([*program, *numbers], cwd=self._folder, env=self._environment)
 
     def kill(self) -> int:
@@ -133,7 +148,7 @@ class Client:
         self._process.wait()
         acks = self._ledger.entries("ack")
         upto = acks[-1].data["upto"] if acks else 0
-        if upto < self._plan.jobs:
+        if upto < self._jobs:
             self._process = self._start(upto)
         return pid
 
@@ -164,7 +179,10 @@ def play(plan: Plan, folder: Path) -> Report:
         "poll_interval": 0.5,
         "log_level": "warning",
     }
-    with Ledger(folder) as ledger:
+    with (
+        Ledger(folder) as ledger,
+        Witness(store, ledger) as witness,
+    ):
         fleet = Fleet(folder, url, ledger, plan.workers, settings)
         client = Client(plan, folder, url, ledger)
         try:
@@ -177,9 +195,17 @@ def play(plan: Plan, folder: Path) -> Report:
                 lease=plan.lease,
                 kill_client=client.kill,
             )
-            while not (nemesis.is_over and client.is_done):
+            more = 0
+            while True:
                 fleet.keep()
                 nemesis.turn()
+                if client.is_done and nemesis.is_over:
+                    if more == MORE_FREEZES or any(_rejections(path) for path in fleet.logs):
+                        break
+                    more += 1
+                    nemesis.freeze_one_more()
+                if client.is_done and _waiting(store) < BUSY:
+                    client.go_on(BUSY)
                 time.sleep(TICK)
             healed = time.monotonic()
             _drain(fleet, store, healed + DRAIN_WITHIN)
@@ -214,6 +240,7 @@ def play(plan: Plan, folder: Path) -> Report:
         overlaps_explained=verdict.overlaps_explained,
         again_after_s=_times(verdict),
         slowest_end_of_a_killed_worker_s=round(nemesis.slowest_end, 3),
+        slowest_write_of_the_witness_s=round(witness.slowest, 3),
         fault_seconds=round(healed - began, 1),
         drain_seconds=round(drained - healed, 1),
         folder=str(folder),
@@ -223,13 +250,15 @@ def play(plan: Plan, folder: Path) -> Report:
 
 def _drain(fleet: Fleet, store: ClientStore, until: float) -> None:
     """Wait until nothing is unfinished, or time is up."""
-    final = {"succeeded", "failed", "cancelled"}
-    while time.monotonic() < until:
+    while time.monotonic() < until and _waiting(store):
         fleet.keep()
-        counts = store.health().counts
-        if not any(count for state, count in counts.items() if state not in final):
-            return
         time.sleep(0.1)
+
+
+def _waiting(store: ClientStore) -> int:
+    """Return how many jobs have not ended."""
+    counts = store.health().counts
+    return sum(count for state, count in counts.items() if state not in FINAL)
 
 
 def _rejections(path: Path) -> int:
