@@ -285,6 +285,27 @@ def test_a_store_out_of_reach_is_waited_for(
     asyncio.run(play())
 
 
+def test_it_can_be_stuck_from_its_first_turn(
+    workshop: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first job may hold the interpreter at once: the board tells of a loop before that."""
+
+    async def play() -> None:
+        shop = workshop()
+        turn, turned_at = shop.store.turn, []
+
+        def looking(*args: Any) -> Turn:
+            turned_at.append(shop.board.turned_at)
+            return turn(*args)
+
+        monkeypatch.setattr(shop.store, "turn", looking)
+        async with shop:
+            await shop.until(shop.put(kinds.echo))
+        assert turned_at[0] > 0
+
+    asyncio.run(play())
+
+
 def test_a_locked_store_holds_up_neither_deadlines_nor_the_loop(workshop: Make) -> None:
     """While another process sits on the store's lock, a time limit still ends its attempt."""
 

@@ -22,7 +22,7 @@ from workhorse.store.protocol import JobFilter
 
 SECONDS = float(os.environ.get("SCENARIO_SECONDS", "5"))
 PROCESSES = 8
-SLOW = 1.0
+SLOW = 0.5
 """Seconds for which the slow reader keeps what it reads from."""
 
 
@@ -60,6 +60,7 @@ def excesses(backend: Backend, url: str, running: list[object]) -> set[str]:
     return found
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(SECONDS + 120)
 def test_a_crowd(backend: Backend, tmp_path: Path) -> None:
     """No error reaches a caller, nothing acknowledged is lost, no job is ended twice.

@@ -170,6 +170,7 @@ class Worker:
 
     async def run(self) -> None:
         """Claim, run and settle until drained and idle (or condemned with nothing else left)."""
+        self._board.turned(now())  # its first job may hold the interpreter before the first tick
         ticker = self._loop.create_task(self._tick())
         ticker.add_done_callback(lambda _: self._wake.set())
         outage = Outage()
