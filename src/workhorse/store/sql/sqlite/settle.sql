@@ -1,5 +1,7 @@
 -- name: create_settling
--- The attempts one transaction ends: only rows that are still the worker's get in.
+-- The attempts one transaction ends: only rows that are still the worker's get in. The planner knows
+-- nothing of this table's size, and once jobs are counted it takes them for the fewer: `cross join` and
+-- `+s.id` have it begin here, or it would read every job in each turn.
 create temp table settling (
     id integer primary key,
     attempt integer not null,
@@ -46,7 +48,7 @@ select id, kind, queue, s.state, priority, j.solo, args, j.attempt, j.failures +
        j.crashes + s.crashes, j.lost + s.lost, max_attempts, timeout, backoff, enqueued_at,
        j.run_at, started_at, :now, worker, unique_key, cancel_at, progress, message, s.outcome,
        s.result, coalesce(s.error, j.error)
-  from settling s join jobs j using (id)
+  from settling s cross join jobs j using (id)
  where s.state in ('succeeded', 'failed', 'cancelled');
 
 -- name: drop_ended
@@ -58,7 +60,7 @@ delete from jobs
 -- Attempts that did not end their job.
 insert into attempts (job_id, attempt, worker, started_at, finished_at, outcome, error)
 select id, j.attempt, worker, started_at, :now, s.outcome, s.error
-  from settling s join jobs j using (id)
+  from settling s cross join jobs j using (id)
  where s.state in ('available', 'scheduled');
 
 -- name: give_back
@@ -69,7 +71,7 @@ update jobs
        lost = jobs.lost + s.lost, solo = s.solo, outcome = s.outcome,
        error = coalesce(s.error, jobs.error)
   from settling s
- where jobs.id = s.id and s.state in ('available', 'scheduled');
+ where jobs.id = +s.id and s.state in ('available', 'scheduled');
 
 -- name: settle_event
 -- What the settled attempts add to the record.
