@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -49,6 +50,8 @@ def main() -> int:
         return 1
     run = Run(facts, size(options), peers, [])
     whole = False
+    for number in (signal.SIGINT, signal.SIGTERM):  # the workers it runs are ended either way
+        signal.signal(number, signal.default_int_handler)
     try:
         for cell in measured(run, options):
             run.cells.append(cell)
