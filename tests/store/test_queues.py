@@ -95,3 +95,4 @@ def test_kinds_that_wait(store: Store) -> None:
     Worker(store, kinds=["a"]).run(ERROR)
     with nothing_changed(store):
         assert store.kinds_waiting() == {"b": 2}
+        assert store.kinds_waiting(oldest=1) == {"b": 1}

@@ -45,6 +45,8 @@ PULSE: Final = 0.1
 """How often children are looked at, in seconds."""
 UNSTICK_EVERY: Final = 0.5
 RESCUE_EVERY: Final = 1.0
+LOOKED_OVER: Final = 10_000
+"""How many of the oldest jobs are looked over for kinds that nobody runs, in each sweep."""
 LOOKS_APART: Final = 0.25
 """Rung again and again, the supervisor looks for due jobs so many seconds apart."""
 
@@ -323,11 +325,8 @@ class Supervisor:
     async def _sweep(self) -> None:
         if await self._calls.call(self._store.sweep):
             self._wake.ring()
-        unknown = {
-            kind: count
-            for kind, count in (await self._calls.call(self._store.kinds_waiting)).items()
-            if kind not in self._kinds
-        }
+        waiting = await self._calls.call(self._store.kinds_waiting, oldest=LOOKED_OVER)
+        unknown = {kind: count for kind, count in waiting.items() if kind not in self._kinds}
         if unknown:
             log.warning("jobs wait whose kind this app does not have", kinds=unknown)
 

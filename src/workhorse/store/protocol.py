@@ -238,8 +238,11 @@ class ClientStore(Protocol):
     def expired_workers(self) -> list[int]:
         """Return workers not gone whose lease has run out."""
 
-    def kinds_waiting(self) -> Mapping[str, int]:
-        """Return how many available jobs there are of each kind: to find kinds nobody runs."""
+    def kinds_waiting(self, *, oldest: int | None = None) -> Mapping[str, int]:
+        """Return how many available jobs there are of each kind: to find kinds nobody runs.
+
+        With `oldest`, among so many of the oldest only: cheap, and what nobody runs grows old.
+        """
 
     def health(self) -> StoreHealth:
         """Look the store over. Cheap enough for a health probe each few seconds."""

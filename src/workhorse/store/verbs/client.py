@@ -121,8 +121,8 @@ class ClientVerbs:
     def expired_workers(self) -> list[int]:
         return [id for (id,) in self._db.read("workers.expired")]
 
-    def kinds_waiting(self) -> Mapping[str, int]:
-        return dict(self._db.read("queues.kinds_waiting"))
+    def kinds_waiting(self, *, oldest: int | None = None) -> Mapping[str, int]:
+        return dict(self._db.read("queues.kinds_waiting", oldest=oldest))
 
     def _switch(self, statement: str, name: Life, queue: str) -> None:
         def work(tx: Transaction) -> None:

@@ -22,5 +22,7 @@ select queue, state, count(*) from workhorse.jobs where state <> 'available' gro
 select name from workhorse.paused_queues;
 
 -- name: kinds_waiting
--- How many jobs of each kind may be claimed.
-select kind, count(*) from workhorse.jobs where state = 'available' group by kind order by kind;
+-- How many jobs of each kind may be claimed, among the oldest of them or among all (null).
+select kind, count(*) from
+    (select kind from workhorse.jobs where state = 'available' order by id limit %(oldest)s) as waiting
+ group by kind order by kind;

@@ -24,5 +24,7 @@ select queue, 'running', count(*) from jobs where worker is not null group by qu
 select name from paused_queues;
 
 -- name: kinds_waiting
--- How many jobs of each kind may be claimed.
-select kind, count(*) from jobs where state = 'available' group by kind order by kind;
+-- How many jobs of each kind may be claimed, among the oldest of them or among all (null).
+select kind, count(*) from
+    (select kind from jobs where state = 'available' order by id limit coalesce(:oldest, -1))
+ group by kind order by kind;
