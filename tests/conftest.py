@@ -10,6 +10,7 @@ so that a green run never means "not run".
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,9 @@ import pytest
 from tests.services import binaries
 
 pytest_plugins = ["tests.services.fixtures"]
+
+# What a shell runs in the background ignores Ctrl-C, and so would every process of a test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test may find the developer's own settings.
 for name in [name for name in os.environ if name.startswith("WORKHORSE_")]:

@@ -22,7 +22,7 @@ from workhorse.store.protocol import JobFilter
 
 SECONDS = float(os.environ.get("SCENARIO_SECONDS", "5"))
 PROCESSES = 8
-SLOW = 0.5
+SLOW = 1.0
 """Seconds for which the slow reader keeps what it reads from."""
 
 

@@ -33,15 +33,17 @@ class Wake:
         """Tell every sleeper to look now. Never blocks, never raises."""
         if self._dir is None:
             return
-        with contextlib.suppress(OSError):
+        try:
             sock = self._open()
             stamp = os.stat(self._fd).st_mtime_ns if self._fd is not None else 0
             if stamp != self._stamp:
                 self._names = [n for n in os.listdir(self._dir) if n.startswith(_PREFIX)]
                 self._stamp = stamp
-            for name in self._names:
-                with contextlib.suppress(OSError):
-                    sock.sendto(_RING, f"/proc/self/fd/{self._fd}/{name}")
+        except OSError:
+            return
+        for name in self._names:
+            with contextlib.suppress(OSError):
+                sock.sendto(_RING, f"/proc/self/fd/{self._fd}/{name}")
 
     def _open(self) -> socket.socket:
         if self._socket is None or self._pid != os.getpid():

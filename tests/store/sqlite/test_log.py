@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -12,8 +18,8 @@ from tests.store.backends import LOG_BOUND
 from tests.store.hands import Worker, a_job, put, settled
 from workhorse.domain.outcome import Completed
 from workhorse.store.protocol import JobFilter, Store
-from workhorse.store.sqlite import SqliteStore
-from workhorse.store.sqlite.connection import LOG_LIMIT
+from workhorse.store.sqlite import SqliteStore, connection
+from workhorse.store.sqlite.connection import LOG_LIMIT, LOG_LONG
 
 PART = json.dumps("x" * 1_000_000)
 
@@ -27,6 +33,29 @@ def write(store: Store, mebibytes: int) -> None:
     """Write about so much, in transactions of one."""
     for _ in range(mebibytes):
         store.enqueue([a_job(args=PART)])
+
+
+@contextmanager
+def reading_in_turns(path: Path, *, seconds: float) -> Iterator[None]:
+    """Read from the file all the time: each reader ends only when the next has begun."""
+    stop = threading.Event()
+
+    def read() -> None:
+        with closing(sqlite3.connect(path)) as one, closing(sqlite3.connect(path)) as other:
+            for reader, last in cycle([(one, other), (other, one)]):
+                reader.execute("begin")
+                reader.execute("select count(*) from jobs").fetchone()
+                last.rollback()
+                if stop.wait(seconds):
+                    return
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(read)
+        try:
+            yield
+        finally:
+            stop.set()
+            done.result(60)
 
 
 def test_the_log_stays_bounded(store: Store, log: Path) -> None:
@@ -61,6 +90,29 @@ def test_a_long_log_is_cut_when_its_reader_has_gone(
     put(store)
     assert log.stat().st_size == 0
     assert not any("log" in text for _, text in store.health().findings)
+
+
+def test_readers_that_take_turns_do_not_keep_the_log(store: Store, path: Path, log: Path) -> None:
+    """There is always one who reads, each for a moment: a long log waits for those, and is cut."""
+    with reading_in_turns(path, seconds=0.2):
+        for _ in range(40):
+            write(store, 5)
+            assert log.stat().st_size < LOG_BOUND
+
+
+def test_a_reader_that_stays_is_waited_for_once(
+    store: Store, other: Store, raw: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes, and however often: not before the log has grown by as much again."""
+    monkeypatch.setattr(connection, "READER_PATIENCE", 1.0)
+    raw.execute("begin")
+    raw.execute("select count(*) from jobs").fetchone()
+    write(store, LOG_LONG // 1_000_000)
+    start = time.monotonic()
+    for _ in range(5):
+        write(store, 1)
+        write(other, 1)
+    assert time.monotonic() - start < 1.9
 
 
 def test_a_large_turn_comes_through(store: Store, log: Path) -> None:

@@ -34,6 +34,10 @@ CHECKPOINT_PAGES: Final = 2000
 """Pages in the log after which a commit copies them into the database file."""
 LOG_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of log file above which it is cut as soon as no reader needs it."""
+LOG_LONG: Final = 40 * 1024 * 1024
+"""Bytes above which a reader that needs it is waited for, with nobody writing meanwhile."""
+READER_PATIENCE: Final = 4.0
+"""Longest such wait, in seconds: one reader's end, and that of another who came before it."""
 GROUP_LIMIT: Final = 256
 """Most writes that share one transaction."""
 
@@ -186,9 +190,19 @@ class Database:
         return self._writer
 
     def _cut_log(self, connection: sqlite3.Connection) -> None:
-        """Cut a log that has grown, unless a reader still needs it: then at a later write."""
-        if self._log_end() > LOG_LIMIT:
-            self._truncate_log(connection)
+        """Cut a log that has grown, unless a reader still needs it: then at a later write.
+
+        A reader that comes and goes at the wrong moments could put that off for ever, so a long
+        log waits for it: who begins to read meanwhile finds all in the file and needs no log.
+        One that stays longer is not waited for again before the log has grown by as much.
+        """
+        size = self._log_end()
+        if size <= LOG_LIMIT:
+            return
+        wait = size > max(LOG_LONG, self._gate.note())
+        cut = self._truncate_log(connection, READER_PATIENCE if wait else 0.0)
+        if wait and not cut:
+            self._gate.leave_note(size + LOG_LIMIT)
 
     def _log_end(self) -> int:
         """Return the bytes of the log file, by a seek.
@@ -210,14 +224,19 @@ class Database:
         except FileNotFoundError:
             return 0
 
-    def _truncate_log(self, connection: sqlite3.Connection) -> None:
-        connection.execute("pragma busy_timeout = 0")
+    def _truncate_log(self, connection: sqlite3.Connection, patience: float) -> bool:
+        """Copy the log into the file and cut it; False when a reader needs it for longer."""
+        connection.execute(f"pragma busy_timeout = {int(patience * 1000)}")
         try:
-            connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+            ((busy, *_),) = connection.execute("pragma wal_checkpoint(truncate)").fetchall()
         except sqlite3.OperationalError:
-            return  # what was committed stays so; the next write tries again
+            return False  # what was committed stays so; a later write tries again
         finally:
             connection.execute(f"pragma busy_timeout = {int(PATIENCE * 1000)}")
+        if busy:
+            return False
+        self._gate.leave_note(0)
+        return True
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────
 
@@ -249,7 +268,7 @@ class Database:
         self._check_usable()
         with in_our_words(self.path), self._lock, self._gate:
             connection = self._writing()
-            self._truncate_log(connection)
+            self._truncate_log(connection, 0.0)
             connection.execute("pragma analysis_limit = 400")
             connection.execute("pragma optimize")
 

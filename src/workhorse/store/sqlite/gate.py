@@ -8,6 +8,7 @@ the log together (the defect of SQLite before 3.51.3 needs that).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import random
@@ -45,6 +46,15 @@ class Gate:
         trace: TracebackType | None,
     ) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def note(self) -> int:
+        """Return the number that the last holder left for the next, 0 when none did."""
+        return int.from_bytes(os.pread(self._file, 8, 0), "little")
+
+    def leave_note(self, number: int) -> None:
+        """Leave a number for who holds the gate next, in whatever process; a full disk has none."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._file, number.to_bytes(8, "little"), 0)
 
     def close(self) -> None:
         """Let go of the file. Idempotent."""
