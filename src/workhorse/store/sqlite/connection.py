@@ -54,10 +54,11 @@ _PRAGMAS: Final = """
 class _Write(Generic[T]):
     """One caller's write, and what became of it."""
 
-    __slots__ = ("done", "error", "result", "work")
+    __slots__ = ("done", "error", "result", "soft", "work")
 
-    def __init__(self, work: Work[T]) -> None:
+    def __init__(self, work: Work[T], *, soft: bool) -> None:
         self.work = work
+        self.soft = soft
         self.done = False
         self.error: BaseException | None = None
         self.result: T | None = None
@@ -76,6 +77,8 @@ class Database:
         self.clock = clock
         self.run_dir = path.with_name(path.name + "-run")
         self._durability = durability
+        self._synchronous = durability
+        """How the writer's next commit is flushed."""
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._waiting: deque[_Write[Any]] = deque()
@@ -89,20 +92,22 @@ class Database:
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], *, soft: bool = False) -> T:
         """Run `work` in a transaction that is on stable storage when this returns.
 
-        What `work` raises undoes what it did, and only that. It may run twice (when a write
-        that shares its transaction failed), so it touches nothing but the connection.
+        With `soft` it gets there with the next that is not: until then a power cut undoes it,
+        and nothing else does. What `work` raises undoes what it did, and only that. It may run
+        twice (when a write that shares its transaction failed), so it touches nothing but the
+        connection.
         """
         self._check_usable()
         if not self._waiting and self._lock.acquire(blocking=False):  # nobody to share with
             try:
                 with in_our_words(self.path), self._gate:
-                    return self._transact(work)
+                    return self._transact(work, soft=soft)
             finally:
                 self._lock.release()
-        mine = _Write(work)
+        mine = _Write(work, soft=soft)
         self._waiting.append(mine)
         self._take_turn(mine)
         try:
@@ -147,7 +152,8 @@ class Database:
     def _together(self, group: Sequence[_Write[Any]]) -> bool:
         """Write for all in one transaction; False, and nothing done, when one of them fails."""
         try:
-            results = self._transact(lambda tx: [one.work(tx) for one in group])
+            soft = all(one.soft for one in group)
+            results = self._transact(lambda tx: [one.work(tx) for one in group], soft=soft)
         except Exception:  # noqa: BLE001 - whatever one work raised, it will raise again alone
             return False
         for write, result in zip(group, results, strict=True):
@@ -157,14 +163,14 @@ class Database:
     def _alone(self, write: _Write[Any]) -> None:
         try:
             with in_our_words(self.path):
-                write.result = self._transact(write.work)
+                write.result = self._transact(write.work, soft=write.soft)
         except Exception as error:  # noqa: BLE001 - it is its caller's, who gets it
             write.error = error
         write.done = True
 
-    def _transact(self, work: Work[T]) -> T:
+    def _transact(self, work: Work[T], *, soft: bool) -> T:
         """Do `work` in a transaction, or nothing of it. The turn to write is ours."""
-        connection = self._writing()
+        connection = self._writing(soft=soft)
         try:
             connection.execute("begin immediate")
             result = work(SqliteTransaction(connection, self.clock()))
@@ -175,8 +181,11 @@ class Database:
         self._cut_log(connection)
         return result
 
-    def _writing(self) -> sqlite3.Connection:
+    def _writing(self, *, soft: bool = False) -> sqlite3.Connection:
+        """Return the connection that writes; only what is `soft` may be flushed later."""
+        synchronous = "normal" if soft else self._durability
         if self._writer is None:
+            self._synchronous = self._durability
             self._writer = self._connect(
                 f"""
                 pragma journal_mode = wal;
@@ -187,6 +196,9 @@ class Database:
                 {SQL["settle.create_settling"]};
                 """
             )
+        if synchronous != self._synchronous:
+            self._writer.execute(f"pragma synchronous = {synchronous}")
+            self._synchronous = synchronous
         return self._writer
 
     def _cut_log(self, connection: sqlite3.Connection) -> None:

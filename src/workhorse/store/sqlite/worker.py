@@ -39,7 +39,8 @@ class WorkerVerbs:
                 return Turn(stale, (), valid)
             return Turn(stale, _claim(tx, worker, claim), valid)
 
-        return self._db.write(work)
+        # A claim is a lease that may be lost: it need not be on the disk before it is worked on.
+        return self._db.write(work, soft=not (settled or output))
 
     def claim_job(self, worker: int, job_id: int) -> Claimed | None:
         def work(tx: SqliteTransaction) -> Claimed | None:
