@@ -12,7 +12,7 @@ from workhorse.domain.job import State
 
 
 def undisturbed(scene: Scene, jobs: list[int]) -> None:
-    """Wait for jobs of which each must have begun once; claimed and not begun, it is handed back."""
+    """Wait for jobs that must each have begun just once; what was only claimed is handed back."""
     for job in jobs:
         assert scene.until(job, within=60).state is State.SUCCEEDED
         *before, last = scene.outcomes(job)
