@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -53,7 +53,7 @@ log = structlog.get_logger("workhorse.worker")
 
 TICK: Final = 0.1
 """How often deadlines are looked at while something runs: the precision of a timeout."""
-BATCH: Final = 500
+BATCH: Final = 1000
 """Most jobs claimed in one turn."""
 AHEAD: Final = 0.05
 """Jobs are claimed ahead of free slots for so many seconds, at the rate they lately ended."""
@@ -67,6 +67,8 @@ LATE: Final = 60.0
 """Seconds within which a turn that was not answered may still be carried out."""
 OVERLAP: Final = 50
 """In a flood of so many ended jobs a turn, a store that can settle and claim side by side does."""
+UNSETTLED: Final = 2 * BATCH
+"""Ended jobs that wait for a flush under way, at which no more are claimed."""
 GLANCE: Final = 0.01
 """While others ring, a look that finds nothing is repeated after so many seconds, then ever later:
 who has rung a moment ago does not ring again, and counts on this."""
@@ -111,6 +113,8 @@ class Worker:
         self._running: dict[int, Run] = {}
         self._ready: deque[Claimed] = deque()
         self._settled: list[Settled] = []
+        self._flush: asyncio.Task[None] | None = None
+        """In a flood: a turn that settles, while others claim."""
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._hungry = True
@@ -159,7 +163,7 @@ class Worker:
     @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits to be written down."""
-        return not (self._running or self._settled or self._ready or self.output)
+        return not (self._running or self._ready or self._to_write())
 
     @property
     def running(self) -> int:
@@ -180,7 +184,7 @@ class Worker:
                     ticker.result()
                 adopting = now() >= self._adopt_at
                 request = self._request()
-                if not (adopting or request or self._to_write()):
+                if not (adopting or request or self._can_write()):
                     await self._sleep()
                     continue
                 try:
@@ -193,6 +197,8 @@ class Worker:
                     await outage.wait(error)
         finally:
             ticker.cancel()
+            if self._flush is not None:
+                self._flush.cancel()
             for executor in self._executors.values():
                 await executor.close()
             self._db.shutdown(wait=False)
@@ -200,7 +206,10 @@ class Worker:
             self._reading.shutdown(wait=False)
 
     def _to_write(self) -> bool:
-        return bool(self._settled or self.output)
+        return bool(self._settled or self.output or self._flush)
+
+    def _can_write(self) -> bool:
+        return self._to_write() if self._flush is None else self._flush.done()
 
     def _only_condemned_left(self) -> bool:
         return all(self._is_overdue(run) for run in self._running.values())
@@ -209,6 +218,8 @@ class Worker:
         """Return what to claim now, if anything: free slots, and a little ahead of a flood."""
         if self._draining or not self._hungry:
             return None
+        if self._has_plenty() or (self._flush is not None and len(self._settled) >= UNSETTLED):
+            return None
         room = len(self._free) - len(self._ready) + self._prefetch
         if room <= 0:
             return None
@@ -216,10 +227,34 @@ class Worker:
             self.child, self.config.queues, self._claimable, min(room, BATCH), self.solo
         )
 
+    def _has_plenty(self) -> bool:
+        """Whether a claim beside a flush can wait: it is for hundreds, not for a slot or two."""
+        return self._flush is not None and len(self._ready) > self._prefetch // 2
+
     async def _turn(self, request: ClaimRequest | None) -> None:
-        """Do one transaction with the store, and start what it claimed."""
+        """Write down what has ended, and claim; in a flood side by side, neither for the other."""
+        if self._flush is not None and self._flush.done():
+            flush, self._flush = self._flush, None
+            flush.result()
+        if self._flush is not None:
+            await self._exchange([], [], request)
+            return
         settled, self._settled = self._settled, []
         output = self.output.take()
+        if len(settled) >= OVERLAP and self._store.overlaps:
+            self._flush = self._loop.create_task(self._exchange(settled, output, None))
+            self._flush.add_done_callback(lambda _: self._wake.set())
+            settled, output = [], []
+        if settled or output or request is not None:
+            await self._exchange(settled, output, request)
+
+    async def _exchange(
+        self,
+        settled: list[Settled],
+        output: list[OutputLine],
+        request: ClaimRequest | None,
+    ) -> None:
+        """Do one transaction with the store, and start what it claimed."""
         if request is not None:
             self._hungry = False
         try:
@@ -258,17 +293,13 @@ class Worker:
         output: Sequence[OutputLine] = (),
         request: ClaimRequest | None = None,
     ) -> Turn:
-        take_turn = partial(self._store.turn, self.worker)
-        if request is not None and len(settled) >= OVERLAP and self._store.overlaps:
-            written, claimed = await both(
-                self._loop.run_in_executor(self._db, take_turn, settled, output, None),
-                self._loop.run_in_executor(self._claiming, take_turn, (), (), request),
-            )
-            return claimed._replace(stale=written.stale)
-        if self._running:
-            return await self._loop.run_in_executor(self._db, take_turn, settled, output, request)
+        take_turn = partial(self._store.turn, self.worker, settled, output, request)
+        if self._flush is not None and request is not None:
+            return await self._loop.run_in_executor(self._claiming, take_turn)
+        if self._running or self._flush is not None:
+            return await self._loop.run_in_executor(self._db, take_turn)
         # The loop has nothing else to do: the way to a thread is saved.
-        return take_turn(settled, output, request)
+        return take_turn()
 
     async def _write_singly(self, settled: list[Settled]) -> None:
         """Settle one by one what was refused together: what is refused alone fails for that."""
@@ -294,6 +325,8 @@ class Worker:
         The store may carry it out when nobody waits for it any more (a statement that waits for
         a lock, a network that held it back), so this is done again, less and less often.
         """
+        if self._flush is not None:
+            await asyncio.wait({self._flush})
         late = now() - self._unanswered_at
         held = await self._loop.run_in_executor(self._db, self._store.held, self.worker, self.child)
         known = {(run.job.id, run.job.attempt) for run in self._running.values()}
@@ -379,7 +412,7 @@ class Worker:
         if self._ready:
             self._start_ready()
         self._hungry = True
-        if not self._wake.is_set():
+        if not (self._wake.is_set() or self._has_plenty()):
             self._wake.set()
 
     def _lease_lost(self, stale: Iterable[tuple[int, int]]) -> None:
@@ -485,16 +518,6 @@ class Worker:
             child=self.child,
             **{key: value for key, value in more.items() if value is not None},
         )
-
-
-async def both(one: Awaitable[Turn], other: Awaitable[Turn]) -> tuple[Turn, Turn]:
-    """Return what two turns gave, when both are through; raise what either of them raised."""
-    first, second = await asyncio.gather(one, other, return_exceptions=True)
-    if isinstance(first, BaseException):
-        raise first
-    if isinstance(second, BaseException):
-        raise second
-    return first, second
 
 
 def _unrecordable(error: Exception) -> Change:

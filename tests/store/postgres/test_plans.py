@@ -38,8 +38,6 @@ HOT: dict[str, dict[str, Any]] = {
     "claim.cancel_requests": {},
     "settle.complete": ENDED,
     "settle.recorded": {"id": 1, "attempt": 1, "outcome": "ok"},
-    "dependencies.lock_waiting": {"ids": "{1,2,3}"},
-    "dependencies.unblock_after": {"ids": "{1,2,3}"},
     "jobs.next_due": {},
     "jobs.due": {"limit": 100},
     "workers.look": {},
@@ -83,6 +81,20 @@ def test_a_long_queue_and_a_long_past_do_not_slow_it_down(filled: Database, stat
     """No table that grows is read from end to end."""
     plan = explained(filled, statement, worker=1, **HOT[statement])
     assert whole_tables(plan) == [], json.dumps(plan, indent=1)
+
+
+def test_who_waited_is_found_by_an_index(filled: Database) -> None:
+    """However many wait, those that waited for a few jobs are let go without reading a table."""
+    filled.sql(
+        "insert into workhorse.dependencies select n, n + 1 from generate_series(1, 50000) n"
+    )
+    filled.sql("vacuum analyze workhorse.dependencies")
+    with psycopg.connect(filled.url) as connection:
+        connection.execute("select workhorse.unblock_after('{2,3}')")
+        read = connection.execute(
+            "select relname from pg_stat_xact_user_tables where seq_scan > 0"
+        ).fetchall()
+    assert read == []
 
 
 def test_what_is_next_is_read_in_its_order(filled: Database) -> None:

@@ -66,7 +66,6 @@ def settle(tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> 
         own = tx.value("settle.complete", worker=worker, **completed_arrays(completed))
         stale += not_recorded(tx, worker, completed) if own < len(completed) else []
         ids = array(one.id for one in completed)
-        tx.run("dependencies.lock_waiting", ids=ids)
         tx.run("dependencies.unblock_after", ids=ids)
     if others:
         own = tx.value("settle.others", worker=worker, rows=other_rows(others))

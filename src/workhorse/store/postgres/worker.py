@@ -77,7 +77,6 @@ class WorkerVerbs:
             if ended.completed:
                 arrays = completed_arrays(ended.completed)
                 send("completed", "settle.complete", worker=worker, **arrays)
-                send("waiting", "dependencies.lock_waiting", ids=arrays["ids"])
                 send("unblocked", "dependencies.unblock_after", ids=arrays["ids"])
             if ended.others:
                 send("others", "settle.others", worker=worker, rows=other_rows(ended.others))

@@ -2,30 +2,9 @@
 -- Whether any job waits for another.
 select exists (select 1 from workhorse.dependencies);
 
--- name: lock_waiting
--- Lock who waits for these, so that of two that end at once the later one sees both.
-select 1 from workhorse.jobs
- where id in (select job_id from workhorse.dependencies where waits_for = any (%(ids)s::bigint[]))
- order by id for update;
-
 -- name: unblock_after
 -- blocked → available: jobs whose last dependency is among these, which have succeeded.
-with satisfied as (
-    delete from workhorse.dependencies
-     where waits_for = any (%(ids)s::bigint[])
-       and waits_for in (select id from workhorse.history where state = 'succeeded')
-    returning job_id, waits_for
-), unblocked as (
-    update workhorse.jobs set state = 'available'
-     where id in (select job_id from satisfied) and state = 'blocked' and run_at <= workhorse.clock()
-       and not exists (
-           select 1 from workhorse.dependencies d
-            where d.job_id = jobs.id
-              and d.waits_for not in (select waits_for from satisfied where job_id = jobs.id))
-    returning id, workhorse.ring(queue)
-)
-insert into workhorse.events (at, name, job_id)
-select workhorse.clock(), 'unblock', id from unblocked;
+select workhorse.unblock_after(%(ids)s::bigint[]);
 
 -- name: add
 -- A job waits for others.

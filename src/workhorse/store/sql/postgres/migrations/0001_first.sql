@@ -171,6 +171,36 @@ create table workhorse.events (
 create index events_of_job on workhorse.events (job_id) where job_id is not null;
 create index events_of_no_job on workhorse.events (at) where job_id is null;
 
+-- blocked → available: jobs whose last dependency is among these, which have succeeded. A function,
+-- because a worker asks after each turn, and nearly always nobody waits: then nothing is planned.
+create function workhorse.unblock_after(ended bigint[]) returns void
+    language plpgsql set enable_seqscan = off as $$
+begin
+    if not exists (select 1 from workhorse.dependencies) then
+        return;
+    end if;
+    -- Locked, so that of two that end at once the later one sees both.
+    perform 1 from workhorse.jobs
+      where id in (select job_id from workhorse.dependencies where waits_for = any (ended))
+      order by id for update;
+    with satisfied as (
+        delete from workhorse.dependencies
+         where waits_for = any (ended)
+           and waits_for in (select id from workhorse.history where state = 'succeeded')
+        returning job_id, waits_for
+    ), unblocked as (
+        update workhorse.jobs set state = 'available'
+         where id in (select job_id from satisfied) and state = 'blocked' and run_at <= workhorse.clock()
+           and not exists (
+               select 1 from workhorse.dependencies d
+                where d.job_id = jobs.id
+                  and d.waits_for not in (select waits_for from satisfied where job_id = jobs.id))
+        returning id, workhorse.ring(queue)
+    )
+    insert into workhorse.events (at, name, job_id)
+    select workhorse.clock(), 'unblock', id from unblocked;
+end $$;
+
 -- How far back the record may be cut: moved by retention, before it deletes.
 create table workhorse.retention (
     only_row integer primary key check (only_row = 1),
