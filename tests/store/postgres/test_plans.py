@@ -31,7 +31,10 @@ RECORD = """
 insert into workhorse.events (at, job_id, attempt, name) select 0, 1000000 + n, 1, 'claim'
   from generate_series(1, %s) n
 """
-CLAIM = {"queues": ["urgent", "default"], "kinds": ["work"], "solo": False, "child": 1}
+CLAIM = {
+    "queues": ["urgent", "default"], "kinds": ["work"], "solo": False, "child": 1,
+    "ranks": "{-9,-9}", "after": "{0,0}",
+}  # fmt: skip
 ENDED = {"ids": "{1,2,3}", "attempts": "{1,1,1}", "results": []}
 HOT: dict[str, dict[str, Any]] = {
     "claim.claim": CLAIM | {"limit": 100},

@@ -16,6 +16,7 @@ from workhorse.store.postgres.client import PostgresClientVerbs
 from workhorse.store.postgres.database import Database, PostgresTransaction
 from workhorse.store.postgres.health import POOLED, HealthVerbs
 from workhorse.store.postgres.listen import Listener
+from workhorse.store.postgres.position import Position
 from workhorse.store.postgres.settling import settle
 from workhorse.store.postgres.url import Place, parse
 from workhorse.store.postgres.whole import PostgresWhole, alone
@@ -45,6 +46,7 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         self._db = Database(place, "client", size=CLIENTS)
         self._claims = Database(place, "claims", size=3, fresh_plans=True)
         self._lease = Database(place, "lease", size=1)
+        self._position = Position()
         try:
             if not migrating:
                 with self._db.connection() as connection:

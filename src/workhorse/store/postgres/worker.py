@@ -7,7 +7,9 @@ comes before the message's end is one transaction. A turn that only claims commi
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -19,6 +21,7 @@ from workhorse.domain.transitions import Verb
 from workhorse.store.fast_json import compact
 from workhorse.store.postgres.connection import Connection
 from workhorse.store.postgres.database import Database, PostgresTransaction
+from workhorse.store.postgres.position import Position, from_start
 from workhorse.store.postgres.settling import (
     Ended,
     Fence,
@@ -39,6 +42,7 @@ class WorkerVerbs:
     overlaps = True
     _db: Database
     _claims: Database
+    _position: Position
 
     def turn(
         self,
@@ -48,11 +52,17 @@ class WorkerVerbs:
         claim: ClaimRequest | None,
     ) -> Turn:
         ended = Ended.sorted(settled)
+        before = time.monotonic()
         answers = self._claims.again(lambda c: self._send(c, worker, ended, output, claim))
+        took = time.monotonic() - before
         stale = self._follow(worker, ended, answers)
         rows = answers["claim"]
         valid = bool(rows[0][0])
         claimed = [claimed_job(row[1:]) for row in rows] if claim and rows[0][1] is not None else []
+        if claim and self._goes_on(ended, output, claim):
+            missing = claim.limit - len(claimed)
+            if self._position.reach(claimed, took=took, wanted=claim.limit):
+                claimed += self.turn(worker, (), (), replace(claim, limit=missing)).claimed
         return Turn(stale, claimed, valid)
 
     def _send(
@@ -81,6 +91,8 @@ class WorkerVerbs:
             if ended.others:
                 send("others", "settle.others", worker=worker, rows=other_rows(ended.others))
             if claim:
+                goes_on = self._goes_on(ended, output, claim)
+                place = self._position.start if goes_on else from_start
                 send(
                     "claim",
                     "claim.claim",
@@ -90,10 +102,16 @@ class WorkerVerbs:
                     kinds=list(claim.kinds),
                     limit=max(0, claim.limit),
                     solo=claim.solo,
+                    **place(claim.queues),
                 )
             else:
                 send("claim", "claim.lease", worker=worker)
         return {name: cursor.fetchall() for name, cursor in sent.items() if cursor.description}
+
+    @staticmethod
+    def _goes_on(ended: Ended, output: Sequence[OutputLine], claim: ClaimRequest) -> bool:
+        """Whether a claim is one of a flood: it is asked for by itself, and not for a suspect."""
+        return not (ended.completed or ended.others or output or claim.solo)
 
     def _send_output(self, send: Any, worker: int, output: Sequence[OutputLine]) -> None:
         send("output", "settle.output_event", lines=compact(output), worker=worker)

@@ -7,13 +7,15 @@ with me as materialized (
       from workhorse.workers where id = %(worker)s and state in ('alive', 'draining')
 ), next as materialized (
     select picked.row
-      from unnest(%(queues)s::text[]) as wanted(queue)
+      from unnest(%(queues)s::text[], %(ranks)s::bigint[], %(after)s::bigint[])
+           as wanted(queue, rank, after)
      cross join lateral (
         select jobs.ctid as row from workhorse.jobs
          where jobs.queue = wanted.queue and state = 'available' and solo = %(solo)s
            and kind = any (%(kinds)s::text[])
+           and (- priority::bigint, id) > (wanted.rank, wanted.after)
            and not exists (select 1 from workhorse.paused_queues where name = wanted.queue)
-         order by priority desc, id
+         order by - priority::bigint, id
          limit %(limit)s
            for update of jobs skip locked) as picked
      where (select valid and alive from me)

@@ -4,7 +4,7 @@
 -- each; `is true` keeps it from making the list one.
 with mine as (
     delete from workhorse.jobs
-     where id = any (%(ids)s::bigint[]) and worker = %(worker)s and state = 'running'
+     where id = any (%(ids)s::bigint[]) and worker + 0 = %(worker)s and state = 'running'
        and ((id, attempt) in (
             select * from unnest(%(ids)s::bigint[], %(attempts)s::integer[]))) is true
     returning *

@@ -56,8 +56,9 @@ create table workhorse.jobs (
     check (state <= 'running' and (state = 'running') = (worker is not null) and max_attempts > 0)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
--- What is next? One seek, then only rows that may be claimed, in the order they are claimed.
-create index jobs_next on workhorse.jobs (queue, solo, priority desc, id) include (kind)
+-- What is next? One seek, then only rows that may be claimed, in the order they are claimed, from the
+-- start or from any place on: rank and id grow together, so a place is one comparison.
+create index jobs_next on workhorse.jobs (queue, solo, (- priority::bigint), id) include (kind)
     where state = 'available';
 create index jobs_due on workhorse.jobs (run_at) where state = 'scheduled';
 create index jobs_blocked on workhorse.jobs (run_at) where state = 'blocked';
