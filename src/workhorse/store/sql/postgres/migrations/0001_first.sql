@@ -223,15 +223,19 @@ create trigger events_are_never_emptied before truncate on workhorse.events
 -- An event may go only when its job is gone, or, when it has no job, beyond the retention.
 create function workhorse.refuse_loss() returns trigger language plpgsql as $$
 begin
-    if (case
-        when old.job_id is null then old.at >= (select events_before from workhorse.retention)
-        else exists (select 1 from workhorse.jobs where id = old.job_id)
-          or exists (select 1 from workhorse.history where id = old.job_id)
-    end) then
+    if exists (
+        select 1 from gone
+         where case
+               when job_id is null then at >= (select events_before from workhorse.retention)
+               else exists (select 1 from workhorse.jobs where id = gone.job_id)
+                 or exists (select 1 from workhorse.history where id = gone.job_id)
+               end)
+    then
         raise exception 'events are append-only: they go with their job, or by retention';
     end if;
-    return old;
+    return null;
 end $$;
 
-create trigger events_are_kept before delete on workhorse.events
-    for each row execute function workhorse.refuse_loss();
+create trigger events_are_kept after delete on workhorse.events
+    referencing old table as gone
+    for each statement execute function workhorse.refuse_loss();
