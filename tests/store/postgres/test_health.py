@@ -1,0 +1,102 @@
+"""What the doctor knows of PostgreSQL: each trap is named, with what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from tests.scenarios.facts import eventually
+from tests.services.pgbouncer import PgBouncer
+from tests.services.postgres import Cluster, Database
+from tests.store.hands import put, put_many
+from workhorse.store.opening import open_store
+from workhorse.store.postgres import PostgresStore, health
+from workhorse.store.protocol import Store
+
+
+def found(store: Store) -> dict[str, str]:
+    """Return the level of each finding, by its sentence."""
+    return {sentence: level for level, sentence in store.health().findings}
+
+
+def level_of(store: Store, words: str) -> str | None:
+    """Return the level of the finding with these words, None when there is none."""
+    levels = [level for sentence, level in found(store).items() if words in sentence]
+    assert len(levels) <= 1
+    return levels[0] if levels else None
+
+
+@pytest.fixture
+def durable(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with what keeps jobs through a crash switched on; the tests' own run without."""
+    for name in ("fsync", "full_page_writes"):
+        _set(cluster, name, "on")
+    yield cluster
+    for name in ("fsync", "full_page_writes"):
+        cluster.sql(f"alter system reset {name}")
+    cluster.sql("select pg_reload_conf()")
+
+
+def _set(cluster: Cluster, name: str, value: str) -> None:
+    cluster.sql(f"alter system set {name} = {value}")
+    cluster.sql("select pg_reload_conf()")
+
+
+def test_a_sound_server_has_no_findings(durable: Cluster, store: PostgresStore) -> None:
+    """Nothing is found where there is nothing to find."""
+    put(store)
+    eventually(lambda: found(store) == {}, what="a sound server's health")
+    assert store.health().version.startswith("PostgreSQL ")
+
+
+@pytest.mark.parametrize("name", ["fsync", "full_page_writes"])
+def test_a_server_that_forgets(durable: Cluster, store: PostgresStore, name: str) -> None:
+    """Without either a crash of the server loses jobs: that is an error."""
+    _set(durable, name, "off")
+    words = "fsync or full_page_writes is off"
+    eventually(lambda: level_of(store, words) == "error", what="the finding")
+
+
+def test_commits_that_come_late(database: Database, durable: Cluster) -> None:
+    """An asynchronous commit may lose the last jobs: a warning."""
+    durable.sql(f"alter database {database.name} set synchronous_commit = off")
+    with closing(open_store(database.url)) as store:
+        assert level_of(store, "synchronous_commit is off") == "warn"
+
+
+def test_a_pooler_between(pgbouncer: PgBouncer, database: Database) -> None:
+    """Behind a pooler nobody can listen, unless told where the server itself is."""
+    with closing(open_store(pgbouncer.url(database.name))) as store:
+        assert level_of(store, "WORKHORSE_LISTEN_URL") == "warn"
+    with closing(open_store(database.url)) as store:
+        assert level_of(store, "WORKHORSE_LISTEN_URL") is None
+
+
+def test_a_transaction_that_stays_open(
+    store: PostgresStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps dead rows in the tables: told, once it is older than some minutes."""
+    with psycopg.connect(database.url) as other:
+        other.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        other.execute("select count(*) from workhorse.jobs")
+        assert level_of(store, "transaction has been open") is None
+        monkeypatch.setattr(health, "OLD_SNAPSHOT", 0)
+        assert level_of(store, "transaction has been open") == "warn"
+
+
+def test_dead_rows(
+    store: PostgresStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Autovacuum that does not keep up is told of, by how much there is to clear away."""
+    monkeypatch.setattr(health, "DEAD_ENOUGH", 50)
+    database.sql("alter table workhorse.jobs set (autovacuum_enabled = off)")
+    put_many(store, 100)
+    database.sql("analyze workhorse.jobs")
+    assert level_of(store, "dead rows") is None
+    database.sql("delete from workhorse.jobs where id % 2 = 0")
+    database.sql("update workhorse.jobs set priority = 1")
+    database.sql("analyze workhorse.jobs")
+    assert level_of(store, "dead rows") == "warn"

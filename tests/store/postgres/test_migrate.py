@@ -1,0 +1,188 @@
+"""The schema of a shared database: brought up to date when asked, once, whole, or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from tests.services.postgres import Cluster, Database
+from tests.store.hands import OK, Worker, put, the
+from workhorse.domain.errors import ConfigurationError, Unavailable
+from workhorse.store.opening import migration_script, open_store
+from workhorse.store.postgres import PostgresStore, health, migrate
+from workhorse.store.statements import Migration, migrations
+
+KNOWN = migrations("postgres")
+NEXT = KNOWN[-1].number + 1
+GOOD = "alter table workhorse.jobs add column colour text;"
+BROKEN = f"{GOOD}\ninsert into workhorse.no_such_table values (1);"
+MIGRATE = """
+import sys
+from workhorse.store.opening import open_store
+sys.stdin.readline()
+open_store(sys.argv[1], migrating=True).migrate()
+"""
+SHAPE = """
+select table_name::text, column_name::text, data_type::text from information_schema.columns
+ where table_schema = 'workhorse'
+union all
+select tablename, indexname, indexdef from pg_indexes where schemaname = 'workhorse'
+order by 1, 2
+"""
+
+
+@pytest.fixture
+def empty(cluster: Cluster) -> Iterator[Database]:
+    """A database that has nothing of ours yet."""
+    database = cluster.create_database()
+    yield database
+    cluster.drop_database(database.name)
+
+
+@pytest.fixture
+def one_more(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that lets this Workhorse know one migration more."""
+
+    def know(script: str) -> None:
+        known = (*KNOWN, Migration(NEXT, f"{NEXT:04}_next", script))
+        monkeypatch.setattr(migrate, "migrations", lambda _dialect: known)
+        monkeypatch.setattr(health, "migrations", lambda _dialect: known)
+
+    return know
+
+
+def migrated(url: str) -> list[str]:
+    with closing(open_store(url, migrating=True)) as store:
+        return list(store.migrate())
+
+
+def test_migrations_are_numbered() -> None:
+    """From one on, without a gap, each with a name that says what it is about."""
+    assert [step.number for step in KNOWN] == list(range(1, len(KNOWN) + 1))
+    assert all(step.name[:5] == f"{step.number:04}_" and step.name[5:] for step in KNOWN)
+
+
+def test_nobody_migrates_a_shared_database_unasked(empty: Database) -> None:
+    """Opening a store that is not there says what to run, and makes nothing."""
+    with pytest.raises(ConfigurationError, match="is not there") as caught:
+        open_store(empty.url)
+    assert "workhorse migrate" in str(caught.value.hint)
+    assert empty.sql("select 1 from pg_namespace where nspname = 'workhorse'") == []
+
+
+def test_a_database_becomes_a_store(empty: Database) -> None:
+    """Each migration is applied and told; the second time there is nothing to do."""
+    assert migrated(empty.url) == [step.name for step in KNOWN]
+    assert migrated(empty.url) == []
+    applied = empty.sql("select number, name from workhorse.schema_version order by number")
+    assert applied == [(step.number, step.name) for step in KNOWN]
+    with closing(open_store(empty.url)) as store:
+        assert store.health().schema == KNOWN[-1].number
+
+
+def test_what_is_printed_does_the_same(empty: Database, database: Database) -> None:
+    """Run by somebody else, the script leaves the schema that `migrate` makes."""
+    with psycopg.connect(empty.url, autocommit=True) as connection:
+        connection.execute(migration_script(empty.url).encode())
+    assert empty.sql(SHAPE) == database.sql(SHAPE)
+    assert migrated(empty.url) == []
+    with closing(open_store(empty.url)) as store:
+        put(store)
+        Worker(store).run(OK)
+
+
+def test_a_schema_may_have_another_name(empty: Database) -> None:
+    """Two stores live in one database, and know nothing of each other."""
+    urls = empty.url, f"{empty.url}?schema=night_shift"
+    for url in urls:
+        assert migrated(url) == [step.name for step in KNOWN]
+    with closing(open_store(urls[0])) as day, closing(open_store(urls[1])) as night:
+        put(day)
+        first, second = put(night), put(night)
+        Worker(night).run(OK)
+        assert [len(store.events()) for store in (day, night)] == [1, 5]
+        assert [the(night, job).state.value for job in (first, second)] == [
+            "succeeded",
+            "available",
+        ]
+    names = empty.sql(
+        "select proname::text from pg_proc p join pg_namespace n on n.oid = pronamespace "
+        "where nspname = 'night_shift' and prosrc like '%%workhorse.%%'"
+    )
+    assert names == [], "a function of one schema that reaches into the other"
+
+
+def test_many_come_at_once(empty: Database) -> None:
+    """Hosts that are deployed in the same instant: one migrates, the others find it done."""
+    command = [sys.executable, "-c", MIGRATE, empty.url]
+    crowd = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(4)]
+    for one in crowd:
+        assert one.stdin is not None
+        one.stdin.close()
+    assert [one.wait(60) for one in crowd] == [0] * 4
+    assert migrated(empty.url) == []
+
+
+def test_what_was_there_stays_and_old_and_new_work_side_by_side(
+    store: PostgresStore, database: Database, one_more: Callable[[str], None]
+) -> None:
+    """A later migration is applied to a store in use; who opened it before goes on."""
+    worker = Worker(store)
+    job_id = put(store, args='{"a":1}')
+    one_more(GOOD)
+    with pytest.raises(ConfigurationError, match=f"needs {NEXT}"):
+        open_store(database.url)
+    assert any("migrate" in finding for _, finding in store.health().findings)
+    assert migrated(database.url) == [f"{NEXT:04}_next"]
+    assert the(store, job_id).args == '{"a":1}'
+    assert worker.run(OK).id == job_id
+    with closing(open_store(database.url)) as newer:
+        assert newer.health().schema == NEXT
+        put(newer)
+    assert worker.run(OK).id > job_id
+
+
+def test_a_newer_schema_is_worked_with(
+    database: Database, one_more: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that is not deployed yet opens a store that was migrated for the next one."""
+    one_more(GOOD)
+    migrated(database.url)
+    monkeypatch.undo()
+    with closing(open_store(database.url)) as store:
+        put(store)
+        Worker(store).run(OK)
+
+
+def test_a_migration_is_applied_whole_or_not_at_all(
+    store: PostgresStore, database: Database, one_more: Callable[[str], None]
+) -> None:
+    """One that fails half-way leaves the schema as it was, and the store in use goes on."""
+    before = database.sql(SHAPE)
+    one_more(BROKEN)
+    with pytest.raises((ConfigurationError, Unavailable), match="no_such_table"):
+        migrated(database.url)
+    assert database.sql(SHAPE) == before
+    put(store)
+
+
+def test_a_lock_is_waited_for_a_bounded_time(
+    database: Database, one_more: Callable[[str], None]
+) -> None:
+    """Behind somebody's open transaction a migration gives up: nobody queues behind it for long."""
+    before = database.sql(SHAPE)
+    one_more(GOOD)
+    with psycopg.connect(database.url) as other:
+        other.execute("select count(*) from workhorse.jobs")
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(migrated, database.url)
+            with pytest.raises(Unavailable):
+                waiting.result(30)
+    assert database.sql(SHAPE) == before
+    assert migrated(database.url) == [f"{NEXT:04}_next"]
