@@ -4,7 +4,8 @@ One loop, no timer and no task per job beyond the handler's own: each *turn* han
 what has ended since the last turn and asks for as many jobs as there is room for, in one
 transaction on a thread of its own; meanwhile the jobs of the turn before run on. A flood of
 short jobs thus shares a commit by the hundred, and a single job is settled at once. When nothing
-runs, the turn needs no thread: the loop would only wait for it.
+runs, the turn needs no thread: the loop would only wait for it. On a store that can do two things
+at once, a flood is settled by one turn (the flush) while others claim.
 """
 
 from __future__ import annotations
