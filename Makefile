@@ -32,7 +32,7 @@ check: $(READY) ## formatting, lint, types, and who may import whom
 	@$(BIN)/ruff format --check --quiet . || { echo 'make format puts this right.' >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(find_uv); PYTHONPATH=src "$$uv" run --quiet --isolated --locked --only-group imports lint-imports
 
 format: $(READY) ## format the code and apply the safe fixes
 	@$(BIN)/ruff check --quiet --fix-only .
