@@ -107,9 +107,15 @@ class Cluster:
         assert self._process is not None, "not running"
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a postmaster; it may have ended by itself."""
+        return self._process is not None and self._process.is_alive
+
     def start(self) -> None:
         """Start it, and return when it answers. Where it runs already this is nothing."""
-        if self._process is None or not self._process.is_alive:
+        if not self.is_running:
+            self.stop()  # one that has ended by itself is let go of
             self._start(self.port)
 
     def stop(self, mode: str = "fast") -> None:
