@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=#        the Python to use; empty means: find one
 PYTEST_ARGS ?=#   more arguments for `make test`, e.g. PYTEST_ARGS='-x tests/store'
 CHAOS_MINUTES ?= 20
+STORE ?= sqlite# the store of `make chaos`; postgres needs nothing installed
 JOBS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) # tests wait more than they work
 
 BIN := .venv/bin
@@ -43,8 +44,8 @@ bench: $(READY) ## compare with other queues on this machine
 	    $(BIN)/python -m bench.environments "$$uv"
 	@$(BIN)/python -m bench
 
-chaos: $(READY) ## the long run that kills processes (CHAOS_MINUTES=20)
-	@$(BIN)/python -m tests.scenarios.chaos --minutes $(CHAOS_MINUTES)
+chaos: $(READY) ## the long run that kills processes (CHAOS_MINUTES=20 STORE=postgres)
+	@$(BIN)/python -m tests.scenarios.chaos --minutes $(CHAOS_MINUTES) --store $(STORE)
 
 clean: ## remove what the targets above made
 	@rm -rf .venv .tools .workhorse build dist .mypy_cache .ruff_cache .pytest_cache \

@@ -8,14 +8,17 @@ A rule's name is the key under which its violations are reported:
 - `lost`: a job that was acknowledged is not in the store.
 - `stuck`: a job is not in a final state after everything was healed and given time.
 - `condemned`: a job ended failed or cancelled, and what was done to it does not explain that.
-- `stale`: a write of an attempt that was no longer the job's was accepted.
+- `stale`: a write of an attempt that was no longer the job's was accepted, or an attempt has more
+  than one end.
 - `unproven`: a job is recorded as succeeded, but no handler of that attempt ever finished.
 - `rerun`: an attempt that had started ended without its job, and no fault on its holder explains
   it. (A worker may give back what it has not started: nothing is run again then.)
 - `overlap`: two attempts of a job ran at once, and no freeze of a whole worker explains it.
-- `twice`: one attempt was started more than once.
+- `twice`: one attempt was started more than once, and no crash of the server made it forget the
+  claim of the one before the claim of the other.
 - `survivor`: a process outlived the supervisor, or the lease, that it may not outlive.
-- `exit`: a worker ended although nobody asked and nothing was done to it.
+- `exit`: a worker ended although nobody asked and nothing was done to it. (One that never came to
+  work, or that had to say goodbye, says so with a code of its own while no server listens.)
 - `untested`: no stale write was ever rejected: the fence was not put to the test.
 """
 
@@ -23,12 +26,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from tests.scenarios.ledger import Entry
+from workhorse.domain.errors import Unavailable
 
 SECOND: Final = 1_000_000_000
 SLACK: Final = SECOND // 4
@@ -46,6 +50,12 @@ STOPS: Final = FREEZES | {"stop_supervisor"}
 """Faults that may catch a process while it holds the store's lock."""
 AFTER: Final = 5 * SECOND
 """How long it may take until what a starved worker has lost is written down."""
+CRASHES: Final = frozenset({"crash_server"})
+"""Faults after which the store may have forgotten its last claims: they are committed softly."""
+OUTAGES: Final = CRASHES | {"end_connections"}
+"""Faults while which the store may be out of reach."""
+UNFLUSHED: Final = SECOND * 6 // 10
+"""How old a claim may be that a crash takes along: three rounds of the server's log writer."""
 CRASHES_TO_FAIL: Final = 3
 LOSSES_TO_FAIL: Final = 10
 
@@ -61,7 +71,7 @@ class Fault(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One attempt as the ledger heard it. `holders` are its process and those above it."""
+    """One start of an attempt. `holders` are its process and those above it."""
 
     job: int
     attempt: int
@@ -73,6 +83,10 @@ class Run(NamedTuple):
     @property
     def last_sign(self) -> int:
         return self.started if self.ended is None else self.ended
+
+
+Runs = Mapping[tuple[int, int], Sequence[Run]]
+"""By (job, attempt), the starts of each in their order: one, if all is well."""
 
 
 class JobEnd(NamedTuple):
@@ -96,11 +110,15 @@ class AttemptEnd(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """The store's final word. `completes` are the attempts of each job's complete events."""
+    """The store's final word. `completes` are the attempts of each job's complete events.
+
+    `workers` are the pids of those that came to work.
+    """
 
     jobs: Mapping[int, JobEnd]
     attempts: Sequence[AttemptEnd]
     completes: Mapping[int, Sequence[int]]
+    workers: Collection[int] = ()
 
 
 @dataclass
@@ -110,6 +128,10 @@ class Verdict:
     violations: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     explained: Counter[str] = field(default_factory=Counter)
     overlaps_explained: int = 0
+    forgotten: int = 0
+    """Starts beyond the first of an attempt whose claim a crash of the server has taken along."""
+    outages: int = 0
+    """Workers that ended because they could not reach the store when they had to."""
     late_finishes: int = 0
     """Handlers that finished after their attempt had been taken from them."""
     again_after: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -121,22 +143,22 @@ class Verdict:
         return not any(self.violations.values())
 
 
-def runs_of(entries: Iterable[Entry]) -> tuple[dict[tuple[int, int], Run], list[str]]:
-    """Return the runs by (job, attempt), and a line for each attempt that started twice."""
-    runs: dict[tuple[int, int], Run] = {}
-    twice = []
+def runs_of(entries: Iterable[Entry]) -> dict[tuple[int, int], list[Run]]:
+    """Return every start. What a process says of an attempt is said of the last it has started."""
+    runs: dict[tuple[int, int], list[Run]] = defaultdict(list)
     for entry in entries:
         if entry.what not in {"start", "end", "fail"}:
             continue
         key = (entry.data["job"], entry.data["attempt"])
         if entry.what == "start":
-            if key in runs:
-                twice.append(f"job {key[0]} attempt {key[1]} started again, {entry.data}")
-                continue
-            runs[key] = Run(*key, entry.at, None, False, tuple(entry.data["holders"]))
-        elif key in runs:
-            runs[key] = runs[key]._replace(ended=entry.at, told_to_fail=entry.what == "fail")
-    return runs, twice
+            runs[key].append(Run(*key, entry.at, None, False, tuple(entry.data["holders"])))
+            continue
+        of_attempt = runs.get(key, [])
+        for place, run in reversed(list(enumerate(of_attempt))):
+            if entry.data.get("pid", run.holders[0]) == run.holders[0]:
+                of_attempt[place] = run._replace(ended=entry.at, told_to_fail=entry.what == "fail")
+                break
+    return dict(runs)
 
 
 def faults_of(entries: Iterable[Entry]) -> list[Fault]:
@@ -159,26 +181,89 @@ def acknowledged(entries: Iterable[Entry]) -> set[int]:
 def judge(entries: Sequence[Entry], content: Content, *, rejected: int) -> Verdict:
     """Return what is wrong. `rejected` is how many writes the workers say were refused as stale."""
     verdict = Verdict()
-    runs, twice = runs_of(entries)
+    runs = runs_of(entries)
     faults = faults_of(entries)
-    verdict.violations["twice"] += twice
+    memory = Memory(faults)
+    _judge_starts(verdict, runs, content, memory)
     _judge_jobs(verdict, acknowledged(entries), content, runs)
     by_worker: dict[int, list[Fault]] = defaultdict(list)
     for fault in faults:
         by_worker[fault.worker].append(fault)
     stalls = _stalls(faults, content) + _starved(entries)
-    causes = _judge_attempts(verdict, content, runs, by_worker, stalls)
+    causes = _judge_attempts(verdict, content, runs, by_worker, stalls, memory=memory)
     _judge_ends(verdict, content, causes)
-    _judge_overlaps(verdict, runs, content, by_worker)
-    _judge_processes(verdict, entries)
+    _judge_overlaps(verdict, runs, content, by_worker, memory)
+    _judge_processes(verdict, entries, content, faults)
     if rejected <= 0:
         verdict.violations["untested"].append("no stale write was rejected in this run")
     return verdict
 
 
-def _judge_jobs(
-    verdict: Verdict, acked: set[int], content: Content, runs: Mapping[tuple[int, int], Run]
-) -> None:
+class Memory:
+    """Tells which starts a crash of the server may have made it forget: their claims went along."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        faults = list(faults)
+        self._crashes = [fault for fault in faults if fault.what in CRASHES]
+        self._freezes = [fault for fault in faults if fault.what in FREEZES]
+
+    def lost(self, run: Run) -> list[Fault]:
+        """Return the crashes that may have taken the claim of this run along.
+
+        It started shortly before the crash or until shortly after; later only if its worker was
+        frozen at the time, with the claim in its hands.
+        """
+        return [
+            crash
+            for crash in self._crashes
+            if crash.since - UNFLUSHED <= run.started
+            and run.started <= max(crash.until + SLACK, self._thawed(run, crash))
+        ]
+
+    def _thawed(self, run: Run, crash: Fault) -> int:
+        frozen = (
+            freeze.until
+            for freeze in self._freezes
+            if freeze.worker in run.holders
+            and freeze.since - SLACK <= crash.until
+            and freeze.until >= crash.since
+        )
+        return max(frozen, default=0)
+
+
+def _judge_starts(verdict: Verdict, runs: Runs, content: Content, memory: Memory) -> None:
+    """twice: only with a crash between the claims, one for each start beyond the first."""
+    claimed = {(end.job, end.attempt): end.claimed for end in content.attempts}
+    for key, starts in runs.items():
+        used: set[int] = set()
+        for old, new in pairwise(starts):
+            # Frozen, or slow, it may start when another has: it is the claims that a crash parts.
+            between = [crash for crash in memory.lost(old) if crash.since < new.started]
+            between += [crash for crash in memory.lost(new) if crash.since < old.started]
+            fresh = [crash for crash in between if crash.since not in used]
+            if not fresh or claimed.get(key, FOREVER) < fresh[0].since - SLACK:
+                verdict.violations["twice"].append(
+                    f"job {key[0]} attempt {key[1]} started again: {old}, {new}"
+                )
+                continue
+            used.add(fresh[0].since)
+            verdict.forgotten += 1
+
+
+def _recorded(end: AttemptEnd, runs: Runs, memory: Memory) -> list[Run]:
+    """Return the starts that the claim on record may be of; not those of a forgotten claim."""
+    found = runs.get((end.job, end.attempt), ())
+    return [
+        run
+        for run in found
+        if not (
+            memory.lost(run)
+            and (end.worker not in run.holders or run.started < end.claimed - SLACK)
+        )
+    ]
+
+
+def _judge_jobs(verdict: Verdict, acked: set[int], content: Content, runs: Runs) -> None:
     """lost, stuck, stale, unproven."""
     bad = verdict.violations
     for job in sorted(acked - content.jobs.keys()):
@@ -192,26 +277,31 @@ def _judge_jobs(
             bad["stale"].append(
                 f"job {job}: its result is by attempt {end.returned_by}, its last is {end.attempt}"
             )
-        run = runs.get((job, end.attempt))
-        if run is None or run.ended is None:
+        if all(run.ended is None for run in runs.get((job, end.attempt), ())):
             bad["unproven"].append(f"job {job} succeeded, but attempt {end.attempt} never finished")
     for job, attempts in content.completes.items():
         if len(attempts) > 1:
             bad["stale"].append(f"job {job} was completed {len(attempts)} times: {attempts}")
+    ends = Counter((end.job, end.attempt) for end in content.attempts)
+    for (job, attempt), count in ends.items():
+        if count > 1:
+            bad["stale"].append(f"job {job} attempt {attempt} has {count} ends")
 
 
 def _judge_attempts(
     verdict: Verdict,
     content: Content,
-    runs: Mapping[tuple[int, int], Run],
+    runs: Runs,
     faults: Mapping[int, Sequence[Fault]],
     stalls: Sequence[Fault],
+    *,
+    memory: Memory,
 ) -> dict[int, Counter[str]]:
     """stale, rerun. Return, by job, how often each outcome was explained."""
     causes: dict[int, Counter[str]] = defaultdict(Counter)
     for end in content.attempts:
         job = content.jobs.get(end.job)
-        run = runs.get((end.job, end.attempt))
+        started = _recorded(end, runs, memory)
         if end.outcome == "ok":
             if job is not None and end.attempt != job.attempt:
                 verdict.violations["stale"].append(
@@ -219,21 +309,20 @@ def _judge_attempts(
                     f"but attempt {job.attempt} came after it"
                 )
             continue
-        if run is None and end.outcome == "released":
+        if not started and end.outcome == "released":
             verdict.explained["never started"] += 1
             continue
-        cause = _explain(end, run, [*faults.get(end.worker, ()), *stalls])
+        cause = _explain(end, started, [*faults.get(end.worker, ()), *stalls])
         if cause is None:
-            verdict.violations["rerun"].append(f"nothing explains {end} with {run}")
+            verdict.violations["rerun"].append(f"nothing explains {end} with {started}")
             continue
         causes[end.job][end.outcome] += 1
         if cause == "told to fail":
             continue
         verdict.explained[cause.what] += 1
-        if run is not None and run.ended is not None and run.ended > end.ended:
+        if any(run.ended is not None and run.ended > end.ended for run in started):
             verdict.late_finishes += 1
-        again = runs.get((end.job, end.attempt + 1))
-        if again is not None:
+        for again in runs.get((end.job, end.attempt + 1), ())[:1]:
             verdict.again_after[cause.what].append((again.started - cause.since) / SECOND)
     return causes
 
@@ -264,14 +353,15 @@ def _starved(entries: Iterable[Entry]) -> list[Fault]:
     ]
 
 
-def _explain(end: AttemptEnd, run: Run | None, faults: Sequence[Fault]) -> Any:
+def _explain(end: AttemptEnd, started: Sequence[Run], faults: Sequence[Fault]) -> Any:
     """Return the fault that explains why this attempt did not end its job, or None."""
     if end.outcome == "error":
-        return "told to fail" if run is not None and run.told_to_fail else None
+        return "told to fail" if any(run.told_to_fail for run in started) else None
     for fault in faults:
         if fault.since - SLACK > end.ended or fault.until + SLACK < end.claimed:
             continue
-        if fault.what in WHOLE_WORKER or run is None or fault.pid in run.holders:
+        hit = any(fault.pid in run.holders for run in started)
+        if fault.what in WHOLE_WORKER or not started or hit:
             return fault
     return None
 
@@ -289,33 +379,54 @@ def _judge_ends(
 
 def _judge_overlaps(
     verdict: Verdict,
-    runs: Mapping[tuple[int, int], Run],
+    runs: Runs,
     content: Content,
     faults: Mapping[int, Sequence[Fault]],
+    memory: Memory,
 ) -> None:
     """overlap: an older attempt gave a sign of life after a newer one had started."""
-    workers = {(end.job, end.attempt): end.worker for end in content.attempts}
+    ends = {(end.job, end.attempt): end for end in content.attempts}
     by_job: dict[int, list[Run]] = defaultdict(list)
-    for run in runs.values():
-        by_job[run.job].append(run)
+    for (job, _), starts in runs.items():
+        by_job[job] += starts
     for of_job in by_job.values():
-        of_job.sort(key=lambda run: run.attempt)
+        of_job.sort(key=lambda run: (run.attempt, run.started))
         for old, new in pairwise(of_job):
-            if old.last_sign <= new.started:
+            if old.attempt == new.attempt or old.last_sign <= new.started:
                 continue
-            worker = workers.get((old.job, old.attempt))
+            end = ends.get((old.job, old.attempt))
             frozen = any(
                 fault.what in FREEZES and fault.since <= new.started
-                for fault in faults.get(worker or 0, ())
+                for fault in faults.get(end.worker if end else 0, ())
             )
-            if frozen:
+            forgotten = end is not None and old not in _recorded(end, runs, memory)
+            if frozen or forgotten:
                 verdict.overlaps_explained += 1
             else:
                 verdict.violations["overlap"].append(f"{old} ran beside {new}")
 
 
-def _judge_processes(verdict: Verdict, entries: Iterable[Entry]) -> None:
+def _judge_processes(
+    verdict: Verdict, entries: Iterable[Entry], content: Content, faults: Sequence[Fault]
+) -> None:
     """survivor, exit: what the nemesis saw with its own eyes."""
     for entry in entries:
-        if entry.what in {"survivor", "exit"}:
+        if entry.what == "exit" and _had_no_store(entry, content, faults):
+            verdict.outages += 1
+        elif entry.what in {"survivor", "exit"}:
             verdict.violations[entry.what].append(str(dict(entry.data)))
+
+
+def _had_no_store(entry: Entry, content: Content, faults: Sequence[Fault]) -> bool:
+    """Whether a worker ended as it must that cannot reach the store to begin, or to say goodbye.
+
+    Once at work it waits for the store, however long; only one that was asked to end does not.
+    """
+    told = entry.data
+    if told.get("code") != Unavailable.exit_code or "since" not in told:
+        return False
+    excuses = OUTAGES if told["worker"] not in content.workers else CRASHES if told["asked"] else ()
+    return any(
+        fault.what in excuses and fault.since <= entry.at and fault.until + SLACK >= told["since"]
+        for fault in faults
+    )

@@ -277,3 +277,117 @@ def test_what_never_started_was_not_run_again(story: Story) -> None:
     assert story.broken() == set()
     story.attempt(_end(4, 1, OTHER, 1.5, 2, "lost"))
     assert story.broken() == {"rerun"}
+
+
+class Crash:
+    """A server that crashes at 10 s of a `Story`, while job 4 runs for the first time.
+
+    It has forgotten the claim, and another worker runs the same attempt.
+    """
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        story.add(0.6, "ack", jobs=[4])
+        story.add(9.9, "start", job=4, attempt=1, holders=[31, 30])
+        story.add(10, "fault", n=9, fault="crash_server", pid=99, worker=0)
+        story.add(10.6, "fault_over", n=9)
+        self.again(10.9)
+        story.add(11, "end", job=4, attempt=1, pid=31)
+        story.add(11.1, "end", job=4, attempt=1, pid=21)
+        story.job(4, JobEnd("succeeded", 1, 1))
+        story.attempt(_end(4, 1, OTHER, 10.8, 11.2, "ok"))
+        story.content = replace(story.content, completes={**story.content.completes, 4: [1]})
+
+    def again(self, at: float) -> None:
+        """Start the attempt once more."""
+        self.story.add(at, "start", job=4, attempt=1, holders=[21, OTHER])
+
+
+@pytest.fixture
+def crash(story: Story) -> Crash:
+    return Crash(story)
+
+
+def test_a_claim_that_a_crash_took_along_is_handed_out_again(crash: Crash) -> None:
+    """Then one attempt may start twice: its first claim was not on the server's disk yet."""
+    verdict = crash.story.judge()
+    assert verdict.ok, verdict.violations
+    assert verdict.forgotten == 1
+
+
+@pytest.mark.parametrize(("since", "until"), [(3, 9.5), (10.91, 11.5), (10.7, 10.85)])
+def test_a_crash_that_does_not_part_two_claims_explains_nothing(
+    crash: Crash, since: float, until: float
+) -> None:
+    """It was over before the first, began after the second, or long after the first was safe."""
+    crash.story.without("fault", "fault_over", n=9)
+    crash.story.add(since, "fault", n=9, fault="crash_server", pid=99, worker=0)
+    crash.story.add(until, "fault_over", n=9)
+    assert crash.story.broken() == {"twice"}
+
+
+def test_ended_connections_take_no_claim_along(crash: Crash) -> None:
+    """Only a crash does."""
+    crash.story.without("fault", n=9)
+    crash.story.add(10, "fault", n=9, fault="end_connections", pid=0, worker=0)
+    assert crash.story.broken() == {"twice"}
+
+
+def test_a_crash_takes_one_claim_of_an_attempt_along(crash: Crash) -> None:
+    """A third start needs a second crash."""
+    crash.again(11.05)
+    assert crash.story.broken() == {"twice"}
+
+
+def test_two_ends_of_one_attempt_are_seen(crash: Crash) -> None:
+    """However often it started, one end of it is on record."""
+    story = crash.story
+    again = _end(4, 1, 30, 9.9, 11, "released")
+    story.content = replace(story.content, attempts=[*story.content.attempts, again])
+    assert "stale" in story.broken()
+
+
+def test_a_crash_is_no_reason_to_run_again(story: Story) -> None:
+    """What a crash interrupts goes on when the server is back."""
+    story.without("fault", "fault_over", n=1)
+    story.add(4, "fault", n=1, fault="crash_server", pid=99, worker=0)
+    story.add(4.3, "fault_over", n=1)
+    assert story.broken() == {"rerun"}
+
+
+def test_a_forgotten_start_explains_nothing_of_the_one_on_record(crash: Crash) -> None:
+    """The death of who had started it first is no reason to take it from who has it now."""
+    story = crash.story
+    story.without("end", job=4)
+    story.attempt(_end(4, 1, OTHER, 10.8, 11.2, "released"))
+    story.add(12, "start", job=4, attempt=2, holders=[21, OTHER])
+    story.add(12.1, "end", job=4, attempt=2, pid=21)
+    story.attempt(_end(4, 2, OTHER, 11.9, 12.1, "ok"))
+    story.job(4, JobEnd("succeeded", 2, 2))
+    story.content = replace(story.content, completes={**story.content.completes, 4: [2]})
+    story.add(10.95, "fault", n=10, fault="kill_child", pid=31, worker=OTHER)
+    assert story.broken() == {"rerun"}
+    story.add(10.96, "fault", n=11, fault="kill_child", pid=21, worker=OTHER)
+    assert story.broken() == set()
+
+
+@pytest.mark.parametrize(
+    ("at", "asked", "code", "came_to_work", "broken"),
+    [
+        (10.2, "", 4, False, set()),
+        (10.2, "deploy", 4, True, set()),
+        (10.2, "", 4, True, {"exit"}),
+        (10.2, "", 1, False, {"exit"}),
+        (12.0, "", 4, False, {"exit"}),
+        (12.0, "deploy", 4, True, {"exit"}),
+    ],
+)
+def test_a_worker_may_end_for_want_of_a_server(  # noqa: PLR0917 - a table
+    crash: Crash, at: float, asked: str, code: int, came_to_work: bool, broken: set[str]
+) -> None:
+    """Only at its start, or when it was asked to end; only while there is none."""
+    story = crash.story
+    story.content = replace(story.content, workers={40} if came_to_work else set())
+    since = int((at - 0.1) * SECOND)
+    story.add(at, "exit", worker=40, code=code, asked=asked, since=since)
+    assert story.broken() == broken

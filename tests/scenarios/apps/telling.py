@@ -17,9 +17,9 @@ def start(ctx: Context) -> None:
 
 def end(ctx: Context) -> None:
     """Tell that the handler of this attempt has done its work."""
-    tell("end", job=ctx.job_id, attempt=ctx.attempt)
+    tell("end", job=ctx.job_id, attempt=ctx.attempt, pid=os.getpid())
 
 
 def fail(ctx: Context) -> None:
     """Tell that the handler of this attempt is about to raise, on purpose."""
-    tell("fail", job=ctx.job_id, attempt=ctx.attempt)
+    tell("fail", job=ctx.job_id, attempt=ctx.attempt, pid=os.getpid())

@@ -1,16 +1,20 @@
-"""The command: ``python -m tests.scenarios.chaos --seconds N --jobs N --seed S``."""
+"""The command: ``python -m tests.scenarios.chaos --seconds N --jobs N --seed S --store NAME``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.scenarios.chaos.run import Plan, play
+from tests.scenarios.stores import KINDS
 
 JOBS_A_SECOND = 20_000 / 70
+POSTGRES = "pg18"
+"""The one that is there without being installed."""
 
 
 def main(arguments: list[str]) -> int:
@@ -25,6 +29,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--lease", type=float, default=3.0)
     parser.add_argument("--renew", type=float, default=0.5)
+    parser.add_argument("--store", choices=["postgres", *KINDS], default="sqlite")
     parser.add_argument("--json", type=Path, help="write the whole report here")
     parser.add_argument("--folder", type=Path, help="keep everything here (default: a new one)")
     given = parser.parse_args(arguments)
@@ -37,10 +42,15 @@ def main(arguments: list[str]) -> int:
         processes=given.processes,
         lease=given.lease,
         renew=given.renew,
+        store=POSTGRES if given.store == "postgres" else given.store,
     )
     folder = given.folder or Path(tempfile.mkdtemp(prefix="workhorse-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
-    print(f"chaos: seed {plan.seed}, {plan.jobs} jobs, {seconds:g} s of faults", flush=True)
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    print(
+        f"chaos: {plan.store}, seed {plan.seed}, {plan.jobs} jobs, {seconds:g} s of faults",
+        flush=True,
+    )
     report = play(plan, folder)
     print(report.as_json() if given.json is None else "", end="\n")
     if given.json is not None:

@@ -44,7 +44,8 @@ def read_content(store: ClientStore) -> Content:
                     outcome="ok" if event.name == "complete" else str(event.data["outcome"]),
                 )
             )
-    return Content({job.id: _job_end(job) for job in _jobs(store)}, attempts, completes)
+    jobs = {job.id: _job_end(job) for job in _jobs(store)}
+    return Content(jobs, attempts, completes, set(pids.values()))
 
 
 def _job_end(job: Job) -> JobEnd:

@@ -21,6 +21,8 @@ class Berth:
         self.worker: WorkerProcess | None = None
         self.busy = False
         self.start_at = 0.0
+        self.started = 0.0
+        """When its worker was started."""
 
     @property
     def is_running(self) -> bool:
@@ -52,17 +54,22 @@ class Fleet:
             if berth.busy or berth.is_running:
                 continue
             if berth.worker is not None:
-                code = berth.worker.exit_code
-                self._ledger.tell("exit", worker=berth.worker.pid, code=code)
+                self.tell_exit(berth.worker, asked="", since=berth.started)
                 self.clear(berth)
             if time.monotonic() >= berth.start_at:
                 self._start(berth)
+
+    def tell_exit(self, worker: WorkerProcess, *, asked: str, since: float) -> None:
+        """Tell the ledger that a worker has ended as it should not; `since` is monotonic."""
+        code, ns = worker.exit_code, int(since * 1e9)
+        self._ledger.tell("exit", worker=worker.pid, code=code, asked=asked, since=ns)
 
     def _start(self, berth: Berth) -> None:
         worker = WorkerProcess(
             self._folder, self._url, APP, ledger=self._ledger.where, **self._settings
         )
         self.logs.append(worker.log_file)
+        berth.started = time.monotonic()
         berth.worker = worker.start()
         self.started += 1
         self._ledger.tell("worker", pid=worker.pid, berth=berth.number)
@@ -75,13 +82,14 @@ class Fleet:
         berth.busy = False
         berth.start_at = time.monotonic() + wait
 
-    def stop(self) -> dict[int, int]:
-        """Have every worker drain; return exit codes by pid."""
-        workers = [b.worker for b in self.berths if b.worker is not None and b.is_running]
-        codes = {worker.pid: worker.stop(60) for worker in workers}
+    def stop(self) -> None:
+        """Have every worker drain."""
         for berth in self.berths:
+            if berth.worker is not None and berth.is_running:
+                asked = time.monotonic()
+                if berth.worker.stop(60) != 0:
+                    self.tell_exit(berth.worker, asked="the last stop", since=asked)
             self.clear(berth)
-        return codes
 
     def kill(self) -> None:
         """End everything, whatever happened."""

@@ -8,8 +8,10 @@ itself until it is over.
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -19,6 +21,7 @@ from tests.scenarios import procs
 from tests.scenarios.chaos.fleet import Berth, Fleet
 from tests.scenarios.ledger import Ledger
 from tests.scenarios.workers import WorkerProcess
+from tests.services.postgres import Database
 
 WEIGHTS: Final = {
     "kill_child": 9,
@@ -31,6 +34,9 @@ WEIGHTS: Final = {
 }
 GAP: Final = (0.4, 1.8)
 """Seconds between two faults."""
+SERVER: Final = ("end_connections", "crash_server")
+"""Faults of a server, in turns, beside the others."""
+SERVER_GAP: Final = (2.0, 5.0)
 GONE_WITHIN: Final = 3.0
 """Seconds a killed supervisor's processes may live: one is promised, on a machine at rest."""
 HEAD_START: Final = 1.0
@@ -54,8 +60,15 @@ class Planned(NamedTuple):
     spread: float
 
 
-def schedule(seed: int, seconds: float) -> Iterator[Planned]:
-    """Return the faults of a run: the same for the same seed."""
+def schedule(seed: int, seconds: float, *, server: bool = False) -> Iterator[Planned]:
+    """Return the faults of a run, in their order: the same for the same seed.
+
+    With a `server` it has faults of its own.
+    """
+    return heapq.merge(_on_workers(seed, seconds), _on_server(seed, seconds) if server else ())
+
+
+def _on_workers(seed: int, seconds: float) -> Iterator[Planned]:
     chance = random.Random(seed)
     at = chance.uniform(1.5, 2.5)
     names, weights = zip(*WEIGHTS.items(), strict=True)
@@ -63,6 +76,16 @@ def schedule(seed: int, seconds: float) -> Iterator[Planned]:
         what = chance.choices(names, weights)[0]
         yield Planned(at, what, chance.random(), chance.random())
         at += chance.uniform(*GAP)
+
+
+def _on_server(seed: int, seconds: float) -> Iterator[Planned]:
+    chance = random.Random(f"server {seed}")
+    at = chance.uniform(*SERVER_GAP)
+    for what in itertools.cycle(SERVER):
+        if at >= seconds:
+            return
+        yield Planned(at, what, 0.0, 0.0)
+        at += chance.uniform(*SERVER_GAP)
 
 
 class Nemesis:
@@ -77,12 +100,14 @@ class Nemesis:
         seconds: float,
         lease: float,
         kill_client: Callable[[], int],
+        server: Database | None = None,
     ) -> None:
         self._fleet = fleet
         self._ledger = ledger
         self._lease = lease
         self._kill_client = kill_client
-        self._plan = list(schedule(seed, seconds))
+        self._server = server
+        self._plan = list(schedule(seed, seconds, server=server is not None))
         self._start = time.monotonic()
         self._give_up_at = self._start + LONGEST * seconds
         self._look_at = 0.0
@@ -92,6 +117,11 @@ class Nemesis:
         self.skipped = 0
         self.slowest_end = 0.0
         """Longest time the processes of a killed supervisor lived, in seconds."""
+        self._is_away = False
+        self._restart: threading.Thread | None = None
+        self.longest_crash = 0.0
+        """Longest time from the crash of the server until it answered again, in seconds."""
+        self.connections_ended = 0
 
     def turn(self) -> None:
         """Begin the faults that are due, and go on with those under way."""
@@ -122,6 +152,11 @@ class Nemesis:
         """Whether the schedule is played and everything is healed."""
         return not (self._plan or self._under_way)
 
+    def end(self) -> None:
+        """See that the server is back, whatever happened."""
+        if self._restart is not None:
+            self._restart.join()
+
     def freeze_one_more(self) -> None:
         """Add a freeze of a whole worker to the end of the schedule."""
         self._give_up_at = time.monotonic() + VICTIM_WITHIN
@@ -134,6 +169,8 @@ class Nemesis:
             self._ledger.tell("client_killed", pid=pid)
             self.done[fault.what] += 1
             return True
+        if fault.what in SERVER:
+            return self._begin_on_server(fault)
         targets = [berth for berth in self._fleet.berths if berth.is_at_work and not berth.busy]
         # One worker at least is left alone, to take over.
         if len(targets) < (1 if fault.what in {"kill_child", "kill_warden"} else 2):
@@ -147,13 +184,23 @@ class Nemesis:
         self._go_on(self._number, play(self._number, berth, berth.worker, fault))
         return True
 
+    def _begin_on_server(self, fault: Planned) -> bool:
+        """Begin a fault of the server; False while it is away."""
+        if self._server is None or self._is_away:
+            return False
+        self._number += 1
+        play: Callable[[int, Database], Steps] = getattr(self, f"_{fault.what}")
+        self._go_on(self._number, play(self._number, self._server))
+        return True
+
     def _go_on(self, number: int, steps: Steps) -> None:
         wait = next(steps, None)
         if wait is not None:
             heapq.heappush(self._under_way, (time.monotonic() + wait, number, steps))
 
-    def _tell(self, number: int, what: str, pid: int, worker: WorkerProcess) -> None:
-        self._ledger.tell("fault", n=number, fault=what, pid=pid, worker=worker.pid)
+    def _tell(self, number: int, what: str, pid: int, worker: WorkerProcess | None) -> None:
+        of = 0 if worker is None else worker.pid
+        self._ledger.tell("fault", n=number, fault=what, pid=pid, worker=of)
         self.done[what] += 1
 
     def _over(self, number: int) -> None:
@@ -207,7 +254,7 @@ class Nemesis:
         while worker.exit_code is None and time.monotonic() - asked < 30:
             yield 0.05
         if worker.exit_code != 0:
-            self._ledger.tell("exit", worker=worker.pid, code=worker.exit_code, fault="deploy")
+            self._fleet.tell_exit(worker, asked="deploy", since=asked)
         for process in worker.tree():
             self._survived(process.pid, "deploy", worker)
         self._over(n)
@@ -261,6 +308,26 @@ class Nemesis:
         berth.busy = False
         if not berth.is_running:
             self._fleet.clear(berth)
+
+    def _crash_server(self, n: int, server: Database) -> Steps:
+        """End the server as a crash does, and start it again at once."""
+        self._is_away = True
+        self._tell(n, "crash_server", server.cluster.pid, None)
+        crashed = time.monotonic()
+        self._restart = threading.Thread(target=server.cluster.restart, args=("immediate",))
+        self._restart.start()
+        while self._restart.is_alive():
+            yield 0.01
+        self.longest_crash = max(self.longest_crash, time.monotonic() - crashed)
+        self._over(n)
+        self._is_away = False
+
+    def _end_connections(self, n: int, server: Database) -> Steps:
+        """End every connection there is to the database: alone it explains nothing."""
+        self._tell(n, "end_connections", 0, None)
+        self.connections_ended += server.cluster.terminate_backends(server.name)
+        self._over(n)
+        yield from ()
 
     def _survived(self, pid: int, fault: str, worker: WorkerProcess) -> None:
         process = procs.look(pid)

@@ -56,7 +56,7 @@ def enqueue(jobs: list[Bound[int]]) -> list[int]:
     while True:
         try:
             return [handle.id for handle in chaos.app.enqueue_many(jobs)]
-        except Unavailable:  # nothing was stored, it promises
+        except Unavailable:  # what may be stored all the same was never acknowledged
             time.sleep(0.2)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from tests.scenarios.chaos.nemesis import Nemesis
 from tests.scenarios.chaos.witness import Witness
 from tests.scenarios.ledger import Ledger
 from tests.scenarios.oracle import Verdict, acknowledged, judge
+from tests.scenarios.stores import KINDS, Site
 from tests.scenarios.workers import environment
+from tests.services.fixtures import Clusters
+from workhorse.domain.errors import Unavailable
 from workhorse.domain.job import FINAL
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import ClientStore
@@ -44,6 +48,8 @@ class Plan:
     concurrency: int = 10
     lease: float = 3.0
     renew: float = 0.5
+    store: str = "sqlite"
+    """One of `tests.scenarios.stores.KINDS`."""
 
 
 @dataclass
@@ -64,6 +70,10 @@ class Report:
     stale_writes_rejected: int
     late_finishes: int
     reruns_explained: dict[str, int]
+    claims_forgotten: int
+    exits_without_store: int
+    connections_ended: int
+    longest_crash_s: float
     overlaps_explained: int
     again_after_s: dict[str, dict[str, float]]
     slowest_end_of_a_killed_worker_s: float
@@ -82,7 +92,7 @@ class Report:
         stale = len(self.violations.get("stale", ()))
         lines = [
             (
-                f"chaos: seed {p.seed}, {self.jobs} jobs, {self.faults_total} faults in "
+                f"chaos: {p.store}, seed {p.seed}, {self.jobs} jobs, {self.faults_total} faults in "
                 f"{self.fault_seconds:.0f} s on {p.workers} × {p.processes} children, "
                 f"lease {p.lease:g} s; drained in {self.drain_seconds:.1f} s"
             ),
@@ -103,6 +113,13 @@ class Report:
                 f"an onlooker took {self.slowest_write_of_the_witness_s:.2f} s"
             ),
         ]
+        if KINDS[p.store].version:
+            lines.append(
+                f"  the server was away for {self.longest_crash_s:.2f} s at most, and forgot "
+                f"{self.claims_forgotten} claims whose handlers had started; "
+                f"{self.connections_ended} connections ended; {self.exits_without_store} workers "
+                "ended for want of it at their start or end"
+            )
         lines += [
             f"  after {what} jobs ran again in p50 {took['p50']:.2f} s, p99 {took['p99']:.2f} s"
             for what, took in self.again_after_s.items()
@@ -145,11 +162,9 @@ class Client:
         pid = self._process.pid
         if self._process.poll() is None:
             self._process.kill()
-        self._process.wait()
-        acks = self._ledger.entries("ack")
-        upto = acks[-1].data["upto"] if acks else 0
-        if upto < self._jobs:
-            self._process = self._start(upto)
+            self._process.wait()
+            acks = self._ledger.entries("ack")
+            self._process = self._start(acks[-1].data["upto"] if acks else 0)
         return pid
 
     @property
@@ -167,8 +182,13 @@ class Client:
 
 def play(plan: Plan, folder: Path) -> Report:
     """Play `plan` in `folder`, and judge."""
-    url = f"sqlite:///{folder / 'jobs.db'}"
-    store = open_store(url)
+    with ExitStack() as stack:
+        site = stack.enter_context(KINDS[plan.store].place(folder, Clusters(stack)))
+        return _play(plan, folder, site)
+
+
+def _play(plan: Plan, folder: Path, site: Site) -> Report:
+    store = open_store(site.url)
     settings = {
         "processes": plan.processes,
         "concurrency": plan.concurrency,
@@ -178,23 +198,25 @@ def play(plan: Plan, folder: Path) -> Report:
         "cancel_grace": 0.5,
         "poll_interval": 0.5,
         "log_level": "warning",
+        **site.worker,
     }
     with (
         Ledger(folder) as ledger,
         Witness(store, ledger) as witness,
     ):
-        fleet = Fleet(folder, url, ledger, plan.workers, settings)
-        client = Client(plan, folder, url, ledger)
+        fleet = Fleet(folder, site.url, ledger, plan.workers, settings)
+        client = Client(plan, folder, site.url, ledger)
+        began = time.monotonic()
+        nemesis = Nemesis(
+            fleet,
+            ledger,
+            seed=plan.seed,
+            seconds=plan.seconds,
+            lease=plan.lease,
+            kill_client=client.kill,
+            server=site.database,
+        )
         try:
-            began = time.monotonic()
-            nemesis = Nemesis(
-                fleet,
-                ledger,
-                seed=plan.seed,
-                seconds=plan.seconds,
-                lease=plan.lease,
-                kill_client=client.kill,
-            )
             more = 0
             while True:
                 fleet.keep()
@@ -210,13 +232,11 @@ def play(plan: Plan, folder: Path) -> Report:
             healed = time.monotonic()
             _drain(fleet, store, healed + DRAIN_WITHIN)
             drained = time.monotonic()
-            codes = fleet.stop()
-            for pid, code in codes.items():
-                if code != 0:
-                    ledger.tell("exit", worker=pid, code=code, fault="last stop")
+            fleet.stop()
         finally:
             client.end()
             fleet.kill()
+            nemesis.end()
         entries = ledger.stop()
     content = read_content(store)
     store.close()
@@ -238,6 +258,10 @@ def play(plan: Plan, folder: Path) -> Report:
         late_finishes=verdict.late_finishes,
         reruns_explained=dict(verdict.explained),
         overlaps_explained=verdict.overlaps_explained,
+        claims_forgotten=verdict.forgotten,
+        exits_without_store=verdict.outages,
+        connections_ended=nemesis.connections_ended,
+        longest_crash_s=round(nemesis.longest_crash, 3),
         again_after_s=_times(verdict),
         slowest_end_of_a_killed_worker_s=round(nemesis.slowest_end, 3),
         slowest_write_of_the_witness_s=round(witness.slowest, 3),
@@ -256,8 +280,11 @@ def _drain(fleet: Fleet, store: ClientStore, until: float) -> None:
 
 
 def _waiting(store: ClientStore) -> int:
-    """Return how many jobs have not ended."""
-    counts = store.health().counts
+    """Return how many jobs have not ended; while the store is away, that is some."""
+    try:
+        counts = store.health().counts
+    except Unavailable:
+        return BUSY
     return sum(count for state, count in counts.items() if state not in FINAL)
 
 

@@ -2,6 +2,7 @@
 
 A worker that cannot renew its lease in time ends its children: that is no defect where nobody
 could have written. The witness is no part of the system: what it could not do, nobody could.
+While the store is out of reach it tries again and again, as a worker does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from workhorse.domain.errors import Unavailable
 from workhorse.store.protocol import ClientStore
 
 EVERY: Final = 0.25
+AGAIN: Final = 0.1
 PATIENCE: Final = 0.5
 """Seconds two writes may take: they take a few milliseconds on a machine at rest."""
 QUEUE: Final = "witness"
@@ -36,16 +38,21 @@ class Witness:
     def _watch(self) -> None:
         while not self._over.wait(EVERY):
             since = time.monotonic()
-            for write in (self._store.pause, self._store.resume):
-                try:
-                    write(QUEUE)
-                except Unavailable:
-                    continue
+            while not (self._has_written() or self._over.wait(AGAIN)):
+                pass
             took = time.monotonic() - since
             self.slowest = max(self.slowest, took)
             if took > PATIENCE:
                 self.starved += 1
                 self._ledger.tell("starved", since=int(since * 1e9))
+
+    def _has_written(self) -> bool:
+        try:
+            self._store.pause(QUEUE)
+            self._store.resume(QUEUE)
+        except Unavailable:
+            return False
+        return True
 
     def __enter__(self) -> Self:
         self._thread.start()
