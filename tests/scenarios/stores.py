@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.services.fixtures import SERIALIZABLE, TEMPLATE, Clusters
+from tests.services.fixtures import SERIALIZABLE, TEMPLATE, Clusters, prepare
 from tests.services.ports import LOOPBACK, free_port
-from tests.services.postgres import SUPERUSER, Database
+from tests.services.postgres import SUPERUSER, Cluster, Database
 
 USUAL: Final = "sqlite,pg18"
 LIGHT: Final = "sqlite"
@@ -95,6 +95,15 @@ KINDS: Final = {
 }
 SERVERS: Final = tuple(name for name, kind in KINDS.items() if kind.version)
 """Those on PostgreSQL."""
+
+
+@contextmanager
+def own_server(**options: Any) -> Iterator[Site]:
+    """Give an empty store on a server of its own, made with these options of `Cluster`."""
+    with Cluster("18", **options) as cluster:
+        database = cluster.create_database()
+        prepare(database.url)
+        yield Site(database.url, database)
 
 
 def chosen(*, heavy: bool) -> list[Kind]:

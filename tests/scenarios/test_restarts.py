@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -18,8 +18,9 @@ from tests.scenarios.clients import Producer, settle_account
 from tests.scenarios.facts import eventually
 from tests.scenarios.procs import living
 from tests.scenarios.scene import Scene
-from tests.scenarios.stores import SERVERS
+from tests.scenarios.stores import SERVERS, Site, own_server
 from tests.services.postgres import Database
+from workhorse.domain.job import State
 
 pytestmark = pytest.mark.stores(*SERVERS)
 
@@ -113,3 +114,33 @@ def test_an_outage_longer_than_the_lease(scene: Scene) -> None:
     assert resumed < RESUMES_WITHIN
     assert worker.exit_code is None
     assert scene.outcomes(cut_off.id) == ["released"]
+
+
+@pytest.fixture
+def forgetful() -> Iterator[Site]:
+    """A store on a server that takes its time to write down what was committed softly."""
+    with own_server(settings={"wal_writer_delay": "10s"}) as site:
+        yield site
+
+
+@pytest.mark.stores("pg18")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_crash_that_forgets_a_claim(
+    make_scene: Callable[..., Scene], forgetful: Site, processes: int
+) -> None:
+    """The job is claimed again, under the same number, and begins while its handler still runs.
+
+    One result is recorded, also where one child runs both.
+    """
+    scene = make_scene("stage", forgetful)
+    worker = scene.worker(processes=processes).ready()
+    job = scene.jobs.nap.enqueue(2.0)
+    scene.until_told("start", job=job.id, attempt=1)
+    forgetful.server.cluster.restart("immediate")
+    scene.until_told("start", job=job.id, attempt=1, count=2)
+    scene.until_told("end", job=job.id, attempt=1, count=2)
+    assert scene.until(job.id).state is State.SUCCEEDED
+    scene.until(scene.jobs.quick.enqueue().id)
+    assert scene.outcomes(job.id) == ["ok"]
+    assert [e.name for e in scene.events(job.id)] == ["enqueue", "claim", "complete"]
+    assert worker.exit_code is None

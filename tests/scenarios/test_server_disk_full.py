@@ -12,7 +12,7 @@ import pytest
 
 from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
-from tests.scenarios.stores import Site
+from tests.scenarios.stores import Site, own_server
 from tests.scenarios.test_disk_full import (
     Ballast,
     enqueue_by_command,
@@ -20,8 +20,7 @@ from tests.scenarios.test_disk_full import (
     is_refused_clearly,
 )
 from tests.scenarios.workers import WorkerProcess
-from tests.services.fixtures import TEMPLATE, prepare
-from tests.services.postgres import Cluster, Database
+from tests.services.postgres import Database
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.job import FINAL, State
 
@@ -49,10 +48,8 @@ def disk() -> Iterator[Path]:
 @pytest.fixture
 def full_site(disk: Path) -> Iterator[Site]:
     """A store whose server has all of its data on that disk."""
-    with Cluster("18", where=disk, settings=LOG) as cluster:
-        prepare(cluster.create_database(TEMPLATE).url)
-        database = cluster.create_database(template=TEMPLATE)
-        yield Site(database.url, database)
+    with own_server(where=disk, settings=LOG) as site:
+        yield site
 
 
 def test_a_full_disk_is_waited_out(
