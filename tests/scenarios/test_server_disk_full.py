@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.scenarios.facts import eventually
+from tests.scenarios.facts import always, eventually
 from tests.scenarios.scene import Scene
 from tests.scenarios.stores import Site, own_server
 from tests.scenarios.test_disk_full import (
@@ -27,6 +27,7 @@ from workhorse.domain.job import FINAL, State
 pytestmark = [pytest.mark.needs("tmpfs"), pytest.mark.stores("pg18")]
 
 SIZE = 150 << 20
+NO_SPACE = "No space left on device"
 MANY = 100
 """So many attempts have no room to end in what pages are left."""
 LOG = {"max_wal_size": "48MB", "min_wal_size": "48MB", "autovacuum": "off"}
@@ -88,6 +89,39 @@ def test_a_full_disk_is_waited_out(
     assert server.cluster.is_running
     assert server.cluster.pid == postmaster
     assert [child.pid for child in worker.children()] == children
+    assert worker.stop() == 0
+
+
+def test_due_jobs_wait_for_a_full_disk(
+    make_scene: Callable[..., Scene], full_site: Site, disk: Path
+) -> None:
+    """A worker that has nothing to do but to see what is due says what it waits for.
+
+    It asks about once a second, and with space again the jobs run.
+    """
+    server = full_site.server
+    keep_room_in_the_log(server)
+    scene = make_scene("stage", full_site)
+    worker = scene.worker()
+    scene.until(scene.jobs.quick.enqueue().id)
+    due = [scene.jobs.quick.using(delay=1.0).bind(n) for n in range(10 * MANY)]
+    jobs = [job.id for job in scene.app.enqueue_many(due)]
+    scene.store.pause("default")
+    ballast = Ballast(disk)
+    jobs += fill_up(scene, ballast)
+    eventually(lambda: full(worker), what="a worker that says why it does not go on")
+    assert all(scene.state(job) is State.SCHEDULED for job in jobs[: 10 * MANY])
+
+    before = server.cluster.log.read_text().count(NO_SPACE)
+    always(lambda: worker.exit_code is None, during=3.0)
+    refused = server.cluster.log.read_text().count(NO_SPACE) - before
+    print(f"refused {refused} times in 3 s")
+    assert refused < 20
+
+    ballast.free()
+    scene.store.resume("default")
+    for job in jobs:
+        assert scene.until(job).state is State.SUCCEEDED
     assert worker.stop() == 0
 
 

@@ -29,6 +29,7 @@ from workhorse.engine.config import WorkerConfig
 from workhorse.engine.lease import Lease
 from workhorse.engine.maintenance import LISTENING, POLLING, Found, every
 from workhorse.engine.offloop import OffLoop, until_available
+from workhorse.engine.outage import Outage
 from workhorse.engine.process import ChildProcess
 from workhorse.engine.proctree import adopt_orphans
 from workhorse.engine.stopping import Stopping
@@ -254,12 +255,18 @@ class Supervisor:
             self._children.end_stuck(now(), asked)
 
     async def _promote_when_due(self) -> None:
-        """Promote when a job is due, when something was rung, and now and then."""
+        """Promote when a job is due, when something was rung, and now and then.
+
+        Where that fails what is due stays so: it waits as long as any other for the store.
+        """
+        outage = Outage()
         while True:
             try:
                 await self._promote()
+                outage.is_over()
             except Unavailable as error:
-                log.debug("a pass was put off", error=str(error))
+                await outage.wait(error)
+                continue
             until_due = self._next_due - time.time()
             if await happens(self._look_for_due, max(0.01, min(self._pace.promote, until_due))):
                 self._look_for_due.clear()
