@@ -35,6 +35,16 @@ class Site:
     """What a worker must be told besides the URL."""
 
     @property
+    def listen_url(self) -> str:
+        """Where its workers listen: at the server itself."""
+        return str(self.worker.get("listen_url", self.url))
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler stands before the server."""
+        return self.listen_url != self.url
+
+    @property
     def deaf(self) -> Mapping[str, Any]:
         """What a worker is told that shall hear of no job: nobody listens on that port."""
         nowhere = f"postgresql://{LOOPBACK}:{free_port()}/nothing"

@@ -29,6 +29,7 @@ def test_a_job_that_kills_its_process_fails_as_crashed(
     for attempt in scene.attempts(job.id):
         assert attempt.error
         assert evidence.items() <= dict(attempt.error).items(), attempt.error
+    scene.until_told("start", job=job.id, count=3)
     assert scene.starts(job.id) == 3
     after = scene.jobs.quick.enqueue("healthy")
     assert scene.until(after.id).state is State.SUCCEEDED

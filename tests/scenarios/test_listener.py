@@ -126,8 +126,9 @@ def test_what_a_draining_worker_hands_back_is_taken_over(
 
 def test_a_listener_that_is_cut_off(scene: Scene, elsewhere: Callable[..., WorkerProcess]) -> None:
     """Cut off it is deaf, and its worker polls; with its connection back it hears again."""
-    with Proxy(scene.url) as proxy:
-        elsewhere(listen_url=proxy.through(scene.url), poll_interval=0.5)
+    direct = scene.site.listen_url
+    with Proxy(direct) as proxy:
+        elsewhere(listen_url=proxy.through(direct), poll_interval=0.5)
         eventually(lambda: listens(scene))
         proxy.cut()
         eventually(lambda: listens(scene, to=0))
