@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.scenarios.facts import eventually
 from tests.scenarios.ledger import Ledger
 from tests.scenarios.workers import WorkerProcess
 
@@ -86,10 +87,15 @@ class Fleet:
         """Have every worker drain."""
         for berth in self.berths:
             if berth.worker is not None and berth.is_running:
-                asked = time.monotonic()
-                if berth.worker.stop(60) != 0:
-                    self.tell_exit(berth.worker, asked="the last stop", since=asked)
+                self._drain(berth, berth.worker)
             self.clear(berth)
+
+    def _drain(self, berth: Berth, worker: WorkerProcess) -> None:
+        """Ask a worker to end; one that is only starting cannot be asked yet."""
+        eventually(lambda: berth.is_at_work or not berth.is_running)
+        asked = time.monotonic()
+        if worker.stop(60) != 0:
+            self.tell_exit(worker, asked="the last stop", since=asked)
 
     def kill(self) -> None:
         """End everything, whatever happened."""
