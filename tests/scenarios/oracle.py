@@ -266,6 +266,7 @@ def _recorded(end: AttemptEnd, runs: Runs, memory: Memory) -> list[Run]:
 def _judge_jobs(verdict: Verdict, acked: set[int], content: Content, runs: Runs) -> None:
     """lost, stuck, stale, unproven."""
     bad = verdict.violations
+    workers = {(end.job, end.attempt): end.worker for end in content.attempts}
     for job in sorted(acked - content.jobs.keys()):
         bad["lost"].append(f"job {job} was acknowledged and is not in the store")
     for job, end in content.jobs.items():
@@ -277,7 +278,11 @@ def _judge_jobs(verdict: Verdict, acked: set[int], content: Content, runs: Runs)
             bad["stale"].append(
                 f"job {job}: its result is by attempt {end.returned_by}, its last is {end.attempt}"
             )
-        if all(run.ended is None for run in runs.get((job, end.attempt), ())):
+        starts = runs.get((job, end.attempt), ())
+        if len(starts) > 1:  # then it counts what was done by the worker that has it
+            holder = workers.get((job, end.attempt), 0)
+            starts = [run for run in starts if holder in run.holders]
+        if all(run.ended is None for run in starts):
             bad["unproven"].append(f"job {job} succeeded, but attempt {end.attempt} never finished")
     for job, attempts in content.completes.items():
         if len(attempts) > 1:

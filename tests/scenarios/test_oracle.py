@@ -30,7 +30,7 @@ class Story:
             (4, "fault", {"n": 1, "fault": "kill_child", "pid": CHILD, "worker": SUPERVISOR}),
             (5, "fault_over", {"n": 1}),
             (6, "start", {"job": 2, "attempt": 2, "holders": [21, OTHER]}),
-            (7, "end", {"job": 2, "attempt": 2}),
+            (7, "end", {"job": 2, "attempt": 2, "pid": 21}),
             (8, "start", {"job": 3, "attempt": 1, "holders": [OTHER_CHILD, SUPERVISOR]}),
             (9, "fault", {"n": 2, "fault": "stop_tree", "pid": SUPERVISOR, "worker": SUPERVISOR}),
             (15, "start", {"job": 3, "attempt": 2, "holders": [21, OTHER]}),
@@ -313,6 +313,12 @@ def test_a_claim_that_a_crash_took_along_is_handed_out_again(crash: Crash) -> No
     verdict = crash.story.judge()
     assert verdict.ok, verdict.violations
     assert verdict.forgotten == 1
+
+
+def test_a_success_is_not_earned_by_a_forgotten_start(crash: Crash) -> None:
+    """It is the worker on record whose handler must have finished."""
+    crash.story.without("end", job=4, pid=21)
+    assert crash.story.broken() == {"unproven"}
 
 
 @pytest.mark.parametrize(("since", "until"), [(3, 9.5), (10.91, 11.5), (10.7, 10.85)])
