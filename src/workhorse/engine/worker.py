@@ -58,7 +58,7 @@ BATCH: Final = 1000
 """Most jobs claimed in one turn."""
 AHEAD: Final = 0.05
 """Jobs are claimed ahead of free slots for so many seconds, at the rate they lately ended."""
-RATE_WINDOW: Final = 0.02
+RATE_WINDOW: Final = 0.01
 """Seconds over which that rate is taken."""
 TURNOVER: Final = 2
 """Times each slot must have been freed in that window: slow jobs are never claimed ahead."""
@@ -68,6 +68,8 @@ LATE: Final = 60.0
 """Seconds within which a turn that was not answered may still be carried out."""
 OVERLAP: Final = 50
 """In a flood of so many ended jobs a turn, a store that can settle and claim side by side does."""
+FLOOD: Final = 250
+"""Ended jobs for which a flush goes on."""
 UNSETTLED: Final = 2 * BATCH
 """Ended jobs that wait for a flush under way, at which no more are claimed."""
 GLANCE: Final = 0.01
@@ -243,11 +245,18 @@ class Worker:
         settled, self._settled = self._settled, []
         output = self.output.take()
         if len(settled) >= OVERLAP and self._store.overlaps:
-            self._flush = self._loop.create_task(self._exchange(settled, output, None))
+            self._flush = self._loop.create_task(self._settle_flood(settled, output))
             self._flush.add_done_callback(lambda _: self._wake.set())
             settled, output = [], []
         if settled or output or request is not None:
             await self._exchange(settled, output, request)
+
+    async def _settle_flood(self, settled: list[Settled], output: list[OutputLine]) -> None:
+        """Write down what has ended, and what ends meanwhile, until it is no flood any more."""
+        await self._exchange(settled, output, None)
+        while len(self._settled) >= FLOOD:
+            settled, self._settled = self._settled, []
+            await self._exchange(settled, self.output.take(), None)
 
     async def _exchange(
         self,
@@ -346,7 +355,9 @@ class Worker:
         if elapsed >= RATE_WINDOW:
             ended = self.finished - self._rated_finished
             flood = ended > TURNOVER * self.concurrency and not self.solo
-            self._prefetch = min(int(ended * AHEAD / elapsed), 2 * BATCH) if flood else 0
+            ahead = min(int(ended * AHEAD / elapsed), 2 * BATCH) if flood else 0
+            # Few may have ended because there were none left to run: that says little.
+            self._prefetch = max(ahead, self._prefetch * 3 // 4)
             self._rated_at, self._rated_finished = at, self.finished
 
     async def _sleep(self) -> None:
