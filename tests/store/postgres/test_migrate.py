@@ -13,10 +13,11 @@ import pytest
 
 from tests.services.postgres import Cluster, Database
 from tests.store.hands import OK, Worker, put, the
+from tests.store.migrating import one_more_for
 from workhorse.domain.errors import ConfigurationError, Unavailable
 from workhorse.store.opening import migration_script, open_store
 from workhorse.store.postgres import PostgresStore, health, migrate
-from workhorse.store.statements import Migration, migrations
+from workhorse.store.statements import migrations
 
 KNOWN = migrations("postgres")
 NEXT = KNOWN[-1].number + 1
@@ -48,13 +49,7 @@ def empty(cluster: Cluster) -> Iterator[Database]:
 @pytest.fixture
 def one_more(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that lets this Workhorse know one migration more."""
-
-    def know(script: str) -> None:
-        known = (*KNOWN, Migration(NEXT, f"{NEXT:04}_next", script))
-        monkeypatch.setattr(migrate, "migrations", lambda _dialect: known)
-        monkeypatch.setattr(health, "migrations", lambda _dialect: known)
-
-    return know
+    return one_more_for(monkeypatch, "postgres", migrate, health)
 
 
 def migrated(url: str) -> list[str]:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.store.hands import put, the
+from tests.store.migrating import one_more_for
 from workhorse.domain.errors import Unavailable
 from workhorse.store.opening import open_store
 from workhorse.store.sqlite import health, migrate
-from workhorse.store.statements import Migration, migrations
+from workhorse.store.statements import migrations
 
 KNOWN = migrations("sqlite")
 NEXT = KNOWN[-1][0] + 1
@@ -42,13 +43,7 @@ for _ in range(5):
 @pytest.fixture
 def one_more(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that lets this Workhorse know one migration more."""
-
-    def know(script: str) -> None:
-        known = (*KNOWN, Migration(NEXT, f"{NEXT:04}_next", script))
-        monkeypatch.setattr(migrate, "migrations", lambda _dialect: known)
-        monkeypatch.setattr(health, "migrations", lambda _dialect: known)
-
-    return know
+    return one_more_for(monkeypatch, "sqlite", migrate, health)
 
 
 def schema(path: Path) -> list[tuple[object, ...]]:

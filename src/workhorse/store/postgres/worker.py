@@ -59,7 +59,7 @@ class WorkerVerbs:
         rows = answers["claim"]
         valid = bool(rows[0][0])
         claimed = [claimed_job(row[1:]) for row in rows] if claim and rows[0][1] is not None else []
-        if claim and self._goes_on(ended, output, claim):
+        if claim and _goes_on(ended, output, claim):
             missing = claim.limit - len(claimed)
             if self._position.reach(claimed, took=took, wanted=claim.limit):
                 claimed += self.turn(worker, (), (), replace(claim, limit=missing)).claimed
@@ -80,7 +80,7 @@ class WorkerVerbs:
             sent[name] = connection.execute(self._claims.sql[statement], parameters)
 
         with connection.pipeline():
-            if claim and not (ended.completed or ended.others or output):
+            if claim and _is_bare(ended, output):
                 send("softly", "claim.commit_softly")
             if output:
                 self._send_output(send, worker, output)
@@ -91,7 +91,7 @@ class WorkerVerbs:
             if ended.others:
                 send("others", "settle.others", worker=worker, rows=other_rows(ended.others))
             if claim:
-                goes_on = self._goes_on(ended, output, claim)
+                goes_on = _goes_on(ended, output, claim)
                 place = self._position.start if goes_on else from_start
                 send(
                     "claim",
@@ -107,11 +107,6 @@ class WorkerVerbs:
             else:
                 send("claim", "claim.lease", worker=worker)
         return {name: cursor.fetchall() for name, cursor in sent.items() if cursor.description}
-
-    @staticmethod
-    def _goes_on(ended: Ended, output: Sequence[OutputLine], claim: ClaimRequest) -> bool:
-        """Whether a claim is one of a flood: it is asked for by itself, and not for a suspect."""
-        return not (ended.completed or ended.others or output or claim.solo)
 
     def _send_output(self, send: Any, worker: int, output: Sequence[OutputLine]) -> None:
         send("output", "settle.output_event", lines=compact(output), worker=worker)
@@ -153,6 +148,16 @@ class WorkerVerbs:
 
     def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
         return self._claims.read("claim.cancel_requests", worker=worker)
+
+
+def _is_bare(ended: Ended, output: Sequence[OutputLine]) -> bool:
+    """Whether a turn writes nothing down: it only claims."""
+    return not (ended.completed or ended.others or output)
+
+
+def _goes_on(ended: Ended, output: Sequence[OutputLine], claim: ClaimRequest) -> bool:
+    """Whether a claim may be one of a flood: it stands alone, and is not for a suspect."""
+    return _is_bare(ended, output) and not claim.solo
 
 
 def claimed_job(row: Sequence[Any]) -> Claimed:
