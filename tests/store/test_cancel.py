@@ -98,14 +98,16 @@ def test_a_job_that_succeeds_all_the_same(store: Store) -> None:
     [(ERROR, "retry"), (Snoozed(9), "snooze"), (Released("drained"), "release")],
 )
 def test_a_job_told_to_end_does_not_come_back(
-    store: Store, outcome: AttemptOutcome, verb: str
+    store: Store, clock: SettableClock, outcome: AttemptOutcome, verb: str
 ) -> None:
-    """Given back for another attempt, it is cancelled in the same transaction."""
+    """Given back for another attempt, with its time, it is cancelled in the same transaction."""
     job_id = put(store)
     worker = Worker(store)
     job = worker.take()
     store.cancel(job_id, reason="enough")
+    clock.advance(1)
     worker.settle(job, outcome)
+    assert the(store, job_id).run_at >= the(store, job_id).enqueued_at + 1000
     assert state(store, job_id) is State.CANCELLED
     assert story(store, job_id) == ["enqueue", "claim", verb, "cancel"]
     assert the(store, job_id).error == {"type": "Cancelled", "message": "enough"}

@@ -56,9 +56,10 @@ with ended as materialized (
            max_attempts, timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker,
            unique_key, cancel_at, progress, message, outcome, result, error)
     select id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost,
-           max_attempts, timeout, backoff, enqueued_at, run_at, started_at, workhorse.clock(),
-           case when not given_back then worker end, unique_key, cancel_at, progress, message, outcome,
-           result,
+           max_attempts, timeout, backoff, enqueued_at,
+           case when given_back then workhorse.clock() + coalesce(delay, 0) else run_at end,
+           started_at, workhorse.clock(), case when not given_back then worker end, unique_key,
+           cancel_at, progress, message, outcome, result,
            case when given_back
                 then json_build_object('type', 'Cancelled', 'message', cancel_reason)::text
                 else last_error end
