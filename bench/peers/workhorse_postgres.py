@@ -19,7 +19,11 @@ class WorkhorsePostgres(OnPostgres, PythonPeer):
     """Workhorse with one or more processes."""
 
     package = "workhorse"
-    look = "select from workhorse.jobs where queue = 'bench' limit 1"
+    look = """
+        select from workhorse.jobs where queue = 'bench' and state = 'available'
+        union all
+        select from workhorse.jobs where queue = 'bench' and worker is not null
+        limit 1"""
 
     def __init__(
         self, name: str, *, processes: int = 1, without: frozenset[str] = frozenset()

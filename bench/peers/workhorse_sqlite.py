@@ -58,7 +58,11 @@ class WorkhorseSqlite(PythonPeer):
 
     @contextmanager
     def unfinished(self, folder: Path) -> Iterator[Callable[[], bool]]:
-        look = "select 1 from jobs where queue = 'bench' limit 1"
+        look = """
+            select 1 from jobs where queue = 'bench' and state = 'available'
+            union all
+            select 1 from jobs where queue = 'bench' and worker is not null
+            limit 1"""
         with closing(sqlite3.connect(f"file:{folder / 'jobs.db'}?mode=ro", uri=True)) as connection:
             yield lambda: connection.execute(look).fetchone() is not None
 
