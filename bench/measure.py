@@ -61,7 +61,7 @@ def drain(peer: Peer, folder: Path, count: int) -> Figures:
         first = _wait_for_mark(folder / "first", worker)
         roots = [worker.pid, *peer.servers()]
         used = sum(map(procs.tree_ns, roots)) - procs.cpu_ns(first["pid"]) + first["cpu"]
-        last = _wait_for_mark(folder / "last", worker)
+        last = _wait_for_mark(folder / "last", worker, every=0.005)  # looking costs CPU, too
         wait_until(lambda: not unfinished(), worker, every=0.001)
         end = max(last["at"], time.monotonic_ns())
         cpu = sum(map(procs.tree_ns, roots)) - used
@@ -154,7 +154,9 @@ def _forget_marks(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _wait_for_mark(path: Path, worker: subprocess.Popen[bytes]) -> dict[str, int]:
-    wait_until(path.exists, worker, every=0.001)
+def _wait_for_mark(
+    path: Path, worker: subprocess.Popen[bytes], *, every: float = 0.001
+) -> dict[str, int]:
+    wait_until(path.exists, worker, every=every)
     facts: dict[str, int] = json.loads(path.read_text())
     return facts
