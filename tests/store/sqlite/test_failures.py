@@ -55,6 +55,12 @@ def test_every_error_has_its_word(
     assert type(caught.value) is expected
 
 
+def test_an_error_of_a_signal_s_handler_is_not_ours() -> None:
+    """An alarm may raise `TimeoutError` at any moment: it is passed on as it is."""
+    with pytest.raises(TimeoutError), in_our_words(PATH):
+        raise TimeoutError
+
+
 def test_a_failed_write_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite calls it an input/output error at times; when nothing is left, we call it full."""
     monkeypatch.setattr(failures, "_nothing_left", lambda path: True)

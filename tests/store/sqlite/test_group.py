@@ -123,6 +123,57 @@ def test_an_interrupt_is_for_one_alone(store: Store, database: Database) -> None
     assert not database._waiting
 
 
+class SoftLimit(Exception):
+    """What the handler of an alarm may raise, wherever its thread is."""
+
+
+class Signalled:
+    """The writer's connection, beneath whose user a signal's handler raises after a commit."""
+
+    def __init__(self, real: sqlite3.Connection, error: BaseException) -> None:
+        self._real = real
+        self._error: BaseException | None = error
+
+    def execute(self, sql: str) -> sqlite3.Cursor:
+        cursor = self._real.execute(sql)
+        if sql == "commit" and self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return cursor
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+
+@pytest.mark.parametrize("error", [Interrupt(), SoftLimit()], ids=["Ctrl-C", "an alarm"])
+@pytest.mark.parametrize("place", ["right after the commit", "while the log is cut"])
+def test_a_signal_after_the_commit(
+    store: Store,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    place: str,
+) -> None:
+    """It is raised to the one who wrote for all, and what they asked for is done, once."""
+    if place == "while the log is cut":
+        errors = [error]
+
+        def cut_log(_: object) -> None:
+            if errors:
+                raise errors.pop()
+
+        monkeypatch.setattr(database, "_cut_log", cut_log)
+    else:
+        monkeypatch.setattr(database, "_writer", Signalled(database._writing(), error))
+    futures = together(store, [a_job(args=str(number)) for number in range(6)])
+    raised = [future.exception() for future in futures if future.exception() is not None]
+    assert raised == [error]
+    answered = {future.result()[0].id for future in futures if future.exception() is None}
+    jobs = store.list_jobs(JobFilter())
+    assert sorted(job.args for job in jobs) == [str(number) for number in range(6)]
+    assert answered < {job.id for job in jobs}
+
+
 def test_what_was_interrupted_is_not_done_later(store: Store, database: Database) -> None:
     """A write that ended with an interrupt is not made up for by the next one."""
     write = interrupted_once()

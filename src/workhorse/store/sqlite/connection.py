@@ -51,17 +51,34 @@ _PRAGMAS: Final = """
 """
 
 
+class _Commit:
+    """Whether a transaction is committed: one fact, true for all who share it at once."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done = False
+
+
 class _Write(Generic[T]):
     """One caller's write, and what became of it."""
 
-    __slots__ = ("done", "error", "result", "soft", "work")
+    __slots__ = ("commit", "error", "result", "soft", "work")
 
     def __init__(self, work: Work[T], *, soft: bool) -> None:
         self.work = work
         self.soft = soft
-        self.done = False
+        self.commit = _Commit()
         self.error: BaseException | None = None
         self.result: T | None = None
+        """What counts once it is committed."""
+
+    @property
+    def done(self) -> bool:
+        return self.commit.done or self.error is not None
+
+    def perform(self, tx: SqliteTransaction) -> None:
+        self.result = self.work(tx)
 
     def answer(self) -> T:
         if self.error is not None:
@@ -104,7 +121,7 @@ class Database:
         if not self._waiting and self._lock.acquire(blocking=False):  # nobody to share with
             try:
                 with in_our_words(self.path), self._gate:
-                    return self._transact(work, soft=soft)
+                    return self._transact(work, _Commit(), soft=soft)
             finally:
                 self._lock.release()
         mine = _Write(work, soft=soft)
@@ -143,7 +160,7 @@ class Database:
         except WorkhorseError as error:
             for write in group:
                 if not write.done:
-                    write.error, write.done = error, True
+                    write.error = error
         except BaseException:  # an interrupt is for the leader alone: the others go on
             left = [write for write in group if not (write.done or write is mine)]
             self._waiting.extendleft(reversed(left))
@@ -151,31 +168,47 @@ class Database:
 
     def _together(self, group: Sequence[_Write[Any]]) -> bool:
         """Write for all in one transaction; False, and nothing done, when one of them fails."""
+        commit = _Commit()
+
+        def perform_all(tx: SqliteTransaction) -> None:
+            for write in group:
+                write.perform(tx)
+                write.commit = commit
+
         try:
-            soft = all(one.soft for one in group)
-            results = self._transact(lambda tx: [one.work(tx) for one in group], soft=soft)
-        except Exception:  # noqa: BLE001 - whatever one work raised, it will raise again alone
-            return False
-        for write, result in zip(group, results, strict=True):
-            write.result, write.done = result, True
+            self._transact(perform_all, commit, soft=all(one.soft for one in group))
+        except Exception:
+            if commit.done:  # a signal's handler raised it, for the leader
+                raise
+            return False  # whatever one work raised, it will raise again alone
         return True
 
     def _alone(self, write: _Write[Any]) -> None:
+        write.commit = _Commit()
         try:
             with in_our_words(self.path):
-                write.result = self._transact(write.work, soft=write.soft)
-        except Exception as error:  # noqa: BLE001 - it is its caller's, who gets it
-            write.error = error
-        write.done = True
+                self._transact(write.perform, write.commit, soft=write.soft)
+        except Exception as error:
+            if write.commit.done:
+                raise
+            write.error = error  # it is its caller's, who gets it
 
-    def _transact(self, work: Work[T], *, soft: bool) -> T:
-        """Do `work` in a transaction, or nothing of it. The turn to write is ours."""
+    def _transact(self, work: Work[T], commit: _Commit, *, soft: bool) -> T:
+        """Do `work` in a transaction, or nothing of it. The turn to write is ours.
+
+        A signal's handler may raise at any moment: `commit` then tells whether it is done.
+        """
         connection = self._writing(soft=soft)
+        committing = False
         try:
             connection.execute("begin immediate")
             result = work(SqliteTransaction(connection, self.clock()))
+            committing = True
             connection.execute("commit")
-        except BaseException:
+            commit.done = True
+        except BaseException as error:
+            is_signal = committing and not isinstance(error, sqlite3.Error)
+            commit.done = is_signal and not connection.in_transaction
             _undo(connection)
             raise
         self._cut_log(connection)
@@ -241,7 +274,7 @@ class Database:
         connection.execute(f"pragma busy_timeout = {int(patience * 1000)}")
         try:
             ((busy, *_),) = connection.execute("pragma wal_checkpoint(truncate)").fetchall()
-        except sqlite3.OperationalError:
+        except sqlite3.Error:
             return False  # what was committed stays so; a later write tries again
         finally:
             connection.execute(f"pragma busy_timeout = {int(PATIENCE * 1000)}")

@@ -47,6 +47,8 @@ def translated(error: Exception, path: Path) -> WorkhorseError | None:
             return _from_sqlite(error, path)
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return _full(path)
+        case OSError(errno=None):  # the system's have one: a signal's handler raised this
+            return None
         case OSError():
             return Unavailable(f"Cannot use {path}: {error.strerror or error}.")
         case UnicodeError() | OverflowError():

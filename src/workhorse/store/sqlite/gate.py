@@ -49,7 +49,9 @@ class Gate:
 
     def note(self) -> int:
         """Return the number that the last holder left for the next, 0 when none did."""
-        return int.from_bytes(os.pread(self._file, 8, 0), "little")
+        with contextlib.suppress(OSError):
+            return int.from_bytes(os.pread(self._file, 8, 0), "little")
+        return 0
 
     def leave_note(self, number: int) -> None:
         """Leave a number for who holds the gate next, in whatever process; a full disk has none."""
