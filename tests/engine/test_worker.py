@@ -19,7 +19,7 @@ from workhorse.domain.events import OutputLine
 from workhorse.domain.job import State
 from workhorse.domain.outcome import Released
 from workhorse.engine.board import Mark
-from workhorse.engine.worker import BATCH, HOARD
+from workhorse.engine.worker import BATCH, HOARD, TURN_BYTES
 from workhorse.store.protocol import ClaimRequest, Settled, Turn
 
 Make = Callable[..., Workshop]
@@ -97,6 +97,34 @@ def test_slow_jobs_are_not_claimed_ahead(workshop: Make) -> None:
             await eventually(look)
             assert most <= 4
             assert all(shop.outcomes(one) == ["ok"] for one in ids)
+
+    asyncio.run(play())
+
+
+def test_a_turn_carries_no_more_than_it_can(
+    workshop: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large results are written down by and by, and large arguments are not claimed ahead."""
+
+    async def play() -> None:
+        shop = workshop(concurrency=24)
+        turns: list[int] = []
+
+        def turn(*given: Any) -> Turn:
+            turns.append(sum(len(one.change.result or "") for one in given[1]))
+            return real(*given)
+
+        real = shop.store.turn
+        monkeypatch.setattr(shop.store, "turn", turn)
+        ids = shop.put_many([job(kinds.echo, "x" * 1_000_000) for _ in range(24)])
+        async with shop:
+            await eventually(lambda: shop.worker.idle and shop.worker.finished == len(ids))
+            assert sum(turns) == len(ids) * 1_000_002
+            assert max(turns) <= TURN_BYTES
+            shop.worker._prefetch, shop.worker._hungry = BATCH, True  # as in a flood
+            request = shop.worker._request()
+            assert request is not None
+            assert request.limit == shop.worker.concurrency
 
     asyncio.run(play())
 

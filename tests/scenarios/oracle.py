@@ -193,7 +193,7 @@ def judge(entries: Sequence[Entry], content: Content, *, rejected: int) -> Verdi
     causes = _judge_attempts(verdict, content, runs, by_worker, stalls, memory=memory)
     _judge_ends(verdict, content, causes)
     _judge_overlaps(verdict, runs, content, by_worker, memory)
-    _judge_processes(verdict, entries, content, faults)
+    _judge_processes(verdict, entries, content, [*faults, *_starved(entries)])
     if rejected <= 0:
         verdict.violations["untested"].append("no stale write was rejected in this run")
     return verdict
@@ -430,7 +430,12 @@ def _had_no_store(entry: Entry, content: Content, faults: Sequence[Fault]) -> bo
     told = entry.data
     if told.get("code") != Unavailable.exit_code or "since" not in told:
         return False
-    excuses = OUTAGES if told["worker"] not in content.workers else CRASHES if told["asked"] else ()
+    if told["worker"] not in content.workers:
+        excuses = OUTAGES | {"starved"}
+    elif told["asked"]:
+        excuses = CRASHES | {"starved"}
+    else:
+        return False
     return any(
         fault.what in excuses and fault.since <= entry.at and fault.until + SLACK >= told["since"]
         for fault in faults

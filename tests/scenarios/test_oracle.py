@@ -397,3 +397,15 @@ def test_a_worker_may_end_for_want_of_a_server(  # noqa: PLR0917 - a table
     since = int((at - 0.1) * SECOND)
     story.add(at, "exit", worker=40, code=code, asked=asked, since=since)
     assert story.broken() == broken
+
+
+@pytest.mark.parametrize(("asked", "broken"), [("deploy", set()), ("", {"exit"})])
+def test_a_worker_may_end_when_nobody_could_write(
+    crash: Crash, asked: str, broken: set[str]
+) -> None:
+    """A frozen process may keep the turn to write: who was asked to end does not wait for ever."""
+    story = crash.story
+    story.content = replace(story.content, workers={40})
+    story.add(22.0, "exit", worker=40, code=4, asked=asked, since=int(12.0 * SECOND))
+    story.add(23.0, "starved", since=int(12.5 * SECOND))
+    assert story.broken() == broken

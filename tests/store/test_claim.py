@@ -26,7 +26,7 @@ from tests.store.hands import (
 )
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.retry import Backoff
-from workhorse.store.protocol import ClaimRequest, Store
+from workhorse.store.protocol import ClaimRequest, Store, Turn
 
 
 def ids(claimed: Sequence[Claimed]) -> list[int]:
@@ -229,7 +229,7 @@ def test_a_turn_may_claim_nothing(store: Store) -> None:
     put(store)
     worker = Worker(store)
     with nothing_changed(store):
-        assert worker.turn() == ([], [], True)
+        assert worker.turn() == Turn([], [], lease_valid=True)
 
 
 def test_a_turn_settles_before_it_claims(store: Store) -> None:

@@ -71,7 +71,12 @@ OVERLAP: Final = 50
 FLOOD: Final = 250
 """Ended jobs for which a flush goes on."""
 UNSETTLED: Final = 2 * BATCH
-"""Ended jobs that wait for a flush under way, at which no more are claimed."""
+"""Ended jobs that wait for a flush, at which no more are claimed beside it."""
+TURN_BYTES: Final = 8 * 1024 * 1024
+"""Results written down in one turn, and arguments claimed in one. Ten times as much takes a
+connection a hundred times as long."""
+HELD_UP: Final = 1.0
+"""Seconds until an end is handed in again that another's transaction kept from being written."""
 GLANCE: Final = 0.01
 """While others ring, a look that finds nothing is repeated after so many seconds, then ever later:
 who has rung a moment ago does not ring again, and counts on this."""
@@ -118,6 +123,8 @@ class Worker:
         self._settled: list[Settled] = []
         self._flush: asyncio.Task[None] | None = None
         """In a flood: a turn that settles, while others claim."""
+        self._held_up: list[Settled] = []
+        self._held_up_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._hungry = True
@@ -129,6 +136,8 @@ class Worker:
         self._adopt_at = NEVER
         self._glance = GLANCE
         self._prefetch = 0
+        self._job_bytes = 1
+        """Of the arguments of a job, on average, in the last claim."""
         self._rated_at = now()
         self._rated_finished = 0
         self._log_jobs = log.is_enabled_for(20) if hasattr(log, "is_enabled_for") else True
@@ -166,7 +175,7 @@ class Worker:
     @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits to be written down."""
-        return not (self._running or self._ready or self._to_write())
+        return not (self._running or self._ready) and self._all_written()
 
     @property
     def running(self) -> int:
@@ -182,7 +191,7 @@ class Worker:
         ticker.add_done_callback(lambda _: self._wake.set())
         outage = Outage()
         try:
-            while not (self._draining and self._only_condemned_left() and not self._to_write()):
+            while not (self._draining and self._only_condemned_left() and self._all_written()):
                 if ticker.done():
                     ticker.result()
                 adopting = now() >= self._adopt_at
@@ -211,6 +220,9 @@ class Worker:
     def _to_write(self) -> bool:
         return bool(self._settled or self.output or self._flush)
 
+    def _all_written(self) -> bool:
+        return not (self._to_write() or self._held_up)
+
     def _can_write(self) -> bool:
         return self._to_write() if self._flush is None else self._flush.done()
 
@@ -221,14 +233,13 @@ class Worker:
         """Return what to claim now, if anything: free slots, and a little ahead of a flood."""
         if self._draining or not self._hungry:
             return None
-        if self._has_plenty() or (self._flush is not None and len(self._settled) >= UNSETTLED):
+        if self._has_plenty() or (self._store.overlaps and len(self._settled) >= UNSETTLED):
             return None
         room = len(self._free) - len(self._ready) + self._prefetch
         if room <= 0:
             return None
-        return ClaimRequest(
-            self.child, self.config.queues, self._claimable, min(room, BATCH), self.solo
-        )
+        limit = min(room, BATCH, max(self.concurrency, TURN_BYTES // self._job_bytes))
+        return ClaimRequest(self.child, self.config.queues, self._claimable, limit, self.solo)
 
     def _has_plenty(self) -> bool:
         """Whether a claim beside a flush can wait: it is for hundreds, not for a slot or two."""
@@ -242,8 +253,7 @@ class Worker:
         if self._flush is not None:
             await self._exchange([], [], request)
             return
-        settled, self._settled = self._settled, []
-        output = self.output.take()
+        settled, output = self._take_ended(), self.output.take()
         if len(settled) >= OVERLAP and self._store.overlaps:
             self._flush = self._loop.create_task(self._settle_flood(settled, output))
             self._flush.add_done_callback(lambda _: self._wake.set())
@@ -255,8 +265,18 @@ class Worker:
         """Write down what has ended, and what ends meanwhile, until it is no flood any more."""
         await self._exchange(settled, output, None)
         while len(self._settled) >= FLOOD:
-            settled, self._settled = self._settled, []
-            await self._exchange(settled, self.output.take(), None)
+            await self._exchange(self._take_ended(), self.output.take(), None)
+
+    def _take_ended(self) -> list[Settled]:
+        """Take what has ended, from the first on, as far as one turn may carry it."""
+        left = TURN_BYTES
+        for place, one in enumerate(self._settled):
+            left -= len(one.change.result or "")
+            if left < 0 and place:
+                taken, self._settled = self._settled[:place], self._settled[place:]
+                return taken
+        taken, self._settled = self._settled, []
+        return taken
 
     async def _exchange(
         self,
@@ -280,17 +300,19 @@ class Worker:
                 raise
             log.error("the store refuses what is to be written", error=repr(error))
             self._hungry = True
+            if request is not None:  # it may have been carried out all the same
+                self._unanswered_at = self._adopt_at = now()
             await self._write_singly(settled)
             return
         self._look_ahead()
         if (due := first_due(settled)) is not None:
             self.on_scheduled(due)
-        if turn.stale:
-            self._lease_lost(turn.stale)
+        self._heed(turn, settled)
         if request is not None:
             self._hungry |= len(turn.claimed) == request.limit
             self._burst_done = self.config.burst and not turn.claimed
         if turn.claimed:
+            self._job_bytes = sum(len(job.args) for job in turn.claimed) // len(turn.claimed) or 1
             self._ready.extend(turn.claimed)
             self._started_last = now()
             if self._draining:
@@ -325,9 +347,25 @@ class Worker:
             except Unavailable:
                 self._settled = settled + self._settled
                 raise
-            if turn.stale:
-                self._lease_lost(turn.stale)
+            self._heed(turn, settled[:1])
             settled = settled[1:]
+
+    def _heed(self, turn: Turn, settled: Sequence[Settled]) -> None:
+        """Do what follows from those of `settled` that were not written down."""
+        if turn.stale:
+            self._lease_lost(turn.stale)
+        if turn.held_up:
+            held_up = set(turn.held_up)
+            self._held_up += [one for one in settled if (one.id, one.attempt) in held_up]
+            self._held_up_at = now()
+
+    def _hand_in_again(self) -> None:
+        """Write down, if it can be by now, what was held up."""
+        for one in self._held_up:
+            log.warning("a job that has ended is kept by another's open transaction", job_id=one.id)
+        self._settled += self._held_up
+        self._held_up = []
+        self._wake.set()
 
     async def _adopt(self) -> None:
         """Take on what a turn has claimed whose answer was lost on the way.
@@ -341,7 +379,7 @@ class Worker:
         held = await self._loop.run_in_executor(self._db, self._store.held, self.worker, self.child)
         known = {(run.job.id, run.job.attempt) for run in self._running.values()}
         known |= {(job.id, job.attempt) for job in self._ready}
-        known |= {(one.id, one.attempt) for one in self._settled}
+        known |= {(one.id, one.attempt) for one in (*self._settled, *self._held_up)}
         self._adopt_at = now() + max(1.0, late) if late < LATE else NEVER
         self._ready.extend(job for job in held if (job.id, job.attempt) not in known)
         if self._draining:
@@ -455,6 +493,8 @@ class Worker:
                     self._condemn(run)
             if self._draining:
                 self._wake.set()
+            if self._held_up and at - self._held_up_at >= HELD_UP:
+                self._hand_in_again()
             if self._ready and not self._free and at - self._started_last > HOARD:
                 self._prefetch = 0
                 self._give_back("other jobs of this process take longer than they did")

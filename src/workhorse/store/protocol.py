@@ -66,6 +66,8 @@ class Turn(NamedTuple):
     claimed: Sequence[Claimed]
     lease_valid: bool
     """False when the worker's lease has run out or it was retired: nothing was claimed."""
+    held_up: Sequence[tuple[int, int]] = ()
+    """The (id, attempt) whose job an open transaction of somebody keeps: to be handed in again."""
 
 
 @dataclass(frozen=True, slots=True)

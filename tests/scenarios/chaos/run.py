@@ -200,43 +200,41 @@ def _play(plan: Plan, folder: Path, site: Site) -> Report:
         "log_level": "warning",
         **site.worker,
     }
-    with (
-        Ledger(folder) as ledger,
-        Witness(store, ledger) as witness,
-    ):
-        fleet = Fleet(folder, site.url, ledger, plan.workers, settings)
-        client = Client(plan, folder, site.url, ledger)
-        began = time.monotonic()
-        nemesis = Nemesis(
-            fleet,
-            ledger,
-            seed=plan.seed,
-            seconds=plan.seconds,
-            lease=plan.lease,
-            kill_client=client.kill,
-            server=site.database,
-        )
-        try:
-            more = 0
-            while True:
-                fleet.keep()
-                nemesis.turn()
-                if client.is_done and nemesis.is_over:
-                    if more == MORE_FREEZES or any(_rejections(path) for path in fleet.logs):
-                        break
-                    more += 1
-                    nemesis.freeze_one_more()
-                if client.is_done and _waiting(store) < BUSY:
-                    client.go_on(BUSY)
-                time.sleep(TICK)
-            healed = time.monotonic()
-            _drain(fleet, store, healed + DRAIN_WITHIN)
-            drained = time.monotonic()
-            fleet.stop()
-        finally:
-            client.end()
-            fleet.kill()
-            nemesis.end()
+    with Ledger(folder) as ledger:
+        with Witness(store, ledger) as witness:
+            fleet = Fleet(folder, site.url, ledger, plan.workers, settings)
+            client = Client(plan, folder, site.url, ledger)
+            began = time.monotonic()
+            nemesis = Nemesis(
+                fleet,
+                ledger,
+                seed=plan.seed,
+                seconds=plan.seconds,
+                lease=plan.lease,
+                kill_client=client.kill,
+                server=site.database,
+            )
+            try:
+                more = 0
+                while True:
+                    fleet.keep()
+                    nemesis.turn()
+                    if client.is_done and nemesis.is_over:
+                        if more == MORE_FREEZES or any(_rejections(path) for path in fleet.logs):
+                            break
+                        more += 1
+                        nemesis.freeze_one_more()
+                    if client.is_done and _waiting(store) < BUSY:
+                        client.go_on(BUSY)
+                    time.sleep(TICK)
+                healed = time.monotonic()
+                _drain(fleet, store, healed + DRAIN_WITHIN)
+                drained = time.monotonic()
+                fleet.stop()
+            finally:
+                client.end()
+                fleet.kill()
+                nemesis.end()
         entries = ledger.stop()
     content = read_content(store)
     store.close()

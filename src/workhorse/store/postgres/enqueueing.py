@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from workhorse.domain.errors import Conflict, NotFound, Unavailable
 from workhorse.domain.job import Enqueued, NewJob, State
@@ -12,6 +12,9 @@ from workhorse.store.fast_json import compact
 from workhorse.store.postgres.keys import TRIES, Numbered, Run, once_per_key
 from workhorse.store.rows import backoff_text
 
+STATEMENT_SIZE: Final = 8 * 1024 * 1024
+"""Most characters of arguments in one statement. Ten times as much takes a connection a hundred
+times as long."""
 Ring: TypeAlias = Mapping[str, Any]
 """The parameters of how an enqueue rings."""
 
@@ -22,9 +25,12 @@ def is_simple(job: NewJob) -> bool:
 
 
 def are_alike(jobs: Sequence[NewJob]) -> bool:
-    """Whether jobs are simple and differ in nothing but their arguments."""
+    """Whether one statement stores them: they are simple, and differ only in their arguments."""
     first = _likeness(jobs[0])
-    return all(is_simple(job) and _likeness(job) == first for job in jobs)
+    return (
+        all(is_simple(job) and _likeness(job) == first for job in jobs)
+        and sum(len(job.args) for job in jobs) <= STATEMENT_SIZE
+    )
 
 
 def one(job: NewJob) -> dict[str, Any]:
@@ -55,11 +61,23 @@ def _store(run: Run, jobs: Sequence[Numbered], ring: Ring) -> list[Enqueued]:
     for _, alike in groupby(jobs, key=lambda numbered: _likeness(numbered.job)):
         some = list(alike)
         if _is_plain(some[0].job):
-            ids = [numbered.id for numbered in some]
-            answers += enqueue_alike(run, [numbered.job for numbered in some], ring, ids)
+            for portion in _portions(some):
+                ids = [numbered.id for numbered in portion]
+                answers += enqueue_alike(run, [numbered.job for numbered in portion], ring, ids)
         else:
             answers += [_enqueue_one(run, numbered, ring) for numbered in some]
     return answers
+
+
+def _portions(jobs: Sequence[Numbered]) -> Iterator[Sequence[Numbered]]:
+    """Yield neighbours, as many as may travel in one statement."""
+    start = size = 0
+    for place, numbered in enumerate(jobs):
+        size += len(numbered.job.args)
+        if size > STATEMENT_SIZE and place > start:
+            yield jobs[start:place]
+            start, size = place, len(numbered.job.args)
+    yield jobs[start:]
 
 
 def _is_plain(job: NewJob) -> bool:

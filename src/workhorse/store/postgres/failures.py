@@ -24,7 +24,10 @@ REFUSED: Final = (
 )
 """What the server says when the URL is wrong: waiting does not help."""
 
-AGAIN: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+DEADLOCKED: Final = (errors.SerializationFailure, errors.DeadlockDetected)
+"""The server gave the transaction up in favour of another that is under way."""
+
+AGAIN: Final = (*DEADLOCKED, errors.LockNotAvailable)
 """The transaction changed nothing and may be tried again at once."""
 
 LOST: Final = (psycopg.OperationalError,)

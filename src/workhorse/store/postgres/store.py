@@ -47,6 +47,7 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         self._claims = Database(place, "claims", size=3, fresh_plans=True)
         self._lease = Database(place, "lease", size=1)
         self._position = Position()
+        self._held_up = frozenset()
         try:
             if not migrating:
                 with self._db.connection() as connection:

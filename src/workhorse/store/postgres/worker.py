@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import psycopg
+from psycopg import errors
 
+from workhorse.domain.errors import Unavailable
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff
@@ -21,14 +23,17 @@ from workhorse.domain.transitions import Verb
 from workhorse.store.fast_json import compact
 from workhorse.store.postgres.connection import Connection
 from workhorse.store.postgres.database import Database, PostgresTransaction
+from workhorse.store.postgres.failures import DEADLOCKED
 from workhorse.store.postgres.position import Position, from_start
 from workhorse.store.postgres.settling import (
     Ended,
     Fence,
+    array,
     cancel_dependents,
     completed_arrays,
     not_recorded,
     other_rows,
+    settle,
 )
 from workhorse.store.protocol import ClaimRequest, Settled, Turn
 from workhorse.store.verbs import edges
@@ -43,6 +48,8 @@ class WorkerVerbs:
     _db: Database
     _claims: Database
     _position: Position
+    _held_up: frozenset[int]
+    """Jobs that another's transaction kept when their end was last to be written down."""
 
     def turn(
         self,
@@ -51,9 +58,46 @@ class WorkerVerbs:
         output: Sequence[OutputLine],
         claim: ClaimRequest | None,
     ) -> Turn:
+        if not self._held_up or self._held_up.isdisjoint(one.id for one in settled):
+            try:
+                return self._turn(worker, settled, output, claim)
+            except Unavailable as error:
+                if not isinstance(error.__cause__, errors.LockNotAvailable):
+                    raise
+        stale, held_up = self._settle_around(worker, settled, output)
+        rest = self._turn(worker, (), (), claim)
+        return Turn(stale, rest.claimed, rest.lease_valid, held_up)
+
+    def _settle_around(
+        self, worker: int, settled: Sequence[Settled], output: Sequence[OutputLine]
+    ) -> tuple[list[Fence], list[Fence]]:
+        """Write down all but what another's transaction keeps; return what is stale, and that."""
+        jobs = {one.id for one in settled} | {line.job_id for line in output}
+
+        def work(tx: PostgresTransaction) -> tuple[list[Fence], list[Fence]]:
+            tx.run("settle.wait_briefly")
+            free = set(tx.listed("settle.free", ids=array(sorted(jobs))))
+            for statement, parameters in _output_statements(worker, output, free):
+                tx.run(statement, **parameters)
+            stale = settle(tx, worker, [one for one in settled if one.id in free])
+            return stale, [(one.id, one.attempt) for one in settled if one.id not in free]
+
+        stale, held_up = self._claims.write(work)
+        self._held_up = frozenset(id for id, _ in held_up)
+        return stale, held_up
+
+    def _turn(
+        self,
+        worker: int,
+        settled: Sequence[Settled],
+        output: Sequence[OutputLine],
+        claim: ClaimRequest | None,
+    ) -> Turn:
         ended = Ended.sorted(settled)
         before = time.monotonic()
-        answers = self._claims.again(lambda c: self._send(c, worker, ended, output, claim))
+        answers = self._claims.again(
+            lambda c: self._send(c, worker, ended, output, claim), when=DEADLOCKED
+        )
         took = time.monotonic() - before
         stale = self._follow(worker, ended, answers)
         rows = answers["claim"]
@@ -62,7 +106,7 @@ class WorkerVerbs:
         if claim and _goes_on(ended, output, claim):
             missing = claim.limit - len(claimed)
             if self._position.reach(claimed, took=took, wanted=claim.limit):
-                claimed += self.turn(worker, (), (), replace(claim, limit=missing)).claimed
+                claimed += self._turn(worker, (), (), replace(claim, limit=missing)).claimed
         return Turn(stale, claimed, valid)
 
     def _send(
@@ -80,10 +124,12 @@ class WorkerVerbs:
             sent[name] = connection.execute(self._claims.sql[statement], parameters)
 
         with connection.pipeline():
-            if claim and _is_bare(ended, output):
+            if not _is_bare(ended, output):
+                send("briefly", "settle.wait_briefly")
+            elif claim:
                 send("softly", "claim.commit_softly")
-            if output:
-                self._send_output(send, worker, output)
+            for statement, parameters in _output_statements(worker, output):
+                send(statement, statement, **parameters)
             if ended.completed:
                 arrays = completed_arrays(ended.completed)
                 send("completed", "settle.complete", worker=worker, **arrays)
@@ -107,17 +153,6 @@ class WorkerVerbs:
             else:
                 send("claim", "claim.lease", worker=worker)
         return {name: cursor.fetchall() for name, cursor in sent.items() if cursor.description}
-
-    def _send_output(self, send: Any, worker: int, output: Sequence[OutputLine]) -> None:
-        send("output", "settle.output_event", lines=compact(output), worker=worker)
-        latest = {
-            (line.job_id, line.attempt): line.data
-            for line in output
-            if line.name is Output.PROGRESS
-        }
-        if latest:
-            rows = compact([[*fence, data] for fence, data in latest.items()])
-            send("progress", "settle.progress", rows=rows, worker=worker)
 
     def _follow(self, worker: int, ended: Ended, answers: dict[str, Any]) -> list[Fence]:
         """Do what follows from the settled ones, when something does; return the stale ones."""
@@ -148,6 +183,22 @@ class WorkerVerbs:
 
     def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
         return self._claims.read("claim.cancel_requests", worker=worker)
+
+
+def _output_statements(
+    worker: int, output: Sequence[OutputLine], free: Collection[int] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Tell what writes lines down: all of them, and the latest progress (of `free` jobs alone)."""
+    if output:
+        yield "settle.output_event", {"lines": compact(output), "worker": worker}
+    latest = {
+        (line.job_id, line.attempt): line.data
+        for line in output
+        if line.name is Output.PROGRESS and (free is None or line.job_id in free)
+    }
+    if latest:
+        rows = compact([[*fence, data] for fence, data in latest.items()])
+        yield "settle.progress", {"rows": rows, "worker": worker}
 
 
 def _is_bare(ended: Ended, output: Sequence[OutputLine]) -> bool:

@@ -17,7 +17,7 @@ with me as materialized (
            and not exists (select 1 from workhorse.paused_queues where name = wanted.queue)
          order by - priority::bigint, id
          limit %(limit)s
-           for update of jobs skip locked) as picked
+           for no key update of jobs skip locked) as picked
      where (select valid and alive from me)
      limit %(limit)s
 ), claimed as (

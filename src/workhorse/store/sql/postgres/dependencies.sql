@@ -22,7 +22,7 @@ select coalesce(json_agg(id), '[]')::text from (
     select id from workhorse.jobs
      where id in (select job_id from workhorse.dependencies
                    where waits_for in (select value::bigint from json_array_elements_text(%(ids)s::json)))
-     order by id for update) as locked;
+     order by id for no key update) as locked;
 
 -- name: ready
 -- blocked jobs among these whose last dependency has ended and whose time has come.
@@ -37,7 +37,7 @@ select coalesce(json_agg(id), '[]')::text from (
     select id from workhorse.jobs
      where state = 'blocked' and run_at <= workhorse.clock()
        and not exists (select 1 from workhorse.dependencies where job_id = id)
-     order by id for update skip locked) as locked;
+     order by id for no key update skip locked) as locked;
 
 -- name: unblock
 -- blocked → available

@@ -52,8 +52,9 @@ select (select array_agg(id) from added), state,
 select id, state from workhorse.jobs where unique_key = %(unique)s;
 
 -- name: lock_awaited
--- An unfinished job that another is to wait for: it does not end before this transaction does.
-select state from workhorse.jobs where id = %(id)s for share;
+-- An unfinished job that another is to wait for: it does not end before this transaction does, but
+-- may be claimed, and tell of its progress.
+select state from workhorse.jobs where id = %(id)s for key share;
 
 -- name: ended
 -- Where an ended job stands.

@@ -148,7 +148,7 @@ select coalesce(json_agg(id), '[]')::text from (
     select id from workhorse.jobs
      where state = 'scheduled' and run_at <= workhorse.clock()
      order by run_at limit %(limit)s
-       for update skip locked) as found;
+       for no key update skip locked) as found;
 
 -- name: promote
 -- scheduled → available

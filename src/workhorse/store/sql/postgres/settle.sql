@@ -89,6 +89,20 @@ with ended as materialized (
 )
 select coalesce(json_agg(json_build_array(id, attempt, state)), '[]')::text from mine;
 
+-- name: wait_briefly
+-- A row that another transaction keeps is not waited for until that ends.
+select set_config('lock_timeout', '1s', true);
+
+-- name: free
+-- Which of these jobs no other transaction keeps: nobody does from now on. What is gone is free.
+with locked as (
+    select id from workhorse.jobs where id = any (%(ids)s::bigint[])
+     order by id for update skip locked
+)
+select coalesce(json_agg(id), '[]')::text from unnest(%(ids)s::bigint[]) as wanted(id)
+ where id in (select id from locked)
+    or not exists (select 1 from workhorse.jobs where jobs.id = wanted.id);
+
 -- name: recorded
 -- Whether this very attempt is recorded, with this outcome.
 select 1 from workhorse.all_attempts

@@ -183,7 +183,7 @@ begin
     -- Locked, so that of two that end at once the later one sees both.
     perform 1 from workhorse.jobs
       where id in (select job_id from workhorse.dependencies where waits_for = any (ended))
-      order by id for update;
+      order by id for no key update;
     with satisfied as (
         delete from workhorse.dependencies
          where waits_for = any (ended)
