@@ -56,7 +56,7 @@ TICK: Final = 0.1
 """How often deadlines are looked at while something runs: the precision of a timeout."""
 BATCH: Final = 1000
 """Most jobs claimed in one turn."""
-AHEAD: Final = 0.05
+AHEAD: Final = 0.1
 """Jobs are claimed ahead of free slots for so many seconds, at the rate they lately ended."""
 RATE_WINDOW: Final = 0.01
 """Seconds over which that rate is taken."""
@@ -69,7 +69,7 @@ LATE: Final = 60.0
 OVERLAP: Final = 50
 """In a flood of so many ended jobs a turn, a store that can settle and claim side by side does."""
 FLOOD: Final = 250
-"""Ended jobs for which a flush goes on."""
+"""Ended jobs for which a flush goes on, and jobs for which one claims beside it."""
 UNSETTLED: Final = 2 * BATCH
 """Ended jobs that wait for a flush, at which no more are claimed beside it."""
 TURN_BYTES: Final = 8 * 1024 * 1024
@@ -242,8 +242,12 @@ class Worker:
         return ClaimRequest(self.child, self.config.queues, self._claimable, limit, self.solo)
 
     def _has_plenty(self) -> bool:
-        """Whether a claim beside a flush can wait: it is for hundreds, not for a slot or two."""
-        return self._flush is not None and len(self._ready) > self._prefetch // 2
+        """Whether a claim beside a flush can wait: it is for hundreds, not for a slot or two.
+
+        It does not wait for longer: what is ready is run several times as fast as it is claimed.
+        """
+        enough = max(self._prefetch // 2, self._prefetch - FLOOD)
+        return self._flush is not None and len(self._ready) > enough
 
     async def _turn(self, request: ClaimRequest | None) -> None:
         """Write down what has ended, and claim; in a flood side by side, neither for the other."""
