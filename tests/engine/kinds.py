@@ -123,6 +123,10 @@ def deed_print(value: Any) -> None:
     print("to stderr", file=sys.stderr)
 
 
+def deed_print_unfinished(value: Any) -> None:
+    print(value, end="")
+
+
 def deed_write(value: Any) -> None:
     os.write(1, value["line"].encode() * value["times"])
 
@@ -172,6 +176,7 @@ def deed_close(value: Any) -> None:
 DEEDS: dict[str, Callable[[Any], Any]] = {
     "pid": lambda value: os.getpid(),
     "print": deed_print,
+    "print unfinished": deed_print_unfinished,
     "write": deed_write,
     "sleep": time.sleep,
     "tidy": deed_tidy,

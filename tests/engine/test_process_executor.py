@@ -100,6 +100,23 @@ def test_what_is_printed_is_kept(workshop: Make) -> None:
     asyncio.run(play())
 
 
+def test_a_last_line_without_an_end_is_the_jobs_own(workshop: Make) -> None:
+    """What a job leaves unfinished on its last line is in its log, not in the next job's."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            written = await do(shop, "write", {"line": "secret ", "times": 1})
+            printed = await do(shop, "print unfinished", "no end")
+            silent = await do(shop, "pid")
+            assert shop.lines(written.id) == ["secret "]
+            assert shop.lines(printed.id) == ["no end"]
+            assert shop.lines(silent.id) == []
+            below = [p for p in procs.children(os.getpid()) if "engine.runner" in p.command]
+            assert [p.pid for p in below] == [result(silent)], "they shared one process"
+
+    asyncio.run(play())
+
+
 def test_a_line_that_never_ends_is_cut(workshop: Make) -> None:
     """A megabyte without a line break is kept in pieces, as far as an attempt may write."""
 

@@ -116,6 +116,7 @@ def main(arguments: list[str]) -> int:
     from workhorse.engine.loading import load_app  # noqa: PLC0415
 
     app = load_app(app_spec)
+    _flush()
     frames.send({"ready": True})
     while (message := frames.receive()) is not None:
         frames.send({"begun": True})
@@ -139,7 +140,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _flush() -> None:
-    """Have what was printed out of the way first, if the handler has left something to flush."""
+    """Have what was printed out of the way first, if there is still something to flush."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

@@ -231,6 +231,7 @@ class _Runner:
             self.spoilt = True
             await self.end()
             raise RuntimeError("A process for the job could not start: " + "\n".join(heard[-20:]))
+        self._hear_out()
         return self._frames
 
     async def _next(self, frames: AsyncFrames) -> dict[str, Any] | None:
@@ -253,6 +254,7 @@ class _Runner:
         """The attempt is over: take what it wrote, and nothing that comes after."""
         for pipe in self._pipes:
             pipe.drain()
+            pipe.end_line()
         self._hears = None
 
     def signal(self, number: int) -> None:
@@ -306,6 +308,12 @@ class _Lines:
             if not self._read():
                 break
 
+    def end_line(self) -> None:
+        """Take what was read for a whole line: whoever wrote it writes no more of it."""
+        if self._rest:
+            self._say([self._rest])
+            self._rest = b""
+
     def _read(self) -> bool:
         """Read one chunk; False when there is none."""
         if self._pipe.closed:
@@ -328,9 +336,7 @@ class _Lines:
         if not self._pipe.closed:
             self._loop.remove_reader(self._pipe.fileno())
             self._pipe.close()
-            if self._rest:
-                self._say([self._rest])
-                self._rest = b""
+            self.end_line()
 
 
 def _log_line(stream: str, line: bytes) -> str:
