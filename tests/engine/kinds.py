@@ -111,6 +111,15 @@ def talk(ctx: Context, lines: int) -> None:
     ctx.progress(50, "half")
 
 
+@app.job(run="thread", retry=SOON)
+def narrate(ctx: Context) -> None:
+    """Say by turns how far it is and what it does."""
+    ctx.progress(10, "first")
+    ctx.log("second")
+    ctx.progress(50, "third")
+    ctx.log("fourth")
+
+
 @app.job(run="process", retry=SOON)
 def process(ctx: Context, what: str = "pid", value: Any = None) -> Any:
     """Do one of many things in a process of its own."""

@@ -57,25 +57,75 @@ def say(buffer: OutputBuffer, text: str = "x", job: int = 1) -> None:
     buffer.emit(job, 1, Output.LOG, json.dumps({"message": text}))
 
 
+def progress(buffer: OutputBuffer, percent: int, job: int = 1) -> None:
+    buffer.emit(job, 1, Output.PROGRESS, f'{{"percent":{percent}}}')
+
+
+def told(lines: list[OutputLine]) -> list[str | int]:
+    """Return the messages of log lines and the percents of progress, in their order."""
+    data = [json.loads(line.data) for line in lines]
+    return [one["percent"] if "percent" in one else one["message"] for one in data]
+
+
 def test_lines_come_out_in_order_once(buffer: OutputBuffer, ear: Ear) -> None:
-    """What was said is taken in its order; of progress only the latest; then nothing is left."""
+    """What was said, progress too, is taken in its order; then nothing is left."""
     assert not buffer
     assert buffer.take() == []
     for n in range(3):
         say(buffer, str(n))
-        buffer.emit(1, 1, Output.PROGRESS, f'{{"percent":{n}}}')
-    buffer.emit(2, 1, Output.PROGRESS, '{"percent":9}')
+        progress(buffer, n)
+    progress(buffer, 9, job=2)
     assert buffer
-    taken = buffer.take()
-    assert [message(line) for line in taken[:3]] == ["0", "1", "2"]
-    assert taken[3:] == [
-        OutputLine(1, 1, Output.PROGRESS, '{"percent":2}'),
-        OutputLine(2, 1, Output.PROGRESS, '{"percent":9}'),
-    ]
+    assert told(buffer.take()) == ["0", 0, "1", 1, "2", 2, 9]
     assert not buffer
     assert ear.told == 1, "one wake-up for all that waits"
     say(buffer)
     assert ear.told == 2
+
+
+def test_of_progress_in_a_row_the_latest_is_kept(buffer: OutputBuffer) -> None:
+    """A loop of progress is one line per take, whatever other jobs say in between."""
+    say(buffer, "before")
+    for n in range(10_000):
+        progress(buffer, n % 101)
+        progress(buffer, 7, job=2)
+        say(buffer, "neighbour", job=3)
+    progress(buffer, 100)
+    say(buffer, "behind")
+    mine = [line for line in buffer.take() if line.job_id < 3]
+    assert told(mine) == ["before", 100, 7, "behind"]
+    progress(buffer, 50)
+    assert told(buffer.take()) == [50]
+
+
+def test_progress_between_lines_cannot_flood(buffer: OutputBuffer, time: Time) -> None:
+    """With lines between, progress counts as they do; past that the latest is kept, in order."""
+    for n in range(BURST):
+        say(buffer, str(n))
+        progress(buffer, n % 101)
+    progress(buffer, 77)
+    lines = buffer.take()
+    assert len(lines) <= BURST + 1
+    assert told(lines[:4]) == ["0", 0, "1", 1]
+    assert told(lines)[-1] == 77, "where the job stands is never shut out"
+    time.now += 0.01  # room for five lines
+    for n in range(20):
+        progress(buffer, n)
+        say(buffer, "late")
+    kept = told(buffer.take())
+    assert kept[-1] == 19
+    assert len(kept) <= 7
+
+
+def test_progress_between_lines_counts_its_bytes(buffer: OutputBuffer) -> None:
+    """Progress with long messages cannot take more room than an attempt may write."""
+    for n in range(200):
+        say(buffer, "x")
+        data = json.dumps({"percent": n % 101, "message": "y" * 16_000})
+        buffer.emit(1, 1, Output.PROGRESS, data)
+    lines = buffer.take()
+    assert sum(len(line.data) for line in lines) <= BYTES_PER_ATTEMPT + 17_000
+    assert told(lines)[-1] == 199 - 101
 
 
 def test_too_many_lines_are_counted_not_kept(buffer: OutputBuffer, time: Time) -> None:
@@ -86,8 +136,7 @@ def test_too_many_lines_are_counted_not_kept(buffer: OutputBuffer, time: Time) -
     assert Counter(line.job_id for line in buffer.take()) == {1: BURST, 2: 1}
     time.now += 1
     say(buffer, "again")
-    told = [message(line) for line in buffer.take()]
-    assert told == ["500 lines were dropped: over 500 lines a second", "again"]
+    assert told(buffer.take()) == ["500 lines were dropped: over 500 lines a second", "again"]
 
 
 def test_the_last_of_a_flood_is_told_when_the_attempt_is_over(
@@ -173,7 +222,7 @@ def test_many_lines_at_once_cost_nothing_when_dropped(buffer: OutputBuffer, time
     time.now += 0.1
     buffer.emit_lines(1, 1, range(60), to_json)
     buffer.forget(1, 1)
-    told = [message(line) for line in buffer.take()]
-    assert told[0] == "600 lines were dropped: over 500 lines a second"
-    assert told[1:-1] == [str(n) for n in range(50)]
-    assert told[-1] == "10 lines were dropped: over 500 lines a second"
+    kept = [message(line) for line in buffer.take()]
+    assert kept[0] == "600 lines were dropped: over 500 lines a second"
+    assert kept[1:-1] == [str(n) for n in range(50)]
+    assert kept[-1] == "10 lines were dropped: over 500 lines a second"

@@ -313,6 +313,28 @@ def test_a_store_out_of_reach_is_waited_for(
     asyncio.run(play())
 
 
+def test_the_stream_of_a_job_is_in_order(workshop: Make) -> None:
+    """Progress stands where it was said, between the log lines before and behind it."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            one = shop.put(kinds.narrate)
+            await shop.until(one)
+            said = [
+                (event.name, event.data["message"])
+                for event in shop.store.events(job_id=one)
+                if event.name in {"log", "progress"}
+            ]
+            assert said == [
+                ("progress", "first"),
+                ("log", "second"),
+                ("progress", "third"),
+                ("log", "fourth"),
+            ]
+
+    asyncio.run(play())
+
+
 def test_it_can_be_stuck_from_its_first_turn(
     workshop: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,32 +34,67 @@ class _Allowance:
     dropped: int = 0
 
 
+@dataclass(slots=True)
+class _Progress:
+    """The latest progress of an attempt that waits to be taken."""
+
+    place: int
+    followed: bool = False
+    """Whether a log line of the same attempt stands behind it."""
+
+
 class OutputBuffer:
-    """Collects lines from any thread until the worker's next turn takes them."""
+    """Collects lines from any thread until the worker's next turn takes them, in their order."""
 
     def __init__(self, notify: Callable[[], None]) -> None:
         """Call `notify` (from any thread) when the buffer goes from empty to not."""
         self._lock = threading.Lock()
-        self._lines: list[OutputLine] = []
-        self._progress: dict[tuple[int, int], str] = {}
+        self._lines: list[OutputLine | None] = []
+        self._progress: dict[tuple[int, int], _Progress] = {}
         self._allowances: dict[tuple[int, int], _Allowance] = {}
         self._notify = notify
 
     def __bool__(self) -> bool:
         """Whether there is something to take."""
-        return bool(self._lines or self._progress)
+        return bool(self._lines)
 
     def emit(self, job_id: int, attempt: int, name: Output, data: str) -> None:
-        """Add a line of JSON; of progress only the latest until the next take is kept."""
+        """Add a line of JSON; progress that no log line follows makes room for the next."""
         key = (job_id, attempt)
         with self._lock:
             was_empty = not self
             if name is Output.PROGRESS:
-                self._progress[key] = data
+                self._note_progress(key, data)
             else:
                 self._log(key, data)
         if was_empty:
             self._notify()
+
+    def _note_progress(self, key: tuple[int, int], data: str) -> None:
+        """Keep progress, at its place; never more than an attempt may say, but the latest always.
+
+        The first until the next take is free. One more, behind a log line, counts as a line; when
+        no line is left, the one before it goes.
+        """
+        line = OutputLine(*key, Output.PROGRESS, data)
+        last = self._progress.get(key)
+        if last is not None and not last.followed:
+            self._lines[last.place] = line
+            return
+        if last is not None and not self._affords(key, data):
+            self._lines[last.place] = None
+        self._progress[key] = _Progress(len(self._lines))
+        self._lines.append(line)
+
+    def _affords(self, key: tuple[int, int], data: str) -> bool:
+        """Take a line off what the attempt may still say, if it may."""
+        allowance = self._allowance(key)
+        if allowance.lines < 1 or allowance.bytes_left <= len(data):
+            return False
+        self._say_dropped(key, allowance)
+        allowance.lines -= 1
+        allowance.bytes_left -= len(data)
+        return True
 
     def emit_lines(
         self, job_id: int, attempt: int, lines: Sequence[T], to_json: Callable[[T], str]
@@ -94,12 +129,16 @@ class OutputBuffer:
         allowance.bytes_left -= len(data)
         if allowance.bytes_left <= 0:
             data = _CAPPED % BYTES_PER_ATTEMPT
+        self._add_log(key, data)
+
+    def _add_log(self, key: tuple[int, int], data: str) -> None:
+        if (progress := self._progress.get(key)) is not None:
+            progress.followed = True
         self._lines.append(OutputLine(*key, Output.LOG, data))
 
     def _say_dropped(self, key: tuple[int, int], allowance: _Allowance) -> None:
         if allowance.dropped:
-            line = _FLOODED % (allowance.dropped, LINES_PER_SECOND)
-            self._lines.append(OutputLine(*key, Output.LOG, line))
+            self._add_log(key, _FLOODED % (allowance.dropped, LINES_PER_SECOND))
             allowance.dropped = 0
 
     def forget(self, job_id: int, attempt: int) -> None:
@@ -117,12 +156,11 @@ class OutputBuffer:
         if not self:
             return []
         with self._lock:
-            lines, self._lines = self._lines, []
-            progress, self._progress = self._progress, {}
-        lines += [OutputLine(*key, Output.PROGRESS, data) for key, data in progress.items()]
-        return lines
+            lines, self._lines, self._progress = self._lines, [], {}
+        return [line for line in lines if line is not None]
 
     def put_back(self, lines: list[OutputLine]) -> None:
         """Keep lines the store could not take, before those that came since."""
         with self._lock:
-            self._lines = (lines + self._lines)[:PUT_BACK_LINES]
+            self._lines = [*lines, *self._lines][:PUT_BACK_LINES]
+            self._progress = {}  # the places are no more where they were
