@@ -142,10 +142,10 @@ class Prepared(Generic[P, R]):
             priority: low, normal, high, critical or any integer; higher starts first.
             queue: Another queue than the kind's.
             unique: A key that one unfinished job may hold; enqueuing a second one returns
-                a handle of the first.
+                a handle of the first, or raises `Conflict` when that is of another kind.
             idempotency_key: A key that makes one job for as long as that is kept, finished or
                 not: enqueuing again, also after an answer that was lost, returns a handle of it
-                (``existing``), whatever else is asked for.
+                (``existing``), whatever else is asked for; `Conflict` when the kind is another.
             after: Jobs, by handle or id, that must succeed first.
             timeout: Seconds an attempt may take; None for no limit.
             max_attempts: The budget of failures.

@@ -244,10 +244,9 @@ def test_a_queue_with_odd_defaults_is_refused(app: Workhorse, odd: dict[str, Any
 
 
 def test_a_unique_key_is_held_by_one_unfinished_job(app: Workhorse, noop: Noop) -> None:
-    """A second enqueue stores nothing and answers with the first job; whatever kind it is of."""
-    other = app.job(name="other")(lambda: None)
+    """A second enqueue stores nothing and answers with the first job."""
     first = noop.using(unique="k").enqueue()
-    second = other.using(unique="k", delay=60).enqueue()
+    second = noop.using(unique="k", delay=60).enqueue()
     assert (second.id, second.existing, second.state) == (first.id, True, State.AVAILABLE)
     assert not first.existing
     assert len(stored(app)) == 1
@@ -280,6 +279,30 @@ def test_a_key_twice_in_one_batch_is_one_job(app: Workhorse, noop: Noop) -> None
     assert [handle.existing for handle in handles] == [False, False, True]
     assert handles[0].id == handles[2].id
     assert len(stored(app)) == 2
+
+
+@pytest.mark.parametrize("key", ["unique", "idempotency_key"])
+def test_a_key_of_another_kind_is_refused(app: Workhorse, noop: Noop, key: str) -> None:
+    """Its handle would promise the wrong result. Nothing is stored, and no neighbour is harmed."""
+    other = app.job(name="other")(lambda: None)
+    keyed: dict[str, Any] = {key: "k"}
+    first = noop.using(**keyed).enqueue()
+    clash = other.using(**keyed)
+    told = f"belongs to job {first.id}, which is of kind 'noop', not 'other'"
+    with pytest.raises(Conflict, match=told):
+        clash.enqueue()
+    with pytest.raises(Conflict, match=told):
+        app.enqueue_many([noop.bind(), clash.bind()])
+    assert len(stored(app)) == 1
+
+    async def together() -> list[Any]:
+        asked = [clash.aenqueue(), noop.aenqueue(), clash.aenqueue()]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    refused, kept, again = asyncio.run(together())
+    assert isinstance(refused, Conflict)
+    assert isinstance(again, Conflict)
+    assert [job.id for job in stored(app)] == [first.id, kept.id]
 
 
 # ── idempotency key ─────────────────────────────────────────────────────────────────────────

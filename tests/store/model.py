@@ -86,12 +86,21 @@ class Model:
 
     def refuse(self, jobs: Sequence[NewJob]) -> None:
         """Raise what the store would for jobs enqueued in one call, if anything."""
-        made = {key for key, job_id in self.keys.items() if job_id in self.jobs}
+        made = {
+            key: self.jobs[job_id].asked.kind
+            for key, job_id in self.keys.items()
+            if job_id in self.jobs
+        }
+        held = {job.asked.unique: job.asked.kind for job in self.unfinished()}
         for job in jobs:
-            if job.idempotency_key not in made:
+            kind = made.get(job.idempotency_key or "")
+            if kind is None:
                 self.may_wait_for(job.after)
+                kind = held.setdefault(job.unique, job.kind) if job.unique else job.kind
+            if kind != job.kind:
+                raise Conflict("the key of another kind")
             if job.idempotency_key is not None:
-                made.add(job.idempotency_key)
+                made[job.idempotency_key] = kind
 
     def enqueue(self, asked: NewJob, answer: Enqueued, now: int) -> None:
         """Take in one job, under the id the store gave it, and check the answer."""

@@ -61,7 +61,7 @@ def test_other_keys_and_jobs_without_one(store: Store) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        {"kind": "play", "queue": "elsewhere", "args": '{"n":1}', "priority": 5, "delay": 60},
+        {"queue": "elsewhere", "args": '{"n":1}', "priority": 5, "delay": 60},
         {"after": [NOBODY]},
         {"max_attempts": 0},
     ],

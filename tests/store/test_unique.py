@@ -18,7 +18,7 @@ from tests.store.hands import (
     put,
     state,
 )
-from workhorse.domain.errors import NotFound
+from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.job import FINAL, UNFINISHED, State
 from workhorse.domain.outcome import Released
 from workhorse.store.protocol import JobFilter, Store
@@ -29,8 +29,27 @@ def test_a_key_is_held_until_the_end(store: Store, held: State) -> None:
     """A second enqueue gets the holder's id and state, and stores nothing."""
     holder = a_job_in(held, store, unique="k")
     with nothing_changed(store):
-        (answer,) = store.enqueue([a_job(kind="other", queue="other", unique="k")])
+        (answer,) = store.enqueue([a_job(queue="other", unique="k")])
     assert answer == (holder, held, True)
+
+
+@pytest.mark.parametrize("key", ["unique", "idempotency_key"])
+def test_a_key_belongs_to_one_kind(store: Store, key: str) -> None:
+    """Asked for by another kind it is a conflict that names both; none of the call is stored."""
+    holder = put(store, **{key: "k"})
+    with (
+        nothing_changed(store),
+        pytest.raises(Conflict, match=f"'k' belongs to job {holder}, .*'work', not 'other'"),
+    ):
+        store.enqueue([a_job(), a_job(kind="other", **{key: "k"}), a_job()])
+
+
+def test_a_key_twice_in_one_call_by_two_kinds(store: Store) -> None:
+    """The call is refused whole, and the keys are free after it."""
+    for key in ("unique", "idempotency_key"):
+        with nothing_changed(store), pytest.raises(Conflict, match="of kind 'work', not 'other'"):
+            store.enqueue([a_job(**{key: "k"}), a_job(kind="other", **{key: "k"})])
+        put(store, kind="other", **{key: "k"})
 
 
 @pytest.mark.parametrize("ended", FINAL)

@@ -95,7 +95,8 @@ class NewJob:
     milliseconds since 1970 UTC. At most one of them is given. `timeout` is in seconds per
     attempt, None for no limit. `after` names jobs that must succeed first. `unique` may be
     held by one unfinished job at a time: a second enqueue returns the first one's id. So it does
-    with the same `idempotency_key` for as long as that job is kept, finished or not.
+    with the same `idempotency_key` for as long as that job is kept, finished or not. A job of
+    another kind cannot be the answer: that is a `Conflict`.
     """
 
     kind: str

@@ -6,8 +6,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from workhorse.domain.errors import Conflict
 from workhorse.domain.events import Event
-from workhorse.domain.job import Attempt, Claimed, Job, Outcome, State, WorkerInfo
+from workhorse.domain.job import (
+    Attempt,
+    Claimed,
+    Enqueued,
+    Job,
+    NewJob,
+    Outcome,
+    State,
+    WorkerInfo,
+)
 from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff, backoff_from_row, backoff_to_row
 from workhorse.domain.transitions import Change, Verb
 from workhorse.store.fast_json import compact, from_json
@@ -29,6 +39,20 @@ _IN_OUR_WORDS: Final = frozenset(
 def row_id(number: int) -> int:
     """Return an id as a database can look for it: one beyond its range is as little there."""
     return max(-1, min(number, LAST_ID))
+
+
+def key_answer(asked: NewJob, key: str, row: Sequence[Any]) -> Enqueued:
+    """Answer with the job that has `key`: a row of its id, state and kind.
+
+    Raises `Conflict` when it is of another kind: its result would not be what was asked for.
+    """
+    id, state, kind = row
+    if kind != asked.kind:
+        raise Conflict(
+            f"The {key} belongs to job {id}, which is of kind {kind!r}, not {asked.kind!r}.",
+            hint="Give each kind keys of its own.",
+        )
+    return Enqueued(id, State(state), existing=True)
 
 
 def slices(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -10,7 +10,7 @@ from workhorse.domain.errors import Conflict, NotFound, Unavailable
 from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.fast_json import compact
 from workhorse.store.postgres.keys import TRIES, Numbered, Run, once_per_key
-from workhorse.store.rows import backoff_text
+from workhorse.store.rows import backoff_text, key_answer
 
 STATEMENT_SIZE: Final = 8 * 1024 * 1024
 """Most characters of arguments in one statement. Ten times as much takes a connection a hundred
@@ -113,9 +113,10 @@ def _enqueue_one(run: Run, numbered: Numbered, ring: Ring) -> Enqueued:
         holder = run("enqueue.holder", unique=job.unique).fetchone()
         if holder is None or (job.idempotency_key is not None and not _stays(run, holder[0])):
             continue
+        answer = key_answer(job, f"unique key {job.unique!r}", holder)
         if job.idempotency_key is not None:
-            run("keys.give", key=job.idempotency_key, job_id=holder[0])
-        return Enqueued(holder[0], State(holder[1]), existing=True)
+            run("keys.give", key=job.idempotency_key, job_id=answer.id)
+        return answer
     raise Unavailable(f"The holders of unique key {job.unique!r} come and go too fast.")
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from workhorse.domain.errors import Unavailable
-from workhorse.domain.job import Enqueued, NewJob, State
+from workhorse.domain.job import Enqueued, NewJob
+from workhorse.store.rows import key_answer
 
 Run = Callable[..., Any]
 """Runs a statement by name, and returns its cursor."""
@@ -42,16 +43,20 @@ def once_per_key(
         answers |= zip(new, store(list(new.values())), strict=True)
         left = [(place, job) for place, job in left if place not in new]
         made = _made(run, [job.idempotency_key for _, job in left])
-        answers |= {place: made[key] for place, job in left if (key := job.idempotency_key) in made}
+        answers |= {
+            place: key_answer(job, f"idempotency key {key!r}", made[key])
+            for place, job in left
+            if (key := job.idempotency_key) in made
+        }
         left = [(place, job) for place, job in left if place not in answers]
         if not left:
             return [answers[place] for place in range(len(jobs))]
     raise Unavailable("The jobs of an idempotency key come and go too fast.")
 
 
-def _made(run: Run, keys: Sequence[str | None]) -> dict[str | None, Enqueued]:
-    """Return the jobs that keys have made."""
+def _made(run: Run, keys: Sequence[str | None]) -> dict[str | None, Sequence[Any]]:
+    """Return the id, state and kind of the jobs that keys have made."""
     if not keys:
         return {}
     found = run("keys.made", keys=keys).fetchall()
-    return {key: Enqueued(id, State(state), existing=True) for key, id, state in found}
+    return {key: job for key, *job in found}

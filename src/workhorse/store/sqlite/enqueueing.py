@@ -9,7 +9,7 @@ from typing import Any
 from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.fast_json import compact
-from workhorse.store.rows import backoff_text, slices
+from workhorse.store.rows import backoff_text, key_answer, slices
 from workhorse.store.sqlite.transaction import SqliteTransaction
 
 
@@ -57,7 +57,7 @@ def _enqueue_one(tx: SqliteTransaction, job: NewJob) -> Enqueued:
         return _store(tx, job)
     made = tx.run("keys.made", key=job.idempotency_key).fetchone()
     if made is not None:
-        return Enqueued(made[0], State(made[1]), existing=True)
+        return key_answer(job, f"idempotency key {job.idempotency_key!r}", made)
     answer = _store(tx, job)
     tx.run("keys.keep", key=job.idempotency_key, job_id=answer.id)
     return answer
@@ -68,8 +68,8 @@ def _store(tx: SqliteTransaction, job: NewJob) -> Enqueued:
     state, row = _row(job, tx.now, blocked=bool(waits_for))
     stored = tx.run("jobs.enqueue_one", **row, unique=job.unique)
     if not stored.rowcount:
-        (holder, held) = tx.run("jobs.holder", unique=job.unique).fetchone()
-        return Enqueued(holder, State(held), existing=True)
+        holder = tx.run("jobs.holder", unique=job.unique).fetchone()
+        return key_answer(job, f"unique key {job.unique!r}", holder)
     added = stored.lastrowid
     assert added is not None
     if waits_for:

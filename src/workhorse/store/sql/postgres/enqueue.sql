@@ -49,7 +49,7 @@ select (select array_agg(id) from added), state,
 
 -- name: holder
 -- Who holds a unique key.
-select id, state from workhorse.jobs where unique_key = %(unique)s;
+select id, state, kind from workhorse.jobs where unique_key = %(unique)s;
 
 -- name: lock_awaited
 -- An unfinished job that another is to wait for: it does not end before this transaction does, but

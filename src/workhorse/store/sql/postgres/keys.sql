@@ -16,9 +16,10 @@ select id, key is null or job_id is not null as is_new
 
 -- name: made
 -- The jobs that idempotency keys have made.
-select key, id, state
+select key, id, state, kind
   from workhorse.idempotency_keys
-  join (select id, state from workhorse.jobs union all select id, state from workhorse.history) as made
+  join (select id, state, kind from workhorse.jobs
+        union all select id, state, kind from workhorse.history) as made
     on made.id = job_id
  where key = any (%(keys)s::text[]);
 

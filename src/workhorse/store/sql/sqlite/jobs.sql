@@ -17,7 +17,7 @@ on conflict (unique_key) where unique_key is not null do nothing;
 
 -- name: holder
 -- Who holds a unique key.
-select id, state from jobs where unique_key = :unique;
+select id, state, kind from jobs where unique_key = :unique;
 
 -- name: lock
 -- Where one unfinished job stands, until this transaction ends …

@@ -1,7 +1,9 @@
 -- name: made
 -- The job that an idempotency key has made.
 select job_id, (select state from jobs where id = job_id
-                union all select state from history where id = job_id)
+                union all select state from history where id = job_id),
+               (select kind from jobs where id = job_id
+                union all select kind from history where id = job_id)
   from idempotency_keys where key = :key;
 
 -- name: keep
