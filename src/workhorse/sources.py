@@ -131,9 +131,10 @@ def mask_url(url: str) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """Return the file that a SQLite URL names; None for any other store."""
+    """Return the file that a SQLite URL names; None for any other store, and for no file."""
     scheme, _, rest = url.partition("://")
-    return Path(unquote(rest.partition("?")[0][1:])) if scheme == "sqlite" else None
+    path = unquote(rest.partition("?")[0][1:])
+    return Path(path) if scheme == "sqlite" and path != ":memory:" else None
 
 
 def refuse_missing(url: str) -> None:

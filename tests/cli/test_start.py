@@ -143,6 +143,15 @@ def test_an_error_of_many_lines_is_framed(capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
+@pytest.mark.parametrize("words", [["jobs", "list"], ["health"], ["migrate"]])
+def test_a_store_in_memory_is_a_wrong_setting(cli: Cli, workdir: Path, words: list[str]) -> None:
+    """It would be gone with the command: exit 3, what to use instead, and no file of that name."""
+    ran = cli(*words, "--database-url", "sqlite:///:memory:")
+    assert (ran.code, ran.out) == (3, "")
+    assert "sqlite:///:memory: cannot be a store" in ran.err
+    assert not list(workdir.iterdir())
+
+
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Workhorse with a fault in it."""

@@ -36,6 +36,12 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
             hint="Use sqlite:///jobs.db, sqlite:////absolute/path/jobs.db, "
             "or postgresql://user@host/database.",
         )
+    if path == ":memory:":
+        raise ConfigurationError(
+            "sqlite:///:memory: cannot be a store: its jobs would be gone with this process.",
+            hint="Use a file in a temporary folder; for tests, Workhorse(…, inline=True) "
+            "runs each job where it is enqueued.",
+        )
     from workhorse.store.sqlite import SqliteStore  # noqa: PLC0415 - only what the URL names
 
     return SqliteStore(path, durability=_durability(parts), clock=clock)
