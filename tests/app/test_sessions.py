@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -171,11 +172,43 @@ def test_what_is_no_session_is_refused(app: Workhorse, noop: Noop, odd: object) 
 
 
 def test_a_connection_to_another_database_is_refused(noop: Noop, tmp_path: Path) -> None:
-    """A job cannot be stored where there is no store."""
+    """A job cannot be stored where there is no store; nor in another one, where nobody looks."""
     other = sqlite3.connect(tmp_path / "other.db")
-    with pytest.raises(InvalidJob, match="not to a Workhorse store"):
+    with pytest.raises(InvalidJob, match=r"not to the store .*jobs\.db, but to .*other\.db"):
         noop.using(session=other).enqueue()
     other.close()
+    with closing(Workhorse(f"sqlite:///{tmp_path / 'second.db'}")) as second:
+        other = connect(second)
+        with pytest.raises(InvalidJob, match=r"but to .*second\.db"):
+            noop.using(session=other).enqueue()
+        other.commit()
+        other.close()
+        assert stored(second) == []
+
+
+def test_the_same_file_by_another_name(app: Workhorse, noop: Noop, tmp_path: Path) -> None:
+    """A link to the store's file is the store; so is one that is attached to the caller's."""
+    link = tmp_path / "link.db"
+    assert app.store.run_dir is not None
+    link.hardlink_to(tmp_path / "jobs.db")
+    attached = sqlite3.connect(tmp_path / "own.db")
+    attached.execute("attach ? as jobs", (str(tmp_path / "jobs.db"),))
+    noop.using(session=attached).enqueue()
+    attached.commit()
+    attached.close()
+    assert len(stored(app)) == 1
+
+
+def test_a_closed_session_is_refused(app: Workhorse, noop: Noop, engine: sqlalchemy.Engine) -> None:
+    """The driver's connection or SQLAlchemy's: a wrong argument, not a store to try again."""
+    mine, theirs = connect(app), engine.connect()
+    mine.close()
+    theirs.close()
+    for session in (mine, theirs):
+        with pytest.raises(InvalidJob, match=r"session .*closed") as refused:
+            noop.using(session=session).enqueue()
+        assert refused.value.hint
+    assert stored(app) == []
 
 
 def test_a_session_is_not_run_inline(inline: Workhorse) -> None:

@@ -157,6 +157,14 @@ def test_what_is_no_connection(store: Store, stranger: object) -> None:
         store.enqueue_with(stranger, [a_job()])
 
 
+def test_a_connection_that_is_closed(store: Store, backend: Backend, url: str) -> None:
+    """`InvalidJob` that says so: to try again would be of no use."""
+    with backend.connect(url) as connection:
+        connection.close()
+        with nothing_changed(store), pytest.raises(InvalidJob, match=r"session .*closed"):
+            store.enqueue_with(connection, [a_job()])
+
+
 # ── SQLAlchemy ──────────────────────────────────────────────────────────────────────────────
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,33 @@ def test_a_connection_to_something_else(store: Store) -> None:
     """`InvalidJob` that says so; nothing is left in its transaction."""
     with closing(sqlite3.connect(":memory:")) as stranger:
         stranger.execute("create table jobs (id integer)")
-        with nothing_changed(store), pytest.raises(InvalidJob, match="not to a Workhorse store"):
+        with (
+            nothing_changed(store),
+            pytest.raises(InvalidJob, match=r"not to the store .*, but to no file"),
+        ):
             store.enqueue_with(stranger, [a_job()])
         assert stranger.execute("select * from jobs").fetchall() == []
+
+
+@pytest.mark.parametrize("how", ["?mode=ro", "pragma query_only = on"])
+def test_a_connection_that_may_only_read(store: Store, path: Path, how: str) -> None:
+    """To try again would change nothing: `InvalidJob`, and its transaction is as it was."""
+    uri = f"file:{path}{how if how.startswith('?') else ''}"
+    with closing(sqlite3.connect(uri, uri=True)) as reader:
+        if not how.startswith("?"):
+            reader.execute(how)
+        with nothing_changed(store), pytest.raises(InvalidJob, match="session is read-only"):
+            store.enqueue_with(reader, [a_job()])
+        reader.rollback()
+
+
+def test_a_connection_of_another_thread(store: Store, path: Path) -> None:
+    """The driver lets no other thread use it: `InvalidJob` that says so."""
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(sqlite3.connect, path).result()
+        with nothing_changed(store), pytest.raises(InvalidJob, match="thread"):
+            store.enqueue_with(theirs, [a_job()])
+        pool.submit(theirs.close).result()
 
 
 def test_another_writer_was_faster(store: Store, legacy: sqlite3.Connection) -> None:

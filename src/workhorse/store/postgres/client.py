@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
-from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from workhorse.domain.errors import InvalidJob
@@ -15,7 +14,7 @@ from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.postgres.database import Database
 from workhorse.store.postgres.enqueueing import are_alike, enqueue, enqueue_alike, is_simple, one
 from workhorse.store.postgres.failures import in_our_words
-from workhorse.store.postgres.session import part_of_transaction
+from workhorse.store.postgres.session import part_of_transaction, refuse_unfit
 from workhorse.store.verbs.client import ClientVerbs
 
 QUIET: Final = 0.005
@@ -48,9 +47,7 @@ class PostgresClientVerbs(ClientVerbs):
                 hint="Give a psycopg.Connection, or a session or connection of SQLAlchemy or "
                 "Django on psycopg.",
             )
-        idle = connection.info.transaction_status == TransactionStatus.IDLE
-        if connection.autocommit and idle:
-            raise InvalidJob("The connection has no open transaction to enqueue in.")
+        refuse_unfit(connection)
         sql = self._db.sql
         with (
             in_our_words(self._db.place.shown),

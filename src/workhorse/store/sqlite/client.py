@@ -31,5 +31,5 @@ class SqliteClientVerbs(ClientVerbs):
                 hint="Give a sqlite3.Connection, or a session or connection of SQLAlchemy or "
                 "Django on SQLite.",
             )
-        with in_our_words(self._db.path), part_of_transaction(connection):
+        with in_our_words(self._db.path), part_of_transaction(connection, self._db.path):
             return enqueue(SqliteTransaction(connection, self._db.clock()), jobs)

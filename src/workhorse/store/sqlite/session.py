@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from workhorse.domain.errors import InvalidJob
@@ -14,28 +16,70 @@ _LEGACY: Final = -1
 
 
 @contextmanager
-def part_of_transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def part_of_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     """Do all of the block in the caller's transaction, or, when it raises, none of it.
 
     A connection in the driver's default mode begins a transaction at the first statement that
     writes; so it does here. Raises `InvalidJob` for one that has no transaction and would
-    commit each statement by itself, and for one to a database that is not a store.
+    commit each statement by itself, one that cannot be used or may not write, and one that is
+    not to the store at `path`.
     """
-    if not connection.in_transaction:
-        if connection.isolation_level is None or _commits_by_itself(connection):
-            raise InvalidJob("The connection has no open transaction to enqueue in.")
-        connection.execute(f"begin {connection.isolation_level}")
-    connection.execute("savepoint workhorse")
+    with _blaming_the_session():
+        _refuse_another_file(connection, path)
+        if not connection.in_transaction:
+            if connection.isolation_level is None or _commits_by_itself(connection):
+                raise InvalidJob("The connection has no open transaction to enqueue in.")
+            connection.execute(f"begin {connection.isolation_level}")
+        connection.execute("savepoint workhorse")
+        try:
+            yield
+        except BaseException:
+            if connection.in_transaction:  # SQLite ends it, for example, when the disk is full
+                connection.execute("rollback to workhorse")
+                connection.execute("release workhorse")
+            raise
+        connection.execute("release workhorse")
+
+
+@contextmanager
+def _blaming_the_session() -> Iterator[None]:
+    """Word the errors that are the connection's own: to try again with it is of no use."""
     try:
         yield
-    except BaseException as error:
-        if connection.in_transaction:  # SQLite ends it, for example, when the disk is full
-            connection.execute("rollback to workhorse")
-            connection.execute("release workhorse")
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-            raise InvalidJob(f"The connection is not to a Workhorse store: {error}.") from error
+    except sqlite3.ProgrammingError as error:
+        raise InvalidJob(
+            f"The session cannot be used: {str(error).rstrip('.')}.",
+            hint="Give a connection that is open, on the thread that opened it.",
+        ) from error
+    except sqlite3.Error as error:
+        match getattr(error, "sqlite_errorcode", None):
+            case sqlite3.SQLITE_ERROR:
+                raise InvalidJob(f"The connection is not to a Workhorse store: {error}.") from error
+            case sqlite3.SQLITE_READONLY:
+                raise InvalidJob(
+                    f"The session is read-only: {error}.", hint="Give one that may write."
+                ) from error
         raise
-    connection.execute("release workhorse")
+
+
+def _refuse_another_file(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `InvalidJob` unless the store is the connection's file, or attached to it."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    files = [os.fsdecode(file) for _, _, file in cursor.execute("pragma database_list") if file]
+    if str(path) not in files and not any(_is_same(file, path) for file in files):
+        other = files[0] if files else "no file"
+        raise InvalidJob(
+            f"The connection is not to the store {path}, but to {other}.",
+            hint="Give a session on the database that the app keeps its jobs in.",
+        )
+
+
+def _is_same(file: str, path: Path) -> bool:
+    try:
+        return os.path.samefile(file, path)
+    except OSError:
+        return False
 
 
 def _commits_by_itself(connection: sqlite3.Connection) -> bool:

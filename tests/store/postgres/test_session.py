@@ -1,0 +1,42 @@
+"""What PostgreSQL calls a transaction that can take a job, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from tests.services.postgres import Database
+from tests.store.hands import a_job, nothing_changed
+from workhorse.domain.errors import InvalidJob
+from workhorse.store.protocol import JobFilter, Store
+
+
+@pytest.fixture
+def mine(database: Database) -> Iterator[psycopg.Connection]:
+    """The caller's connection."""
+    with closing(psycopg.connect(database.url)) as connection:
+        yield connection
+
+
+def test_a_transaction_that_has_failed(store: Store, mine: psycopg.Connection) -> None:
+    """It can only be rolled back: the caller is told, and may go on after that."""
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        mine.execute("select 1 / 0")
+    with nothing_changed(store), pytest.raises(InvalidJob, match="has failed") as refused:
+        store.enqueue_with(mine, [a_job()])
+    assert refused.value.hint
+    mine.rollback()
+    store.enqueue_with(mine, [a_job()])
+    mine.commit()
+    assert len(store.list_jobs(JobFilter())) == 1
+
+
+def test_a_transaction_that_may_only_read(store: Store, mine: psycopg.Connection) -> None:
+    """`InvalidJob`: to try again would change nothing. The transaction itself goes on."""
+    mine.read_only = True
+    with nothing_changed(store), pytest.raises(InvalidJob, match="session is read-only"):
+        store.enqueue_with(mine, [a_job()])
+    assert mine.execute("select 1").fetchone() == (1,)
