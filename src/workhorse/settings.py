@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
 )
 from pydantic_core import ErrorDetails
 
@@ -86,6 +87,14 @@ class Settings(BaseModel):
     """What Workhorse can be told. Made by `load`, which finds the values and words the errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any) -> Any:
+        """Refuse what would be read as the number 1 or 0."""
+        if isinstance(value, bool):
+            raise ValueError("Input should be neither true nor false")  # noqa: TRY004 - pydantic's
+        return value
 
     app: AppName | None = Field(
         default=None, description="The app: `module:attribute`, importable from the current folder."
@@ -200,7 +209,7 @@ def load(flags: Mapping[str, Any] | None = None) -> Loaded:
     else:
         problems += _contradictions(found, settings)
     if problems or settings is None:
-        raise ConfigurationError(_list_problems(problems))
+        raise ConfigurationError(_list_problems(list(dict.fromkeys(problems))))
     origins = {name: given.origin for name, given in found.values.items()}
     return Loaded(settings, origins, tuple(str(problem) for problem in warnings))
 
