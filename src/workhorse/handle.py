@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from math import isnan
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from workhorse.domain.errors import JobCancelled, JobFailed, NotFound, ResultTimeout
+from workhorse.domain.errors import InvalidJob, JobCancelled, JobFailed, NotFound, ResultTimeout
 from workhorse.domain.job import FINAL, QueueStats, State
 from workhorse.explain import Facts, error_line, explain
 
@@ -98,7 +99,7 @@ class Handle(Generic[R_co]):
 
         The value has the type the handler is annotated to return. Waits up to `timeout`
         seconds, by default as long as it takes. Raises `JobFailed` or `JobCancelled` with the
-        job in ``.job``, `ResultTimeout`, or `NotFound`.
+        job in ``.job``, `ResultTimeout`, `NotFound`, or `InvalidJob` for what is no time.
         """
         for pause in _pauses(timeout):
             if self._look().state in FINAL:
@@ -202,6 +203,8 @@ def facts(store: ClientStore, job: Job) -> Facts:
 
 def _pauses(timeout: float | None) -> Iterator[float | None]:
     """Yield how long to wait before the next look; None when the time is up."""
+    if timeout is not None and isnan(timeout):
+        raise InvalidJob("timeout=nan is not a number of seconds.", hint="None waits for ever.")
     end = None if timeout is None else time.monotonic() + timeout
     pause = FIRST_LOOK
     while True:

@@ -18,6 +18,7 @@ from workhorse import (
     Context,
     Event,
     Handle,
+    InvalidJob,
     JobCancelled,
     JobFailed,
     NotFound,
@@ -84,6 +85,15 @@ def test_a_result_is_waited_for(app: Workhorse, measure: Any) -> None:
     assert handle.state is State.SUCCEEDED
     assert handle.result(timeout=0) == Size(5)
     assert app.get(handle.id).result() == Size(5)
+
+
+def test_a_time_that_is_none_is_refused(measure: Any) -> None:
+    """`nan` would never be over; it is told, in either form."""
+    handle = measure.enqueue(5)
+    with pytest.raises(InvalidJob, match="nan is not a number of seconds"):
+        handle.result(timeout=float("nan"))
+    with pytest.raises(InvalidJob, match="nan is not a number of seconds"):
+        asyncio.run(handle.aresult(timeout=float("nan")))
 
 
 def test_a_result_that_does_not_come_in_time(measure: Any) -> None:

@@ -15,7 +15,7 @@ from workhorse.domain.job import Claimed, State
 from workhorse.domain.outcome import Completed, Failed, Failure, Rejected
 from workhorse.domain.retry import Backoff
 from workhorse.store.opening import open_store
-from workhorse.store.protocol import Store
+from workhorse.store.protocol import JobFilter, Store
 
 NASTY = "\x1b]0;owned\x07 \x9b31m \u202e evil \x7f\r\n"
 
@@ -110,6 +110,25 @@ def test_a_name_that_nothing_has_is_met_with_the_nearest(cli: Cli, store: Store)
     assert "Nothing uses a queue 'picture'. Did you mean 'pictures'?" in ran.err
     assert "Nothing uses a kind 'resise'. Did you mean 'resize'?" in ran.err
     assert cli("jobs", "list", "--queue", "pictures", "--state", "failed").err == ""
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-5", "soon"])
+@pytest.mark.parametrize("words", [["jobs", "wait", 1], ["jobs", "watch", 1], ["enqueue", "k"]])
+def test_a_patience_that_is_none(cli: Cli, store: Store, words: list[object], seconds: str) -> None:
+    """What is no number of seconds from 0 on is wrong usage: exit 2, at once, nothing is done."""
+    job_id = put(store)
+    flag = "--wait-timeout" if words[0] == "enqueue" else "--timeout"
+    ran = cli(*words, flag, seconds)
+    assert (ran.code, ran.out) == (2, "")
+    assert flag in ran.err
+    assert [job.id for job in store.list_jobs(JobFilter())] == [job_id]
+
+
+def test_an_event_that_cannot_be(cli: Cli, store: Store) -> None:
+    """A number beyond all that an event can have is refused in words."""
+    ran = cli("jobs", "logs", put(store), "--after", 10**30)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"Error: after={10**30} is not the number of an event: it is too large.\n"
 
 
 # ── show ────────────────────────────────────────────────────────────────────────────────────────

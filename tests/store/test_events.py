@@ -20,7 +20,7 @@ from tests.store.hands import (
     settled,
     story,
 )
-from workhorse.domain.errors import NotFound
+from workhorse.domain.errors import InvalidJob, NotFound
 from workhorse.domain.events import EVENT_NAMES, Life, Output, OutputLine
 from workhorse.domain.job import State
 from workhorse.domain.outcome import (
@@ -113,6 +113,10 @@ def test_the_record_is_read_with_a_cursor(store: Store, clock: SettableClock) ->
         cursor = page[-1].seq
     assert pages == whole
     assert store.events(after=cursor) == []
+    assert store.events(after=2**63 - 1) == []
+    for job_id in (None, 1):
+        with pytest.raises(InvalidJob, match="is not the number of an event"):
+            store.events(job_id=job_id, after=10**30)
     put(store)
     assert [event.name for event in store.events(after=cursor)] == ["enqueue"]
 

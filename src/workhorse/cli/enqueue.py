@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from workhorse.cli.output import paint, print_row
-from workhorse.cli.shared import Place, fail_usage, output_option, place_options, read_stdin
+from workhorse.cli.shared import (
+    Place,
+    Seconds,
+    fail_usage,
+    output_option,
+    place_options,
+    read_stdin,
+)
 
 
 @click.command()
@@ -26,7 +33,9 @@ from workhorse.cli.shared import Place, fail_usage, output_option, place_options
     "--wait", "waiting", is_flag=True, help="Wait for the end; exit 1 unless it succeeds."
 )
 @click.option("--watch", "watching", is_flag=True, help="The same, and show its life as it goes.")
-@click.option("--wait-timeout", type=float, help="Give up waiting after so many seconds: exit 7.")
+@click.option(
+    "--wait-timeout", type=Seconds(), help="Give up waiting after so many seconds: exit 7."
+)
 @output_option
 @place_options
 def enqueue(

@@ -12,7 +12,7 @@ from workhorse.cli.follow import wait as wait_for
 from workhorse.cli.output import Column, as_json, pairs, print_row, print_rows
 from workhorse.cli.pick import filter_options, read_ids
 from workhorse.cli.rows import attempt_row, job_row, short_duration, short_instant
-from workhorse.cli.shared import Place, output_option, place_options, say
+from workhorse.cli.shared import Place, Seconds, output_option, place_options, say
 
 if TYPE_CHECKING:
     from workhorse.store.protocol import JobFilter, Store
@@ -89,7 +89,7 @@ def show(*, job_id: int, output: str, place: Place) -> None:
 
 @click.command()
 @click.argument("job_id", type=int, metavar="ID")
-@click.option("--timeout", type=float, help="Give up after this many seconds: exit 7.")
+@click.option("--timeout", type=Seconds(), help="Give up after this many seconds: exit 7.")
 @output_option
 @place_options
 def watch(*, job_id: int, timeout: float | None, output: str, place: Place) -> int:
@@ -102,7 +102,7 @@ def watch(*, job_id: int, timeout: float | None, output: str, place: Place) -> i
 
 @click.command()
 @click.argument("ids", nargs=-1, required=True, metavar="ID...|-")
-@click.option("--timeout", type=float, help="Give up after this many seconds: exit 7.")
+@click.option("--timeout", type=Seconds(), help="Give up after this many seconds: exit 7.")
 @output_option
 @place_options
 def wait(*, ids: tuple[str, ...], timeout: float | None, output: str, place: Place) -> int:

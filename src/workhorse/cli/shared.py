@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
@@ -100,6 +101,22 @@ def with_options(command: Callable[..., Any], *options: Callable[..., Any]) -> C
     for option in reversed(options):
         command = option(command)
     return command
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds to wait, from 0 on."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what is no number and what is below zero; `nan` is neither more nor less."""
+        seconds = super().convert(value, param, ctx)
+        if isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workhorse.domain.errors import Conflict, NotFound
+from workhorse.domain.errors import Conflict, InvalidJob, NotFound
 from workhorse.domain.events import Event, Life
 from workhorse.domain.job import FINAL, Attempt, Job, QueueStats, State, WorkerInfo
 from workhorse.domain.transitions import EDGES, Verb
@@ -44,6 +44,8 @@ class ClientVerbs:
         limit: int = 1000,
         output: bool = True,
     ) -> list[Event]:
+        if after > LAST_ID:
+            raise InvalidJob(f"after={after} is not the number of an event: it is too large.")
         page = {"after": after, "limit": limit, "output": output}
         if job_id is None:
             return rows.events(self._db.read("events.all", **page))
