@@ -6,10 +6,10 @@ costs next to nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # not from `typing`: while that loads, the program cannot end in its own way
 if TYPE_CHECKING:
+    from typing import Any
+
     from workhorse.app import Bound as Bound
     from workhorse.app import Kind as Kind
     from workhorse.app import Workhorse as Workhorse
@@ -71,6 +71,8 @@ if not TYPE_CHECKING:  # which would take any name for one of ours
 
     def __getattr__(name: str) -> Any:
         """Load a public name when it is first asked for."""
+        from importlib import import_module  # noqa: PLC0415
+
         try:
             module = _MODULE_OF[name]
         except KeyError:

@@ -6,10 +6,14 @@ import sys
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
-    from workhorse.cli.start import run
+    """Run the command line and exit with its code, also when interrupted as it loads."""
+    try:
+        from workhorse.cli.start import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

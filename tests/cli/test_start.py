@@ -152,6 +152,36 @@ def test_a_store_in_memory_is_a_wrong_setting(cli: Cli, workdir: Path, words: li
     assert not list(workdir.iterdir())
 
 
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[-1]:
+            sys.argv.pop()
+            os.kill(os.getpid(), signal.SIGINT)
+
+import workhorse.__main__
+assert "typing" not in sys.modules, "this takes long, and nobody is there yet to be interrupted"
+sys.meta_path.insert(0, Interrupting())
+workhorse.__main__.main()
+"""
+
+
+@pytest.mark.parametrize("module", ["workhorse.cli.start", "workhorse.domain.errors", "click"])
+def test_it_can_be_interrupted_as_it_loads(workdir: Path, module: str) -> None:
+    """Ctrl-C from its first act on: exit 130 and no traceback."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", INTERRUPTED, "jobs", "list", module],
+        cwd=workdir,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Workhorse with a fault in it."""
