@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,9 @@ from workhorse.domain.errors import ConfigurationError
 
 SCHEMES: Final = ("postgresql", "postgres")
 DEFAULT_SCHEMA: Final = "workhorse"
+LAST_PORT: Final = 65535
 
+_PORT: Final = re.compile(r"0*[1-9][0-9]{0,4}")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -50,10 +53,16 @@ def parse(url: str) -> Place:
     """Return the place a URL names: ``postgresql://user@host:5432/database?schema=workhorse``.
 
     Every other parameter is libpq's (``sslmode``, ``host`` for a socket, …). Raises
-    `ConfigurationError` for a schema that is not a plain lower-case name.
+    `ConfigurationError` for a schema that is not a plain lower-case name, or a port that is none.
     """
     parts = urlsplit(url)
     options = parse_qsl(parts.query, keep_blank_values=True)
+    for port in _ports(parts.netloc, options):
+        if not (_PORT.fullmatch(port) and int(port) <= LAST_PORT):
+            raise ConfigurationError(
+                f"{port!r} cannot be the port of a PostgreSQL server.",
+                hint=f"It is a number from 1 to {LAST_PORT}, mostly 5432.",
+            )
     schema = next((value for name, value in options if name == "schema"), DEFAULT_SCHEMA)
     if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):
         raise ConfigurationError(
@@ -69,3 +78,14 @@ def parse(url: str) -> Place:
     if schema != DEFAULT_SCHEMA:
         shown += f"?schema={schema}"
     return Place(conninfo, shown, schema)
+
+
+def _ports(netloc: str, options: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield the ports that a URL names; it may name several servers, and a port may be empty."""
+    for host in netloc.rpartition("@")[2].split(","):
+        _, colon, port = host.rpartition("]")[2].rpartition(":")
+        if colon and port:
+            yield port
+    for name, value in options:
+        if name == "port":
+            yield from filter(None, value.split(","))
