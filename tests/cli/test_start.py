@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,21 @@ def test_an_error_of_many_lines_is_framed(capsys: pytest.CaptureFixture[str]) ->
         "│   two",
         "╰─ Mend both.",
     ]
+
+
+def test_a_file_of_somebody_elses(cli: Cli, workdir: Path) -> None:
+    """Looking changes nothing in it: exit 3. Only `migrate` makes it a store as well."""
+    with closing(sqlite3.connect("songs.db")) as raw:
+        raw.execute("create table songs (name text)")
+    before = Path("songs.db").read_bytes()
+    for words in (["jobs", "list"], ["queues", "list"], ["health"]):
+        ran = cli(*words, "--database-url", "sqlite:///songs.db")
+        assert (ran.code, ran.out) == (3, ""), words
+        told = f"{workdir}/songs.db is not a Workhorse store, but has a table 'songs'."
+        assert ran.err.startswith(f"Error: {told}")
+        assert Path("songs.db").read_bytes() == before
+    assert cli("migrate", "--database-url", "sqlite:///songs.db").code == 0
+    assert cli("jobs", "list", "--database-url", "sqlite:///songs.db").code == 0
 
 
 @pytest.mark.parametrize("words", [["jobs", "list"], ["health"], ["migrate"]])

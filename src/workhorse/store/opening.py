@@ -21,10 +21,11 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
 
     ``sqlite:///jobs.db`` is a path relative to the current folder, ``sqlite:////var/jobs.db``
     an absolute one; ``?durability=full`` (the default) or ``normal``; the file is made and
-    migrated when needed. ``postgresql://user@host/database?schema=workhorse`` is a schema that
-    must have been migrated, unless `migrating`. `clock` is for SQLite alone: PostgreSQL has its
-    own. Raises `ConfigurationError` for a URL that is none of ours or a schema that is not
-    there, `Unavailable` when the store cannot be reached or written.
+    migrated when needed, but one with tables of somebody else's only when `migrating`.
+    ``postgresql://user@host/database?schema=workhorse`` is a schema that must have been
+    migrated, unless `migrating`. `clock` is for SQLite alone: PostgreSQL has its own. Raises
+    `ConfigurationError` for a URL that is none of ours or a schema that is not there,
+    `Unavailable` when the store cannot be reached or written.
     """
     parts = urlsplit(url)
     if parts.scheme in POSTGRES:
@@ -44,7 +45,7 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
         )
     from workhorse.store.sqlite import SqliteStore  # noqa: PLC0415 - only what the URL names
 
-    return SqliteStore(path, durability=_durability(parts), clock=clock)
+    return SqliteStore(path, durability=_durability(parts), clock=clock, adopt=migrating)
 
 
 def migration_script(url: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.store.hands import put, the
 from tests.store.migrating import one_more_for
-from workhorse.domain.errors import Unavailable
+from workhorse.domain.errors import ConfigurationError, Unavailable
 from workhorse.store.opening import open_store
 from workhorse.store.sqlite import health, migrate
 from workhorse.store.statements import migrations
@@ -66,6 +66,31 @@ def test_an_empty_file_becomes_a_store(url: str, path: Path) -> None:
     with closing(sqlite3.connect(path)) as raw:
         applied = raw.execute("select number, name from schema_version").fetchall()
     assert applied == [(number, name) for number, name, _ in KNOWN]
+
+
+@pytest.mark.parametrize("tables", ["songs", "schema_version", "jobs"])
+def test_a_file_of_somebody_elses_is_refused(url: str, path: Path, tables: str) -> None:
+    """Whatever is in it: not one table of ours is made there, unless that is asked for."""
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute(f"create table {tables} (version text)")
+    before, content = schema(path), path.read_bytes()
+    with pytest.raises(ConfigurationError, match="is not a Workhorse store") as refused:
+        open_store(url)
+    assert refused.value.hint
+    assert (schema(path), path.read_bytes()) == (before, content)
+
+
+def test_a_file_that_is_to_be_shared_is_migrated(url: str, path: Path) -> None:
+    """On request a store is made beside the tables that are there, and is one from then on."""
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("create table songs (name text)")
+        raw.execute("insert into songs values ('la')")
+        raw.commit()
+    open_store(url, migrating=True).close()
+    with closing(open_store(url)) as store:
+        put(store)
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("select name from songs").fetchall() == [("la",)]
 
 
 def test_opening_twice_changes_nothing(url: str, path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from workhorse.domain.errors import ConfigurationError
 from workhorse.store.protocol import Settled
 from workhorse.store.sqlite import migrate
 from workhorse.store.sqlite.client import SqliteClientVerbs
@@ -23,15 +24,22 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
     """`workhorse.store.protocol.Store` on one SQLite file, for the processes of one host.
 
     Opening creates the file (mode 0600) and its folder when they are missing, and brings the
-    schema up to date. `durability` is ``full`` (a commit is on the disk) or ``normal`` (a
-    commit survives the process, the last ones perhaps not a power cut). `clock` gives
-    milliseconds since 1970 UTC; the default is the host's, which here never goes back.
+    schema up to date. Raises `ConfigurationError` for a file that has tables of somebody else's
+    and none of ours, unless it is to `adopt` it. `durability` is ``full`` (a commit is on the
+    disk) or ``normal`` (a commit survives the process, the last ones perhaps not a power cut).
+    `clock` gives milliseconds since 1970 UTC; the default is the host's, which here never goes
+    back.
     """
 
     _db: Database
 
     def __init__(
-        self, path: Path | str, *, durability: str = "full", clock: Clock | None = None
+        self,
+        path: Path | str,
+        *,
+        durability: str = "full",
+        clock: Clock | None = None,
+        adopt: bool = False,
     ) -> None:
         path = Path(path).absolute()
         host_clock = HostClock()
@@ -40,6 +48,8 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
         )
         self.url = f"sqlite:///{path}"
         try:
+            if not adopt:
+                self._refuse_a_stranger()
             self.migrate()
             if clock is None:  # never show an instant before the newest one the store has seen
                 ((latest,),) = self._db.read("events.latest")
@@ -51,6 +61,13 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
     @property
     def run_dir(self) -> Path | None:
         return self._db.run_dir
+
+    def _refuse_a_stranger(self) -> None:
+        if self._db.size() and (found := self._db.read("health.stranger")):
+            raise ConfigurationError(
+                f"{self._db.path} is not a Workhorse store, but has a table {found[0][0]!r}.",
+                hint="To keep jobs beside what is in it, run `workhorse migrate` for it once.",
+            )
 
     def migrate(self) -> Sequence[str]:
         return self._db.exclusively(migrate.migrate)

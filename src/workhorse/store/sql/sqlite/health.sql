@@ -6,6 +6,13 @@ union all select 'blocked', count(*) from jobs where state = 'blocked'
 union all select 'running', count(*) from jobs where worker is not null
 union all select state, count(*) from history group by state;
 
+-- name: stranger
+-- A table of somebody else's, in a file that is no store.
+select name from sqlite_schema
+ where type in ('table', 'view') and name not like 'sqlite\_%' escape '\'
+   and (select count(*) from sqlite_schema where name in ('schema_version', 'history', 'attempts')) < 3
+ limit 1;
+
 -- name: schema
 -- The newest migration applied.
 select coalesce(max(number), 0) from schema_version;
