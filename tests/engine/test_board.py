@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from workhorse.engine.board import NEVER, Board, Mark, Slot
+from workhorse.engine.clock import now
 
 
 @pytest.fixture
@@ -28,14 +29,15 @@ def test_an_empty_board_shows_nothing(boards: tuple[Board, Board]) -> None:
 
 
 def test_what_runs_is_seen_from_outside(boards: tuple[Board, Board]) -> None:
-    """A started attempt is seen with its deadline, until it is over; its neighbours stay."""
+    """A started attempt is seen with start and deadline, until it is over; its neighbours stay."""
     child, supervisor = boards
+    before = now()
     child.put(0, 7, 2, 99.5)
     child.put(2, 2**62, 2**31 - 1, NEVER, Mark.APART)
-    assert supervisor.running() == [
-        Slot(7, 2, Mark.NONE, 99.5),
-        Slot(2**62, 2**31 - 1, Mark.APART, NEVER),
-    ]
+    first, second = supervisor.running()
+    assert first == Slot(7, 2, Mark.NONE, 99.5, first.started)
+    assert second == Slot(2**62, 2**31 - 1, Mark.APART, NEVER, second.started)
+    assert before <= first.started <= second.started <= now()
     child.clear(0)
     assert [slot.job_id for slot in supervisor.running()] == [2**62]
 
@@ -45,8 +47,11 @@ def test_marks_are_added(boards: tuple[Board, Board]) -> None:
     child, supervisor = boards
     child.put(1, 7, 1, 5.0, Mark.APART)
     child.mark(1, Mark.CANCELLED)
+    started = supervisor.running()[0].started
     child.mark(1, Mark.RELEASED)
-    assert supervisor.running()[0].mark == Mark.APART | Mark.CANCELLED | Mark.RELEASED
+    assert supervisor.running() == [
+        Slot(7, 1, Mark.APART | Mark.CANCELLED | Mark.RELEASED, 5.0, started)
+    ]
     child.put(1, 8, 1, 5.0)
     assert supervisor.running()[0].mark == Mark.NONE
 

@@ -135,6 +135,15 @@ def test_a_handler_that_exits_its_child_has_crashed(scene: Scene) -> None:
         assert ended.error is not None
         assert ended.error["exit_code"] == 0
         assert worker.exit_code is None
+        lines = eventually(
+            lambda: (told := worker.logs("job ended with its process"))[2:] and told,
+            what="a line about each",
+        )
+        for attempt, line in enumerate(lines, start=1):
+            about = [line[name] for name in ("job_id", "kind", "queue", "attempt")]
+            assert about == [job.id, "leave", "default", attempt]
+            assert (line["worker"], line["outcome"]) == (1, "crashed")
+            assert 0 <= line["duration"] < 60
 
 
 def test_a_recycled_child_cannot_be_held_by_a_thread(scene: Scene) -> None:

@@ -15,8 +15,10 @@ import tempfile
 from enum import IntFlag
 from typing import Final, NamedTuple, Self
 
+from workhorse.engine.clock import now
+
 _HEADER: Final = struct.Struct("<ddIIQ")  # lease end, loop turned at, slots, spare, jobs done
-_SLOT: Final = struct.Struct("<qiid")  # job id (0 = free), attempt, flags, deadline
+_SLOT: Final = struct.Struct("<qiidd")  # job id (0 = free), attempt, flags, deadline, started
 _HEADER_SIZE: Final = 64
 NEVER: Final = float("inf")
 
@@ -39,6 +41,7 @@ class Slot(NamedTuple):
     attempt: int
     mark: Mark
     deadline: float
+    started: float = 0.0
 
 
 class Board:
@@ -64,16 +67,15 @@ class Board:
         return board
 
     def put(self, slot: int, job_id: int, attempt: int, deadline: float, mark: int = 0) -> None:
-        """Say that an attempt has started in `slot`."""
-        _SLOT.pack_into(
-            self._page, _HEADER_SIZE + slot * _SLOT.size, job_id, attempt, mark, deadline
-        )
+        """Say that an attempt has started in `slot`, now."""
+        at = _HEADER_SIZE + slot * _SLOT.size
+        _SLOT.pack_into(self._page, at, job_id, attempt, mark, deadline, now())
 
     def mark(self, slot: int, mark: Mark) -> None:
         """Add a mark to the attempt in `slot`."""
         at = _HEADER_SIZE + slot * _SLOT.size
-        job_id, attempt, old, deadline = _SLOT.unpack_from(self._page, at)
-        _SLOT.pack_into(self._page, at, job_id, attempt, old | mark, deadline)
+        job_id, attempt, old, *times = _SLOT.unpack_from(self._page, at)
+        _SLOT.pack_into(self._page, at, job_id, attempt, old | mark, *times)
 
     def clear(self, slot: int) -> None:
         """Say that the attempt in `slot` is over."""
@@ -86,7 +88,7 @@ class Board:
         for n in range(self.slots):
             row = _SLOT.unpack_from(self._page, _HEADER_SIZE + n * _SLOT.size)
             if row[0]:
-                found.append(Slot(row[0], row[1], Mark(row[2]), row[3]))
+                found.append(Slot(row[0], row[1], Mark(row[2]), *row[3:]))
         return found
 
     def turned(self, at: float) -> None:

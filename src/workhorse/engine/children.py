@@ -240,19 +240,25 @@ class Children:
         except Unavailable as error:
             log.error("its jobs are left to be rescued", child=number, error=str(error))
             return
-        for job_id, attempt in turn.stale:
-            log.warning("lease lost", job_id=job_id, attempt=attempt, worker=lease.worker)
+        stale = set(turn.stale)
+        started = {(slot.job_id, slot.attempt): slot.started for slot in slots}
         for (job, _), (_, _, change) in zip(ended, settled, strict=True):
-            log.warning(
-                "job ended with its process",
+            fence = (job.id, job.attempt)
+            about = log.bind(
                 job_id=job.id,
                 kind=job.kind,
                 queue=job.queue,
                 attempt=job.attempt,
                 worker=lease.worker,
+            )
+            if fence in stale:
+                about.warning("lease lost")
+            about.warning(
+                "job ended with its process",
                 child=number,
                 outcome=change.outcome.value,
                 state=change.state.value,
+                duration=round(at - started[fence], 4) if fence in started else None,
             )
         self.solo_waiting |= any(one.change.solo for one in settled)
         if (due := first_due(settled)) is not None:
