@@ -76,6 +76,33 @@ def test_each_option_is_the_jobs(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
+    "instant", ["2100-01-31T08:00:00Z", "2100-01-31T09:00+01:00", "2100-01-31 08:00Z"]
+)
+def test_a_job_for_an_instant(cli: Cli, instant: str) -> None:
+    """--run-at takes a date and time with its zone."""
+    ran = cli("enqueue", "hello", X, "--run-at", instant)
+    assert "is scheduled in queue 'letters'" in ran.out
+    assert jobs()[0].run_at == 4_105_065_600_000
+
+
+def test_a_job_after_others(cli: Cli) -> None:
+    """--after, as often as there are jobs to wait for."""
+    first, second = cli("enqueue", "hello", X, "-o", "ids").ids, cli("enqueue", "refuse").code
+    assert (first, second) == ([1], 0)
+    ran = cli("enqueue", "hello", X, "--after", 1, "--after", 2)
+    assert "is blocked in queue 'letters'" in ran.out
+    assert list(jobs()[0].waits_for) == [1, 2]
+    assert cli("enqueue", "hello", X, "--after", 99).code == 5
+
+
+@pytest.mark.parametrize("none", ["none", "None"])
+def test_a_job_without_a_time_limit(cli: Cli, none: str) -> None:
+    """--timeout none: whatever its kind says."""
+    assert cli("enqueue", "hello", X, "--timeout", none).code == 0
+    assert jobs()[0].timeout is None
+
+
+@pytest.mark.parametrize(
     ("output", "shown"), [("json", "{\n"), ("jsonl", '{"id": 1, '), ("ids", "1\n")]
 )
 def test_the_answer_in_each_shape(cli: Cli, output: str, shown: str) -> None:
@@ -161,6 +188,12 @@ def test_stdin_that_is_no_text_is_refused(
         (["--delay", "-1"], "delay"),
         (["--delay", "nan"], "delay"),
         (["--timeout", "0"], "timeout"),
+        (["--timeout", "nan"], "timeout"),
+        (["--timeout", "never"], "--timeout: 'never' is neither a number of seconds nor none."),
+        (["--run-at", "2100-01-31T08:00"], "--run-at: '2100-01-31T08:00' is no date and time with"),
+        (["--run-at", "tomorrow"], "such as 2030-01-31T08:00Z."),
+        (["--run-at", "2100-01-31T08:00Z", "--delay", "5"], "Give delay or run_at, not both."),
+        (["--after", "0"], "after takes handles or ids of jobs."),
         (["--max-attempts", "0"], "max_attempts"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,19 @@ from workhorse.cli.shared import (
 @click.option("--queue", help="Another queue than the kind's own.")
 @click.option("--priority", help="low, normal, high, critical, or an integer; higher starts first.")
 @click.option("--delay", type=float, help="Seconds to wait before it may start.")
+@click.option(
+    "--run-at", metavar="INSTANT", help="When it may start, such as 2030-01-31T08:00+01:00 or …Z."
+)
+@click.option(
+    "--after",
+    type=int,
+    multiple=True,
+    metavar="ID",
+    help="A job that must succeed first. Repeat it for more.",
+)
 @click.option("--unique", metavar="KEY", help="Queue nothing while an unfinished job holds KEY.")
 @click.option("--idempotency-key", metavar="KEY", help="Make one job with KEY, while that is kept.")
-@click.option("--timeout", type=float, help="Seconds one attempt may take.")
+@click.option("--timeout", metavar="SECONDS", help="How long one attempt may take, or none.")
 @click.option("--max-attempts", type=int, help="How many failures are too many.")
 @click.option(
     "--wait", "waiting", is_flag=True, help="Wait for the end; exit 1 unless it succeeds."
@@ -58,9 +69,7 @@ def enqueue(
     from workhorse.cli.rows import job_row
 
     args = read_object(arguments)
-    if options["priority"] is not None:
-        options["priority"] = _number_or_name(options["priority"])
-    given = {name: value for name, value in options.items() if value is not None}
+    given = _given(options)
     with place.open_app() as app:
         handle = app.enqueue_by_name(kind, args, **given)
         if watching:
@@ -95,6 +104,37 @@ def read_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         fail_usage(f"{what} must be a JSON object of the kind's arguments by name.")
     return value
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, as Python takes them."""
+    reading = {"priority": _number_or_name, "run_at": _instant, "timeout": _seconds_or_none}
+    return {
+        name: reading[name](value) if name in reading else value
+        for name, value in options.items()
+        if value not in (None, ())
+    }
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        fail_usage(
+            f"--run-at: {text!r} is no date and time with its zone, such as 2030-01-31T08:00Z."
+        )
+    return instant
+
+
+def _seconds_or_none(text: str) -> float | None:
+    if text.strip().lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        fail_usage(f"--timeout: {text!r} is neither a number of seconds nor none.")
 
 
 def _number_or_name(text: str) -> int | str:
