@@ -29,7 +29,7 @@ from workhorse.store.protocol import ClientStore
 TICK = 0.02
 DRAIN_WITHIN = 180.0
 """Seconds from the last healing in which every job must have ended, on a machine at its limit."""
-MORE_FREEZES = 5
+MORE_FREEZES = 15
 """Most freezes beyond the schedule, played until a stale write has been tried."""
 BUSY = 500
 """While faults are played, no fewer jobs than this wait."""
