@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.scenarios.chaos.content import read_content
+from tests.scenarios.chaos.echo import Echo
 from tests.scenarios.chaos.fleet import Fleet
 from tests.scenarios.chaos.nemesis import Nemesis
 from tests.scenarios.chaos.witness import Witness
@@ -29,7 +30,7 @@ from workhorse.store.protocol import ClientStore
 TICK = 0.02
 DRAIN_WITHIN = 180.0
 """Seconds from the last healing in which every job must have ended, on a machine at its limit."""
-MORE_FREEZES = 15
+MORE_FREEZES = 5
 """Most freezes beyond the schedule, played until a stale write has been tried."""
 BUSY = 500
 """While faults are played, no fewer jobs than this wait."""
@@ -204,6 +205,7 @@ def _play(plan: Plan, folder: Path, site: Site) -> Report:
         with Witness(store, ledger) as witness:
             fleet = Fleet(folder, site.url, ledger, plan.workers, settings)
             client = Client(plan, folder, site.url, ledger)
+            echo = Echo(store)
             began = time.monotonic()
             nemesis = Nemesis(
                 fleet,
@@ -219,6 +221,7 @@ def _play(plan: Plan, folder: Path, site: Site) -> Report:
                 while True:
                     fleet.keep()
                     nemesis.turn()
+                    echo.listen()
                     if client.is_done and nemesis.is_over:
                         if more == MORE_FREEZES or any(_rejections(path) for path in fleet.logs):
                             break
@@ -230,6 +233,7 @@ def _play(plan: Plan, folder: Path, site: Site) -> Report:
                 healed = time.monotonic()
                 _drain(fleet, store, healed + DRAIN_WITHIN)
                 drained = time.monotonic()
+                echoes = echo.write()
                 fleet.stop()
             finally:
                 client.end()
@@ -238,7 +242,7 @@ def _play(plan: Plan, folder: Path, site: Site) -> Report:
         entries = ledger.stop()
     content = read_content(store)
     store.close()
-    rejected = sum(_rejections(path) for path in fleet.logs)
+    rejected = echoes + sum(_rejections(path) for path in fleet.logs)
     verdict = judge(entries, content, rejected=rejected)
     return Report(
         plan=plan,
