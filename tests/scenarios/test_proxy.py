@@ -243,6 +243,7 @@ class TestCut:
         for place, job in enumerate(jobs):
             assert scene.until(job).state is State.SUCCEEDED
             assert scene.outcomes(job) == ["error", "ok"][1 - place % 2 :]
+            scene.until_told("start", count=1 + place % 2, job=job)
             assert scene.starts(job) == 1 + place % 2
             assert len(scene.events(job, "complete")) == 1
         assert len(worker.children()) == 1

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 @contextmanager
 def client(url: str, **options: Any) -> Iterator[Connection]:
-    with psycopg.connect(url, autocommit=True, **options) as connection:
+    with closing(psycopg.connect(url, autocommit=True, **options)) as connection:
         yield connection
 
 
