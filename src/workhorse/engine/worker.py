@@ -366,7 +366,12 @@ class Worker:
     def _hand_in_again(self) -> None:
         """Write down, if it can be by now, what was held up."""
         for one in self._held_up:
-            log.warning("a job that has ended is kept by another's open transaction", job_id=one.id)
+            log.warning(
+                "a job that has ended is kept by another's open transaction",
+                job_id=one.id,
+                attempt=one.attempt,
+                worker=self.worker,
+            )
         self._settled += self._held_up
         self._held_up = []
         self._wake.set()

@@ -166,10 +166,9 @@ class ClientStore(Protocol):
         All or none of `jobs`, answers in their order. A `unique` that is held by an unfinished
         job (or twice in `jobs`) gives the holder's id with ``existing=True`` and stores nothing
         for it. So does an `idempotency_key` that has been answered with a job that is still kept,
-        finished or not; nothing else is then looked at. When that job is of another kind, a key
-        raises `Conflict`. An id in `after` that does not exist
-        raises `NotFound`; one that has failed or been cancelled raises `Conflict`; one that has
-        succeeded is already satisfied.
+        finished or not; nothing else is then looked at. Either raises `Conflict` when that job is
+        of another kind. An id in `after` that does not exist raises `NotFound`; one that has failed
+        or been cancelled raises `Conflict`; one that has succeeded is already satisfied.
         """
 
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
