@@ -33,9 +33,10 @@ class PostgresClientVerbs(ClientVerbs):
             return []
         ring = self._ring()
         if len(jobs) == 1 and is_simple(jobs[0]):
-            found = self._db.once("enqueue.one", **one(jobs[0]), **ring).fetchone()
+            found = self._db.straight("enqueue.one", {**one(jobs[0]), **ring})
             assert found is not None
-            return [Enqueued(found[0], State(found[1]), existing=False)]
+            id, state = map(str, found[:2])
+            return [Enqueued(int(id), State(state), existing=False)]
         if are_alike(jobs):
             return enqueue_alike(self._db.once, jobs, ring)
         return self._db.write(lambda tx: enqueue(tx.run, jobs, ring))

@@ -48,6 +48,12 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     pooled = False
     """Whether a pooler stands between: then nothing may be prepared or set for the session."""
+    encoding = "utf-8"
+    """The client's, by Python's name."""
+    incoming: select.poll
+    """Tells whether there is something to read."""
+    prepared: set[bytes]
+    """The names of the statements prepared past the driver."""
     patience = PATIENCE
     """Longest wait for an answer to one operation, in seconds."""
     answer_by = math.inf
@@ -60,18 +66,20 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         try:
             answer = super().wait(gen, interval, left)
         except psycopg.errors._WaitTimeout:  # noqa: SLF001 - the driver asks its users to handle it
-            self.pgconn.finish()
-            raise psycopg.OperationalError(f"no answer within {self.patience:g} s") from None
+            raise self.given_up() from None
         self.answer_by = math.inf
         return answer
+
+    def given_up(self) -> psycopg.OperationalError:
+        """Close the connection, and return what its user is told: it has waited long enough."""
+        self.pgconn.finish()
+        return psycopg.OperationalError(f"no answer within {self.patience:g} s")
 
     def is_fresh(self) -> bool:
         """Tell whether nothing came in while it idled; what comes then is the server's goodbye."""
         if self.closed:
             return False
-        poll = select.poll()
-        poll.register(self.pgconn.socket, select.POLLIN)
-        return not poll.poll(0)
+        return not self.incoming.poll(0)
 
 
 def connect(url: str, *, name: str, by: float = math.inf, fresh_plans: bool = False) -> Connection:
@@ -100,6 +108,10 @@ def connect(url: str, *, name: str, by: float = math.inf, fresh_plans: bool = Fa
         found = connection.execute(_GREETING, {"pid": pid, "plans": plans}).fetchone()
         assert found is not None
         connection.pooled = found[0] != pid
+        connection.encoding = connection.info.encoding
+        connection.prepared = set()
+        connection.incoming = select.poll()
+        connection.incoming.register(connection.pgconn.socket, select.POLLIN)
         connection.prepare_threshold = None if connection.pooled else 0
     except BaseException:
         connection.close()

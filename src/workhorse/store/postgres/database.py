@@ -6,8 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
@@ -15,7 +14,15 @@ import psycopg
 from workhorse.domain.errors import Unavailable
 from workhorse.store.fast_json import from_json
 from workhorse.store.postgres.connection import PATIENCE, Connection, connect
-from workhorse.store.postgres.failures import AGAIN, LOST, cannot_connect, in_our_words, is_gone
+from workhorse.store.postgres.direct import Direct, Row, direct, first_row
+from workhorse.store.postgres.failures import (
+    AGAIN,
+    DRIVERS,
+    LOST,
+    cannot_connect,
+    is_gone,
+    translated,
+)
 from workhorse.store.postgres.url import Place
 from workhorse.store.statements import statements
 
@@ -57,9 +64,8 @@ class Lane:
         self._room = threading.BoundedSemaphore(size)
         self._closed = False
 
-    @contextmanager
-    def connection(self, by: float) -> Iterator[Connection]:
-        """Lend a connection that is alive as far as one can see. A broken one is not kept.
+    def borrow(self, by: float) -> Connection:
+        """Return a connection that is alive as far as one can see; `give_back` it.
 
         It is had, and its first answer is there, `by` an instant of the monotonic clock.
         """
@@ -67,11 +73,20 @@ class Lane:
             raise Unavailable("The store is busy: no turn among this process's own connections.")
         try:
             connection = self._take(by)
-            connection.answer_by = by
-            try:
-                yield connection
-            finally:
-                self._put_back(connection)
+        except BaseException:
+            self._room.release()
+            raise
+        connection.answer_by = by
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Take a connection back. A broken one, or one in a transaction, is not kept."""
+        try:
+            status = connection.pgconn.transaction_status
+            if self._closed or is_gone(connection) or status != psycopg.pq.TransactionStatus.IDLE:
+                connection.close()
+            else:
+                self._idle.append(connection)
         finally:
             self._room.release()
 
@@ -90,18 +105,31 @@ class Lane:
         except psycopg.Error as error:
             raise cannot_connect(error, self._place.shown) from error
 
-    def _put_back(self, connection: Connection) -> None:
-        status = connection.pgconn.transaction_status
-        if self._closed or is_gone(connection) or status != psycopg.pq.TransactionStatus.IDLE:
-            connection.close()
-        else:
-            self._idle.append(connection)
-
     def close(self) -> None:
         """Let go of every connection; those in use go when they come back. Idempotent."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()
+
+
+class Loan:
+    """A connection for a while; the driver's errors come out in our words."""
+
+    __slots__ = ("_by", "_connection", "_lane", "_shown")
+
+    def __init__(self, lane: Lane, by: float, shown: str) -> None:
+        self._lane = lane
+        self._by = by
+        self._shown = shown
+
+    def __enter__(self) -> Connection:
+        self._connection = self._lane.borrow(self._by)
+        return self._connection
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._lane.give_back(self._connection)
+        if isinstance(error, DRIVERS):
+            raise translated(error, self._shown) from error
 
 
 class Database:
@@ -114,18 +142,16 @@ class Database:
         self.sql: dict[str, bytes] = {
             name: place.in_schema(text).encode() for name, text in statements("postgres").items()
         }
+        self._direct: dict[str, Direct] = {}
 
-    @contextmanager
-    def connection(self, by: float | None = None) -> Iterator[Connection]:
-        """Lend a connection; the driver's errors come out in our words."""
+    def connection(self, by: float | None = None) -> Loan:
+        """Lend a connection, within ``with``, which is there `by` an instant."""
         if os.getpid() != self._pid:
             raise Unavailable(
                 "This store was opened before a fork and cannot be used after it.",
                 hint="Open it anew in each process, or start processes by 'spawn'.",
             )
-        by = by or time.monotonic() + PATIENCE
-        with self._lane.connection(by) as connection, in_our_words(self.place.shown):
-            yield connection
+        return Loan(self._lane, by or time.monotonic() + PATIENCE, self.place.shown)
 
     def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction that is committed when this returns.
@@ -140,6 +166,13 @@ class Database:
         """Run one statement that is a transaction of its own; its rows are fetched already."""
         sql = self.sql[statement]
         return self.again(lambda connection: connection.execute(sql, parameters))
+
+    def straight(self, statement: str, parameters: Mapping[str, Any]) -> Row | None:
+        """`once`, for a statement of a few plain values that is asked for each job: its row."""
+        prepared = self._direct.get(statement)
+        if prepared is None:
+            prepared = self._direct[statement] = direct(statement, self.sql[statement].decode())
+        return self.again(lambda connection: first_row(connection, prepared, parameters))
 
     def read(self, statement: str, /, **parameters: Any) -> list[Any]:
         """Return all rows of one query; asked again when the connection turned out to be lost."""

@@ -4,12 +4,12 @@ with added as (
     insert into workhorse.jobs (id, kind, queue, state, priority, args, max_attempts, timeout, backoff,
                                 enqueued_at, run_at, unique_key)
     overriding system value
-    select coalesce(%(id)s::bigint, nextval('workhorse.jobs_id_seq')), %(kind)s, %(queue)s,
-           case when %(blocked)s then 'blocked' when due > workhorse.clock() then 'scheduled'
-                else 'available'::workhorse.state end,
-           %(priority)s, %(args)s, %(max_attempts)s, %(timeout)s, %(backoff)s, workhorse.clock(), due,
-           %(unique)s
-      from coalesce(%(run_at)s::bigint, workhorse.clock() + %(delay)s) as due
+    values (coalesce(%(id)s::bigint, nextval('workhorse.jobs_id_seq')), %(kind)s, %(queue)s,
+            case when %(blocked)s then 'blocked'
+                 when coalesce(%(run_at)s::bigint, workhorse.clock() + %(delay)s) > workhorse.clock()
+                 then 'scheduled' else 'available'::workhorse.state end,
+            %(priority)s, %(args)s, %(max_attempts)s, %(timeout)s, %(backoff)s, workhorse.clock(),
+            coalesce(%(run_at)s::bigint, workhorse.clock() + %(delay)s), %(unique)s)
     on conflict (unique_key) where unique_key is not null do nothing
     returning id, state
 ), told as (

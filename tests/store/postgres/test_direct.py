@@ -1,0 +1,123 @@
+"""A statement straight through libpq keeps what the driver's cursor promises."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.services.pgbouncer import PgBouncer
+from tests.services.postgres import Database
+from tests.store.hands import a_job
+from workhorse.domain.errors import InvalidJob
+from workhorse.store.opening import open_store
+from workhorse.store.postgres.connection import Connection, connect
+from workhorse.store.postgres.direct import Row, direct, first_row
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    with connect(database.url, name="test") as connection:
+        yield connection
+
+
+def ask(connection: Connection, sql: str, **parameters: Any) -> Row | None:
+    return first_row(connection, direct(sql, sql), parameters)
+
+
+VALUES = "select %(text)s::text, %(yes)s::bool, %(no)s::bool, %(n)s::int, %(x)s::float8, %(text)s"
+
+
+def test_values_arrive_as_they_are(connection: Connection) -> None:
+    """Text as it is, whatever it holds; a parameter may stand twice."""
+    text = "it's 100 % $1 \\ ☃"
+    for _ in range(2):  # prepared, then used again
+        found = ask(connection, VALUES, text=text, yes=True, no=False, n=-7, x=0.1)
+        assert found == [text, "t", "f", "-7", "0.1", text]
+    assert ask(connection, VALUES, text=None, yes=None, no=None, n=None, x=None) == [None] * 6
+
+
+def test_no_row_is_none(connection: Connection) -> None:
+    assert ask(connection, "select 1 where %(no)s", no=False) is None
+
+
+def test_a_refusal_names_the_cause_and_leaves_the_connection_usable(connection: Connection) -> None:
+    """Whether the server refuses to prepare a statement or to run it."""
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        ask(connection, "select 1 / %(n)s::int", n=0)
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        ask(connection, "select * from nowhere")
+    with pytest.raises(psycopg.DataError, match="NUL"):
+        ask(connection, "select %(text)s::text", text="a\0b")
+    assert ask(connection, "select 1 / %(n)s::int", n=1) == ["1"]
+
+
+def test_a_long_text_is_sent_whole(connection: Connection) -> None:
+    """Longer than any buffer between here and there, so that sending has to wait."""
+    length = 32 * 1024 * 1024
+    assert ask(connection, "select length(%(text)s::text)", text="x" * length) == [str(length)]
+
+
+def test_no_answer_within_its_patience(connection: Connection) -> None:
+    """The connection is closed then: what it may still say is for nobody."""
+    connection.patience = 0.2
+    before = time.monotonic()
+    with pytest.raises(psycopg.OperationalError, match="no answer"):
+        ask(connection, "select pg_sleep(%(n)s)", n=5)
+    assert time.monotonic() - before < 2
+    assert connection.closed
+
+
+class Rung(Exception):
+    pass
+
+
+def test_an_interrupted_one_is_closed(connection: Connection) -> None:
+    """A handler of a signal may raise while the answer is waited for."""
+
+    def ring(*_: object) -> None:
+        raise Rung
+
+    former = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(Rung):
+            ask(connection, "select pg_sleep(%(n)s)", n=5)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+    assert connection.closed
+
+
+def test_a_connection_that_ended(connection: Connection, database: Database) -> None:
+    assert ask(connection, "select 1") == ["1"]
+    database.cluster.sql("select pg_terminate_backend(%s)", connection.info.backend_pid)
+    with pytest.raises(psycopg.OperationalError):
+        ask(connection, "select 1")
+    assert connection.closed
+
+
+def test_through_a_pooler_nothing_is_prepared(pgbouncer: PgBouncer, database: Database) -> None:
+    """The next statement may meet another server process."""
+    with connect(pgbouncer.url(database.name), name="test") as connection:
+        assert connection.pooled
+        assert ask(connection, "select %(n)s::int", n=1) == ["1"]
+        found = connection.execute("select count(*) from pg_prepared_statements").fetchone()
+        assert found == (0,)
+
+
+def test_in_the_encoding_of_the_client(database: Database) -> None:
+    """A text it has no bytes for is refused, in our words."""
+    url = f"{database.url}?client_encoding=latin1"
+    with closing(open_store(url)) as store:
+        (stored,) = store.enqueue([a_job(args='{"name":"Zoë"}')])
+        found = store.get(stored.id)
+        assert found is not None
+        assert found.args == '{"name":"Zoë"}'
+        with pytest.raises(InvalidJob):
+            store.enqueue([a_job(args='{"name":"☃"}')])
