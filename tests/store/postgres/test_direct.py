@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from enum import IntEnum
 from typing import Any
 
 import psycopg
@@ -17,7 +18,7 @@ from tests.store.hands import a_job
 from workhorse.domain.errors import InvalidJob
 from workhorse.store.opening import open_store
 from workhorse.store.postgres.connection import Connection, connect
-from workhorse.store.postgres.direct import Row, direct, first_row
+from workhorse.store.postgres.direct import Direct, Row, first_row
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def connection(database: Database) -> Iterator[Connection]:
 
 
 def ask(connection: Connection, sql: str, **parameters: Any) -> Row | None:
-    return first_row(connection, direct(sql, sql), parameters)
+    return first_row(connection, Direct.of(sql, sql), parameters)
 
 
 VALUES = "select %(text)s::text, %(yes)s::bool, %(no)s::bool, %(n)s::int, %(x)s::float8, %(text)s"
@@ -40,6 +41,21 @@ def test_values_arrive_as_they_are(connection: Connection) -> None:
         found = ask(connection, VALUES, text=text, yes=True, no=False, n=-7, x=0.1)
         assert found == [text, "t", "f", "-7", "0.1", text]
     assert ask(connection, VALUES, text=None, yes=None, no=None, n=None, x=None) == [None] * 6
+
+
+class Level(IntEnum):
+    HIGH = 10
+
+
+class Seconds(float):
+    def __repr__(self) -> str:
+        return f"{float(self)} s"
+
+
+def test_numbers_of_a_kind_of_their_own_are_numbers(connection: Connection) -> None:
+    """Whatever they call themselves when they are shown."""
+    sql = "select %(n)s::int, %(x)s::float8"
+    assert ask(connection, sql, n=Level.HIGH, x=Seconds(1.5)) == ["10", "1.5"]
 
 
 def test_no_row_is_none(connection: Connection) -> None:

@@ -33,9 +33,9 @@ class PostgresClientVerbs(ClientVerbs):
             return []
         ring = self._ring()
         if len(jobs) == 1 and is_simple(jobs[0]):
-            found = self._db.straight("enqueue.one", {**one(jobs[0]), **ring})
+            found = self._db.direct("enqueue.one", {**one(jobs[0]), **ring})
             assert found is not None
-            id, state = map(str, found[:2])
+            id, state, _ = found
             return [Enqueued(int(id), State(state), existing=False)]
         if are_alike(jobs):
             return enqueue_alike(self._db.once, jobs, ring)

@@ -14,10 +14,10 @@ import psycopg
 from workhorse.domain.errors import Unavailable
 from workhorse.store.fast_json import from_json
 from workhorse.store.postgres.connection import PATIENCE, Connection, connect
-from workhorse.store.postgres.direct import Direct, Row, direct, first_row
+from workhorse.store.postgres.direct import Direct, Row, first_row
 from workhorse.store.postgres.failures import (
     AGAIN,
-    DRIVERS,
+    DRIVER_ERRORS,
     LOST,
     cannot_connect,
     is_gone,
@@ -128,7 +128,7 @@ class Loan:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._lane.give_back(self._connection)
-        if isinstance(error, DRIVERS):
+        if isinstance(error, DRIVER_ERRORS):
             raise translated(error, self._shown) from error
 
 
@@ -167,12 +167,12 @@ class Database:
         sql = self.sql[statement]
         return self.again(lambda connection: connection.execute(sql, parameters))
 
-    def straight(self, statement: str, parameters: Mapping[str, Any]) -> Row | None:
-        """`once`, for a statement of a few plain values that is asked for each job: its row."""
-        prepared = self._direct.get(statement)
-        if prepared is None:
-            prepared = self._direct[statement] = direct(statement, self.sql[statement].decode())
-        return self.again(lambda connection: first_row(connection, prepared, parameters))
+    def direct(self, statement: str, parameters: Mapping[str, Any]) -> Row | None:
+        """Run one statement like `once`, past the driver's cursor; return its first row."""
+        found = self._direct.get(statement)
+        if found is None:
+            found = self._direct[statement] = Direct.of(statement, self.sql[statement].decode())
+        return self.again(lambda connection: first_row(connection, found, parameters))
 
     def read(self, statement: str, /, **parameters: Any) -> list[Any]:
         """Return all rows of one query; asked again when the connection turned out to be lost."""

@@ -19,26 +19,26 @@ from psycopg.errors import error_from_result
 
 from workhorse.store.postgres.connection import Connection
 
-Row: TypeAlias = list[str | None]
-"""One row in PostgreSQL's own words: numbers are digits."""
+Row: TypeAlias = list[Any]
+"""One row in PostgreSQL's own words: texts, and None. Numbers are digits."""
 
 _PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
 _GOOD: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
 class Direct(NamedTuple):
-    """A statement whose parameters are numbers, texts and booleans; the server infers which."""
+    """A statement of numbers, texts and booleans as parameters; the server infers which."""
 
     name: bytes
     sql: bytes
     parameters: tuple[str, ...]
 
-
-def direct(name: str, sql: str) -> Direct:
-    """Return a statement with named parameters as libpq takes it: numbered."""
-    parameters = tuple(dict.fromkeys(_PLACEHOLDER.findall(sql)))
-    numbered = _PLACEHOLDER.sub(lambda found: f"${parameters.index(found[1]) + 1}", sql)
-    return Direct(name.encode(), numbered.encode(), parameters)
+    @classmethod
+    def of(cls, name: str, sql: str) -> Direct:
+        """Return a statement with named parameters as libpq takes it: numbered."""
+        parameters = tuple(dict.fromkeys(_PLACEHOLDER.findall(sql)))
+        numbered = _PLACEHOLDER.sub(lambda found: f"${parameters.index(found[1]) + 1}", sql)
+        return cls(name.encode(), numbered.encode(), parameters)
 
 
 def first_row(
@@ -119,5 +119,9 @@ def _text(value: object, encoding: str) -> bytes | None:
             return value.encode(encoding)
         case bool():
             return b"t" if value else b"f"
+        case int():
+            return b"%d" % value
+        case float():
+            return b"%r" % float(value)
         case _:
-            return b"%r" % value
+            raise psycopg.DataError(f"a {type(value).__name__} is no plain value")

@@ -33,7 +33,7 @@ AGAIN: Final = (*DEADLOCKED, errors.LockNotAvailable)
 LOST: Final = (psycopg.OperationalError,)
 """It may have been done: only a question may be asked again."""
 
-DRIVERS: Final = (psycopg.Error, UnicodeError, OverflowError)
+DRIVER_ERRORS: Final = (psycopg.Error, UnicodeError, OverflowError)
 """What the driver raises, of its own or for a value it cannot send."""
 
 
@@ -42,7 +42,7 @@ def in_our_words(url: str) -> Iterator[None]:
     """Turn an error of the driver into one of ours; `url` has no credentials."""
     try:
         yield
-    except DRIVERS as error:
+    except DRIVER_ERRORS as error:
         raise translated(error, url) from error
 
 

@@ -1,5 +1,6 @@
 -- name: one
 -- → available or scheduled: one job, unless an unfinished one holds its unique key. Wakes who listens.
+-- When it is due stands here twice: to name it, a function would have to be scanned.
 with added as (
     insert into workhorse.jobs (id, kind, queue, state, priority, args, max_attempts, timeout, backoff,
                                 enqueued_at, run_at, unique_key)
