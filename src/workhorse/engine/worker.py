@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +60,7 @@ BATCH: Final = 1000
 AHEAD: Final = 0.1
 """Jobs are claimed ahead of free slots for so many seconds, at the rate they lately ended."""
 RATE_WINDOW: Final = 0.01
-"""Seconds over which that rate is taken."""
+"""Seconds over which that rate is taken, at most: a flood is seen as soon as it is one."""
 TURNOVER: Final = 2
 """Times each slot must have been freed in that window: slow jobs are never claimed ahead."""
 HOARD: Final = 0.25
@@ -72,6 +73,10 @@ FLOOD: Final = 250
 """Ended jobs for which a flush goes on, and jobs for which one claims beside it."""
 UNSETTLED: Final = 2 * BATCH
 """Ended jobs that wait for a flush, at which no more are claimed beside it."""
+GIVE_WAY: Final = 0.0005
+"""Seconds for which the loop of a flood lets go of the interpreter, so that a turn's thread sends
+what it was given. By itself it lets go only to look at its sockets, for a moment: a thread that
+waits comes too late each time, until the jobs at hand have all run."""
 TURN_BYTES: Final = 8 * 1024 * 1024
 """Results written down in one turn, and arguments claimed in one. Ten times as much takes a
 connection a hundred times as long."""
@@ -330,12 +335,14 @@ class Worker:
         request: ClaimRequest | None = None,
     ) -> Turn:
         take_turn = partial(self._store.turn, self.worker, settled, output, request)
-        if self._flush is not None and request is not None:
-            return await self._loop.run_in_executor(self._claiming, take_turn)
-        if self._running or self._flush is not None:
-            return await self._loop.run_in_executor(self._db, take_turn)
-        # The loop has nothing else to do: the way to a thread is saved.
-        return take_turn()
+        if not self._running and self._flush is None:
+            # The loop has nothing else to do: the way to a thread is saved.
+            return take_turn()
+        beside = self._flush is not None and request is not None
+        turn = self._loop.run_in_executor(self._claiming if beside else self._db, take_turn)
+        if self._prefetch and self._store.overlaps:
+            time.sleep(GIVE_WAY)  # noqa: ASYNC251 - for the thread
+        return await turn
 
     async def _write_singly(self, settled: list[Settled]) -> None:
         """Settle one by one what was refused together: what is refused alone fails for that."""
@@ -398,10 +405,10 @@ class Worker:
     def _look_ahead(self) -> None:
         """Judge how many jobs will be wanted before the next turn is through."""
         at = now()
-        elapsed = at - self._rated_at
-        if elapsed >= RATE_WINDOW:
-            ended = self.finished - self._rated_finished
-            flood = ended > TURNOVER * self.concurrency and not self.solo
+        elapsed, ended = at - self._rated_at, self.finished - self._rated_finished
+        turned_over = ended > TURNOVER * self.concurrency
+        if turned_over or elapsed >= RATE_WINDOW:
+            flood = turned_over and not self.solo
             ahead = min(int(ended * AHEAD / elapsed), 2 * BATCH) if flood else 0
             # Few may have ended because there were none left to run: that says little.
             self._prefetch = max(ahead, self._prefetch * 3 // 4)
