@@ -126,10 +126,10 @@ _ON_POSTGRES: Final = (
         partial(compared, "drain", _PG, "graphile-worker", "per_second"),
     ),
     Floor(
-        "PostgreSQL: drain by two processes, by one's",
+        "PostgreSQL: drain of a long queue by two processes, by one's",
         1.2,
         "×",
-        partial(compared, "drain", f"{_PG}-2", _PG, "per_second"),
+        partial(compared, "long_drain", f"{_PG}-2", _PG, "per_second"),
     ),
     Floor(
         "PostgreSQL: enqueue one by one, by pgqueuer's",

@@ -90,7 +90,7 @@ def _left_out(run: Run) -> Sequence[tuple[str, str]]:
         absent += [
             (peer.name, f"it failed: {scenario.title}")
             for peer in run.peers
-            if taking_part and peer.name not in taking_part and scenario.name not in peer.without
+            if taking_part and peer.name not in taking_part and scenario.is_for(peer)
         ]
     return absent
 

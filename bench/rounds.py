@@ -50,7 +50,7 @@ def rounds(
     """
     for number in range(size.rounds):
         for scenario in scenarios:
-            taking_part = [peer for peer in peers if scenario.name not in peer.without]
+            taking_part = list(filter(scenario.is_for, peers))
             for peer in rotated(taking_part, number):
                 try:
                     yield one(scenario, peer, number, size, folder)

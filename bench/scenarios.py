@@ -24,6 +24,7 @@ class Size:
     bulk: int
     concurrent: int
     drain: int
+    long_drain: int
     latency_seconds: float
     scale_rows: int
     drains_in_a_row: int
@@ -39,6 +40,7 @@ FULL: Final = Size(
     bulk=100_000,
     concurrent=20_000,
     drain=20_000,
+    long_drain=100_000,
     latency_seconds=10.0,
     scale_rows=1_000_000,
     drains_in_a_row=10,
@@ -51,6 +53,7 @@ QUICK: Final = Size(
     bulk=50_000,
     concurrent=20_000,
     drain=20_000,
+    long_drain=50_000,
     latency_seconds=4.0,
     scale_rows=100_000,
     drains_in_a_row=4,
@@ -68,6 +71,12 @@ class Scenario:
     run: Callable[[Peer, Path, Size], Figures]
     units: Mapping[str, str]
     """The figures that are reported, with their units."""
+    among: frozenset[str] = frozenset()
+    """The peers it is about; none: it is for all."""
+
+    def is_for(self, peer: Peer) -> bool:
+        """Tell whether a peer has a part in it."""
+        return self.name not in peer.without and (not self.among or peer.name in self.among)
 
 
 def _enqueue(peer: Peer, folder: Path, operation: str, count: int) -> Figures:
@@ -107,6 +116,13 @@ SCENARIOS: Final = (
             "rss_mib": "peak RSS MiB, the process that runs the jobs",
             "whole_mib": "PSS MiB, all its processes",
         },
+    ),
+    Scenario(
+        "long_drain",
+        "drain of a long queue, by one process and by two",
+        lambda peer, folder, size: measure.drain(peer, folder, size.long_drain),
+        {"per_second": "jobs/s", "cpu_ms_per_1000": "CPU ms / 1,000 jobs"},
+        among=frozenset({"workhorse-pg", "workhorse-pg-2"}),
     ),
     Scenario(
         "latency",

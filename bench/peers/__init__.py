@@ -33,7 +33,7 @@ _ON_SQLITE: Final = (
 _PGQUEUER_LOOK: Final = "select from pgqueuer limit 1"
 _ON_POSTGRES: Final = (
     US_ON_POSTGRES,
-    WorkhorsePostgres("workhorse-pg-2", processes=2, without=ONLY_DRAIN),
+    WorkhorsePostgres("workhorse-pg-2", processes=2, without=ONLY_DRAIN | {"drain"}),
     AppOnPostgres(
         "pgqueuer-1000",
         module="pgqueuer",

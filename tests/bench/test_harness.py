@@ -33,9 +33,9 @@ def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_small_round(workdir: Path) -> None:
-    """Every scenario gives its figures, and both files of results can be read back."""
+    """Each of its scenarios gives its figures, and both files of results can be read back."""
     cells = list(rounds(SCENARIOS, [US], TINY, workdir))
-    units = {scenario.name: scenario.units for scenario in SCENARIOS}
+    units = {scenario.name: scenario.units for scenario in SCENARIOS if scenario.is_for(US)}
     assert [cell.scenario for cell in cells] == list(units)
     for cell in cells:
         assert all(cell.figures[name] > 0 for name in units[cell.scenario]), cell
