@@ -81,6 +81,7 @@ _ON_POSTGRES: Final = (
         look="select from procrastinate_jobs where status in ('todo', 'doing') limit 1",
         options={"concurrency": 20},
         share=0.05,
+        without=CONCURRENT,  # it enqueues by its synchronous connector
     ),
     AppOnPostgres(
         "saq",

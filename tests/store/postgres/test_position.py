@@ -1,4 +1,4 @@
-"""A transaction that stays open for long does not slow the claims of a flood, nor hide a job."""
+"""What a flood leaves behind does not slow its claims, nor does going on hide a job."""
 
 from __future__ import annotations
 
@@ -89,3 +89,35 @@ def test_what_is_more_urgent_waits_a_bounded_time(
         worker.claim(1)
     urgent = put(store, priority=10)
     eventually(lambda: urgent in [job.id for job in worker.claim(1)], what="the urgent one's turn")
+
+
+def test_a_flood_goes_on(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a claim of many, the next looks at nothing behind it."""
+    monkeypatch.setattr(position, "OFTEN", 10**9)
+    worker = Worker(store)
+    ids = put_many(store, 3 * position.MANY)
+    first, *_ = worker.claim(position.MANY)
+    worker.turn([settled(first, Released("drained"))])
+    second = worker.claim(position.MANY)
+    assert [job.id for job in second] == ids[position.MANY : 2 * position.MANY]
+
+
+def test_in_a_flood_what_is_more_urgent_waits_a_moment(store: PostgresStore) -> None:
+    """Everything is looked at often enough: it comes before most of the others have."""
+    worker = Worker(store)
+    put_many(store, 200 * position.MANY)
+    worker.claim(position.MANY)
+    urgent = put(store, priority=10)
+    claims = 0
+    while urgent not in [job.id for job in worker.claim(position.MANY)]:
+        claims += 1
+        assert claims < 150
+
+
+def test_a_few_are_always_the_most_urgent(store: PostgresStore) -> None:
+    """Outside a flood each claim looks at everything."""
+    worker = Worker(store)
+    put_many(store, 300)
+    worker.claim(position.MANY - 1)
+    urgent = put(store, priority=10)
+    assert urgent in [job.id for job in worker.claim(10)]

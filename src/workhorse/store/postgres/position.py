@@ -1,9 +1,10 @@
-"""Where claiming goes on when the way there has become long.
+"""Where claiming goes on when looking at everything would cost too much.
 
-While any transaction of the server stays open, what claims leave behind in their index cannot be
-cleared away, and each look for the next job passes all of it again: in a long flood each is slower
-than the one before. Then a claim goes on where the last one of its queue ended, and only now and
-then looks at everything again: for what has become available behind it, or is more urgent.
+What claims leave behind in their index stays until the table is vacuumed, and while any
+transaction of the server stays open it cannot even be marked as dead. Each look for the next job
+passes all of it again: in a long flood each is slower than the one before. So a claim of many goes
+on where the last one of its queue ended, and only now and then looks at everything again: for what
+has become available behind it, or is more urgent. When the way has become long, any claim does.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from typing import Any, Final
 from workhorse.domain.job import Claimed
 from workhorse.store.postgres.settling import array
 
+MANY: Final = 100
+"""A claim that got so many is one of a flood: the next goes on."""
+OFTEN: Final = 0.1
+"""Seconds between two looks at everything in a flood: what is urgent waits no longer for it."""
 LOOK_AGAIN: Final = 50
-"""Time between two looks at everything, by the length of such a look: it takes a fiftieth."""
+"""Time between two when the way is long, by the length of such a look: it takes a fiftieth."""
 LATEST: Final = 5.0
 """Longest time between two, in seconds."""
 LONG: Final = 0.01
@@ -35,13 +40,14 @@ class Position:
     def __init__(self) -> None:
         self._reached: dict[str, tuple[int, int]] = {}
         self._long_ways = 0
+        self._is_flood = False
         self._look_again_at = -math.inf
         self._from_start = True
 
     def start(self, queues: Sequence[str]) -> dict[str, Any]:
         """Return where the next claim starts, as parameters: a rank and an id for each queue."""
         late = time.monotonic() >= self._look_again_at
-        self._from_start = late or self._long_ways < TELLING
+        self._from_start = late or not (self._is_flood or self._long_ways >= TELLING)
         return _parameters(
             _START if self._from_start else self._reached.get(q, _START) for q in queues
         )
@@ -49,9 +55,11 @@ class Position:
     def reach(self, claimed: Sequence[Claimed], *, took: float, wanted: int) -> bool:
         """Note how far the claim came, and in how many seconds; tell whether to look behind it."""
         if self._from_start:
-            self._look_again_at = time.monotonic() + min(LOOK_AGAIN * took, LATEST)
             is_long = took > LONG + LONG_EACH * len(claimed)
             self._long_ways = self._long_ways + 1 if is_long else 0
+            wait = min(LOOK_AGAIN * took, LATEST) if self._long_ways >= TELLING else OFTEN
+            self._look_again_at = time.monotonic() + wait
+        self._is_flood = len(claimed) >= MANY
         self._reached |= {job.queue: (-job.priority, job.id) for job in claimed}
         if self._from_start or len(claimed) == wanted:
             return False
