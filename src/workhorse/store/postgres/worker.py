@@ -10,6 +10,8 @@ import json
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 import psycopg
@@ -20,6 +22,7 @@ from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff
 from workhorse.domain.transitions import Verb
+from workhorse.store import rows
 from workhorse.store.fast_json import compact
 from workhorse.store.postgres.connection import Connection
 from workhorse.store.postgres.database import Database, PostgresTransaction
@@ -100,9 +103,9 @@ class WorkerVerbs:
         )
         took = time.monotonic() - before
         stale = self._follow(worker, ended, answers)
-        rows = answers["claim"]
-        valid = bool(rows[0][0])
-        claimed = [claimed_job(row[1:]) for row in rows] if claim and rows[0][1] is not None else []
+        answer = answers["claim"]
+        valid = bool(answer[0][0])
+        claimed = claimed_jobs(answer, claim.queues) if claim and answer[0][1] is not None else []
         if claim and _goes_on(ended, output, claim):
             missing = claim.limit - len(claimed)
             if self._position.reach(claimed, took=took, wanted=claim.limit):
@@ -121,7 +124,9 @@ class WorkerVerbs:
         sent: dict[str, Cursor] = {}
 
         def send(name: str, statement: str, **parameters: Any) -> None:
-            sent[name] = connection.execute(self._claims.sql[statement], parameters)
+            # Binary, because in text each quotation mark in an array of texts is escaped.
+            sql = self._claims.sql[statement]
+            sent[name] = connection.execute(sql, parameters, binary=True)
 
         with connection.pipeline():
             if not _is_bare(ended, output):
@@ -176,8 +181,8 @@ class WorkerVerbs:
             if tx.value("jobs.lock", id=job_id) == State.SCHEDULED:
                 tx.run("jobs.promote", ids=compact([job_id]))
                 edges.record(tx, Verb.PROMOTE, job_id=job_id)
-            row = tx.run("claim.claim_one", worker=worker, id=job_id).fetchone()
-            return None if row is None else claimed_job(row)
+            claimed = rows.held(tx.run("claim.claim_one", worker=worker, id=job_id))
+            return claimed[0] if claimed else None
 
         return self._claims.write(work)
 
@@ -211,7 +216,18 @@ def _goes_on(ended: Ended, output: Sequence[OutputLine], claim: ClaimRequest) ->
     return _is_bare(ended, output) and not claim.solo
 
 
-def claimed_job(row: Sequence[Any]) -> Claimed:
-    """Return an attempt from a row of ``claim.claim``."""
-    backoff = DEFAULT_BACKOFF if row[8] is None else Backoff(*json.loads(row[8]))
-    return Claimed._make((*row[:8], backoff, *row[9:]))
+def claimed_jobs(answer: Sequence[Sequence[Any]], queues: Sequence[str]) -> list[Claimed]:
+    """Return the jobs of rows of ``claim.claim``, in the order in which they are to start."""
+    jobs: list[Claimed] = []
+    for _, ids, args, enqueued_at, *shared, backoff, started_at in answer:
+        attempt, kind, *queueing, failures, crashes, lost, solo, told = map(repeat, shared)
+        waits = DEFAULT_BACKOFF if backoff is None else Backoff(*json.loads(backoff))
+        columns = zip(
+            ids, attempt, kind, args, *queueing, repeat(waits), failures, crashes, lost, solo, told,
+            enqueued_at, repeat(started_at), strict=False,
+        )  # fmt: skip
+        jobs += map(Claimed._make, columns)
+    jobs.sort(key=itemgetter(0))
+    if len(answer) > 1:
+        jobs.sort(key=lambda job: (queues.index(job.queue), -job.priority))
+    return jobs

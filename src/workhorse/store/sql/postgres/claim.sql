@@ -1,5 +1,7 @@
 -- name: claim
--- available → running, attempt + 1: queue by queue, highest priority first, then the oldest.
+-- available → running, attempt + 1: queue by queue, highest priority first, then the oldest. Those
+-- that differ in little come as one row: a flood's are alike, and columns cost more than the claim's
+-- own work on both sides.
 -- Nothing is locked against a rescue of this very worker at this very moment: what is claimed then
 -- is rescued by the next pass.
 with me as materialized (
@@ -31,9 +33,15 @@ with me as materialized (
     insert into workhorse.events (at, name, job_id, attempt, worker)
     select started_at, 'claim', id, attempt, %(worker)s from claimed
 )
-select coalesce((select valid from me), false) as valid, claimed.*
-  from (select 1) as always left join claimed on true
- order by array_position(%(queues)s::text[], queue), priority desc, id;
+select coalesce((select valid from me), false) as valid, alike.*
+  from (select 1) as always
+  left join (
+    select array_agg(id), array_agg(args), array_agg(enqueued_at),
+           attempt, kind, queue, priority, timeout, max_attempts, failures, crashes, lost, solo,
+           cancel_requested, backoff, started_at
+      from claimed
+     group by attempt, kind, queue, priority, timeout, max_attempts, failures, crashes, lost, solo,
+              cancel_requested, backoff, started_at) as alike on true;
 
 -- name: claim_one
 -- available → running, for one job by its id.
@@ -44,13 +52,15 @@ with claimed as (
      where id = %(id)s and state = 'available' and exists (
            select 1 from workhorse.workers
             where id = %(worker)s and state = 'alive' and lease_until > workhorse.clock())
-    returning id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff, failures,
-              crashes, lost, solo, cancel_at is not null as cancel_requested, enqueued_at, started_at
+    returning *
 ), told as (
     insert into workhorse.events (at, name, job_id, attempt, worker)
     select started_at, 'claim', id, attempt, %(worker)s from claimed
 )
-select * from claimed;
+select json_build_array(id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff::json,
+                        failures, crashes, lost, solo, cancel_at is not null, enqueued_at,
+                        started_at)::text
+  from claimed;
 
 -- name: lease
 -- Whether a worker's lease is alive.
