@@ -55,12 +55,12 @@ log = structlog.get_logger("workhorse.worker")
 
 TICK: Final = 0.1
 """How often deadlines are looked at while something runs: the precision of a timeout."""
-BATCH: Final = 1000
+BATCH: Final = 2000
 """Most jobs claimed in one turn."""
 AHEAD: Final = 0.1
 """Jobs are claimed ahead of free slots for so many seconds, at the rate they lately ended."""
 RATE_WINDOW: Final = 0.01
-"""Seconds over which that rate is taken, at most: a flood is seen as soon as it is one."""
+"""Seconds after which that rate is taken anew, at the latest: a flood is seen once it is one."""
 TURNOVER: Final = 2
 """Times each slot must have been freed in that window: slow jobs are never claimed ahead."""
 HOARD: Final = 0.25
