@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,27 @@ def test_the_highest_priority_first_then_the_oldest(store: Store) -> None:
     worker = Worker(store)
     assert ids(worker.claim(3)) == expected[:3]
     assert ids(worker.claim()) == expected[3:]
+
+
+def test_jobs_of_one_claim_may_differ(store: Store) -> None:
+    """Each comes as itself, at its place, whatever its neighbours have in common."""
+    backoff = Backoff(base=1, factor=3, cap=9, jitter=0.5)
+    facts: list[dict[str, Any]] = [
+        {"args": '{"a":"\\"x\\", {y}\\\\ NULL é"}'},
+        {"kind": "other", "timeout": 1.5},
+        {"args": '[1,"2"]'},
+        {"kind": "other", "timeout": 1.5, "args": '""'},
+        {"backoff": backoff, "max_attempts": 2},
+        {"queue": "early", "priority": -1},
+        {"priority": 1},
+        {"queue": "early", "kind": "other"},
+    ]
+    jobs = [put(store, **one) for one in facts]
+    worker = Worker(store, queues=["early", "default"], kinds=["work", "other"])
+    claimed = worker.claim()
+    assert ids(claimed) == [jobs[place] for place in (7, 5, 6, 0, 1, 2, 3, 4)]
+    assert sorted(claimed) == store.held(worker.id)
+    assert [the(store, job.id).args for job in claimed] == [job.args for job in claimed]
 
 
 def test_queues_are_in_strict_order(store: Store) -> None:

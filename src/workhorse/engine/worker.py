@@ -72,7 +72,8 @@ OVERLAP: Final = 50
 FLOOD: Final = 250
 """Ended jobs for which a flush goes on, and jobs for which one claims beside it."""
 UNSETTLED: Final = 2 * BATCH
-"""Ended jobs that wait for a flush, at which no more are claimed beside it."""
+"""Ended jobs that wait for a flush, at which no more are claimed beside it; and most jobs claimed
+ahead on a store that claims beside it: a claim takes as long as many jobs. Else `BATCH` will do."""
 GIVE_WAY: Final = 0.0005
 """Seconds for which the loop of a flood lets go of the interpreter, so that a turn's thread sends
 what it was given. By itself it lets go only to look at its sockets, for a moment: a thread that
@@ -141,6 +142,7 @@ class Worker:
         self._adopt_at = NEVER
         self._glance = GLANCE
         self._prefetch = 0
+        self._most_ahead = UNSETTLED if store.overlaps else BATCH
         self._job_bytes = 1
         """Of the arguments of a job, on average, in the last claim."""
         self._rated_at = now()
@@ -409,7 +411,7 @@ class Worker:
         turned_over = ended > TURNOVER * self.concurrency
         if turned_over or elapsed >= RATE_WINDOW:
             flood = turned_over and not self.solo
-            ahead = min(int(ended * AHEAD / elapsed), 2 * BATCH) if flood else 0
+            ahead = min(int(ended * AHEAD / elapsed), self._most_ahead) if flood else 0
             # Few may have ended because there were none left to run: that says little.
             self._prefetch = max(ahead, self._prefetch * 3 // 4)
             self._rated_at, self._rated_finished = at, self.finished
