@@ -1,7 +1,6 @@
 -- name: claim
 -- available → running, attempt + 1: queue by queue, highest priority first, then the oldest. Those
--- that differ in little come as one row: a flood's are alike, and columns cost more than the claim's
--- own work on both sides.
+-- that are alike, as a flood's are, come as one row of arrays, in no order: half the work to read.
 -- Nothing is locked against a rescue of this very worker at this very moment: what is claimed then
 -- is rescued by the next pass.
 with me as materialized (
