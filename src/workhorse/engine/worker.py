@@ -72,8 +72,7 @@ OVERLAP: Final = 50
 FLOOD: Final = 250
 """Ended jobs for which a flush goes on, and jobs for which one claims beside it."""
 UNSETTLED: Final = 2 * BATCH
-"""Ended jobs that wait for a flush, at which no more are claimed beside it; and most jobs claimed
-ahead on a store that claims beside it: a claim takes as long as many jobs. Else `BATCH` will do."""
+"""Ended jobs that wait for a flush, at which no more are claimed beside it."""
 GIVE_WAY: Final = 0.0005
 """Seconds for which the loop of a flood lets go of the interpreter, so that a turn's thread sends
 what it was given. By itself it lets go only to look at its sockets, for a moment: a thread that
@@ -142,7 +141,8 @@ class Worker:
         self._adopt_at = NEVER
         self._glance = GLANCE
         self._prefetch = 0
-        self._most_ahead = UNSETTLED if store.overlaps else BATCH
+        self._most_ahead = 2 * BATCH if store.overlaps else BATCH
+        """One turn's jobs; where others run while a turn claims, those, too."""
         self._job_bytes = 1
         """Of the arguments of a job, on average, in the last claim."""
         self._rated_at = now()
