@@ -54,9 +54,12 @@ def available(service: str) -> bool:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Honour the `needs` marks before any fixture is made."""
+    """Honour the `needs` marks before any fixture is made; one called after a service needs it."""
     for mark in item.iter_markers("needs"):
         needs(*mark.args)
+    for fixture in getattr(item, "fixturenames", ()):
+        if fixture in _PROBES:
+            needs(fixture)
 
 
 def _linux() -> bool:
