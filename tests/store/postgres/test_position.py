@@ -114,6 +114,24 @@ def test_in_a_flood_what_is_more_urgent_waits_a_moment(store: PostgresStore) -> 
         assert claims < 150
 
 
+@pytest.mark.usefixtures("long_way")
+def test_one_long_look_is_neither_repeated_at_once_nor_believed_for_long(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been held up by something else than the way."""
+    monkeypatch.setattr(position, "LATEST", 10**9)
+    monkeypatch.setattr(position, "DOUBTFUL", 0.2)
+    worker = Worker(store)
+    put_many(store, 200 * position.MANY)
+    worker.claim(position.MANY)
+    urgent = put(store, priority=10)
+    claims = 0
+    while urgent not in [job.id for job in worker.claim(position.MANY)]:
+        claims += 1
+        assert claims < 190
+    assert claims > 0
+
+
 def test_a_few_are_always_the_most_urgent(store: PostgresStore) -> None:
     """Outside a flood each claim looks at everything."""
     worker = Worker(store)

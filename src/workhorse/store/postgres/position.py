@@ -25,11 +25,13 @@ LOOK_AGAIN: Final = 50
 """Time between two when the way is long, by the length of such a look: it takes a fiftieth."""
 LATEST: Final = 5.0
 """Longest time between two, in seconds."""
+DOUBTFUL: Final = 1.0
+"""Longest after the first long one, in seconds: it may have been held up by something else."""
 LONG: Final = 0.01
 LONG_EACH: Final = 0.00005
 """A way is long when it takes so many seconds, and so many more for each job it gave."""
 TELLING: Final = 2
-"""After so many long ways in a row: one may have been held up by something else."""
+"""So many long ways in a row say that it is the way."""
 
 _START: Final = -(2**62), 0
 
@@ -57,7 +59,8 @@ class Position:
         if self._from_start:
             is_long = took > LONG + LONG_EACH * len(claimed)
             self._long_ways = self._long_ways + 1 if is_long else 0
-            wait = min(LOOK_AGAIN * took, LATEST) if self._long_ways >= TELLING else OFTEN
+            longest = LATEST if self._long_ways >= TELLING else DOUBTFUL
+            wait = min(LOOK_AGAIN * took, longest) if is_long else OFTEN
             self._look_again_at = time.monotonic() + wait
         self._is_flood = len(claimed) >= MANY
         self._reached |= {job.queue: (-job.priority, job.id) for job in claimed}
