@@ -21,11 +21,11 @@ MANY: Final = 100
 """A claim that got so many is one of a flood: the next goes on."""
 OFTEN: Final = 0.1
 """Seconds between two looks at everything in a flood: what is urgent waits no longer for it."""
-LOOK_AGAIN: Final = 50
-"""Time between two when the way is long, by the length of such a look: it takes a fiftieth."""
+LOOK_AGAIN: Final = 100
+"""Time between two when the way is long, by the length of such a look: it takes a hundredth."""
 LATEST: Final = 5.0
 """Longest time between two, in seconds."""
-DOUBTFUL: Final = 1.0
+DOUBTFUL: Final = 0.25
 """Longest after the first long one, in seconds: it may have been held up by something else."""
 LONG: Final = 0.01
 LONG_EACH: Final = 0.00005
