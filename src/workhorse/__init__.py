@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from workhorse.domain.errors import NotFound as NotFound
     from workhorse.domain.errors import ResultTimeout as ResultTimeout
     from workhorse.domain.errors import StoreFull as StoreFull
+    from workhorse.domain.errors import StoreGone as StoreGone
     from workhorse.domain.errors import TooLarge as TooLarge
     from workhorse.domain.errors import Unavailable as Unavailable
     from workhorse.domain.errors import UnknownKind as UnknownKind
@@ -52,6 +53,7 @@ _HOME = {
         "NotFound",
         "ResultTimeout",
         "StoreFull",
+        "StoreGone",
         "TooLarge",
         "Unavailable",
         "UnknownKind",

@@ -22,6 +22,7 @@ STABLE = {
     "ConfigurationError": ("configuration", 3),
     "Unavailable": ("unavailable", 4),
     "StoreFull": ("store_full", 4),
+    "StoreGone": ("store_gone", 4),
     "NotFound": ("not_found", 5),
     "UnknownKind": ("unknown_kind", 5),
     "Conflict": ("conflict", 6),

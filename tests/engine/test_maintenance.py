@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.hands import ERROR, OK, SettableClock, Worker, put, put_many, state, the
-from workhorse.domain.errors import StoreFull, Unavailable
+from workhorse.domain.errors import StoreFull, StoreGone, Unavailable
 from workhorse.domain.job import State
 from workhorse.engine import maintenance
 from workhorse.engine.lease import lock_path, take_lock
@@ -205,6 +205,11 @@ def test_a_pass_is_repeated_though_the_store_is_away() -> None:
     with pytest.raises(ValueError, match="a bug"):
         asyncio.run(every(lambda: 0.001, one_pass))
     assert done == troubles
+
+    troubles.insert(2, StoreGone("deleted"))
+    done.clear()
+    with pytest.raises(StoreGone):
+        asyncio.run(every(lambda: 0.001, one_pass))
 
 
 def test_a_lock_is_never_seen_free_while_it_is_taken(tmp_path: Path) -> None:

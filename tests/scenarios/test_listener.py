@@ -103,6 +103,29 @@ def test_whatever_makes_a_job_available_is_heard(
     assert here.stop() == 0
 
 
+@pytest.mark.parametrize("ahead", [-20, 20])
+def test_a_job_is_due_by_the_servers_clock(
+    scene: Scene, elsewhere: Callable[..., WorkerProcess], ahead: int
+) -> None:
+    """However far the host's own is off, it starts in time, and nobody keeps asking until then."""
+    server = scene.site.server
+    server.sql(
+        "create or replace function workhorse.clock() returns bigint language sql stable"
+        f" return (extract(epoch from statement_timestamp()) + {ahead}) * 1000"
+    )
+    server.cluster.log_statements(server.name)
+    elsewhere()
+    eventually(lambda: listens(scene))
+    before = len(server.cluster.statements(server.name))
+    asked = time.monotonic()
+    job = scene.jobs.quick.using(delay=3).enqueue()
+    waited = starts_after(scene, job.id, asked) - 3
+    looks = [sql for sql in server.cluster.statements(server.name)[before:] if "scheduled" in sql]
+    print(f"due: started after {waited * 1000:.0f} ms, looked for {len(looks)} times")
+    assert 0 <= waited < AT_ONCE
+    assert 0 < len(looks) < 10
+
+
 def ended(scene: Scene, job: int) -> float:
     return scene.until_told("end", job=job).at / 1e9
 

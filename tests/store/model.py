@@ -253,9 +253,9 @@ class Model:
         waiting = [job for job in self.jobs.values() if job.state is State.SCHEDULED]
         return sorted((j for j in waiting if j.run_at <= now), key=lambda job: job.run_at)
 
-    def next_due(self) -> int | None:
+    def due_in(self, now: int) -> int | None:
         waiting = [job.run_at for job in self.jobs.values() if job.state is State.SCHEDULED]
-        return min(waiting, default=None)
+        return min(waiting) - now if waiting else None
 
     def sweep(self, now: int) -> int:
         ready = [job for job in self.jobs.values() if self._is_ready(job, now)]

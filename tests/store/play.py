@@ -194,7 +194,7 @@ class Play(RuleBasedStateMachine):
             if job.id in moved:
                 assert job.run_at <= latest
                 job.state = State.AVAILABLE
-        assert promoted.next_due == self.model.next_due()
+        assert promoted.due_in == self.model.due_in(self.now)
 
     def sweep(self) -> None:
         assert self.store.sweep() == self.model.sweep(self.now)

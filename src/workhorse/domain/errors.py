@@ -7,7 +7,8 @@
     │  └─ TooLarge            too_large        2      pass a reference instead of the bytes
     ├─ ConfigurationError     configuration    3      fix the setting or the app module named
     ├─ Unavailable            unavailable      4      the store is out of reach: try again later
-    │  └─ StoreFull           store_full       4      free disk space; work resumes by itself
+    │  ├─ StoreFull           store_full       4      free disk space; work resumes by itself
+    │  └─ StoreGone           store_gone       4      the store's file was deleted: start again
     ├─ NotFound               not_found        5      the job, queue or kind does not exist
     │  └─ UnknownKind         unknown_kind     5      no such kind in this app; see the nearest name
     ├─ Conflict               conflict         6      the present state does not allow it
@@ -72,6 +73,12 @@ class StoreFull(Unavailable):
     """The disk under the store is full. Reads work; writes resume when space returns."""
 
     code = "store_full"
+
+
+class StoreGone(Unavailable):
+    """The store's file was deleted or replaced since this process opened it."""
+
+    code = "store_gone"
 
 
 class NotFound(WorkhorseError):

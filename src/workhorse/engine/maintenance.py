@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from workhorse.domain.errors import Unavailable
+from workhorse.domain.errors import StoreGone, Unavailable
 from workhorse.engine.clock import now
 from workhorse.engine.lease import bury_if_gone, lock_path, locked_workers
 from workhorse.engine.wake import sweep_sockets
@@ -116,10 +116,15 @@ class ClockWatch:
 async def every(
     seconds: Callable[[], float] | float, one_pass: Callable[[], Awaitable[object]]
 ) -> None:
-    """Repeat a pass for ever; a store out of reach is met with patience, not with an end."""
+    """Repeat a pass for ever; a store out of reach is met with patience, not with an end.
+
+    Raises `StoreGone`: that store will not come back.
+    """
     while True:
         try:
             await one_pass()
+        except StoreGone:
+            raise
         except Unavailable as error:
             log.debug("a pass was put off", error=str(error))
         await asyncio.sleep(seconds() if callable(seconds) else seconds)

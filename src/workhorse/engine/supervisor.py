@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import socket
-import time
 import uuid
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from workhorse.domain.errors import Unavailable
+from workhorse.domain.errors import StoreGone, Unavailable
 from workhorse.engine import maintenance
 from workhorse.engine.board import NEVER
 from workhorse.engine.children import Children, Service
@@ -267,20 +266,20 @@ class Supervisor:
             except Unavailable as error:
                 await outage.wait(error)
                 continue
-            until_due = self._next_due - time.time()
+            until_due = self._next_due - now()
             if await happens(self._look_for_due, max(0.01, min(self._pace.promote, until_due))):
                 self._look_for_due.clear()
-                await asyncio.sleep(min(LOOKS_APART, max(0.0, self._next_due - time.time())))
+                await asyncio.sleep(min(LOOKS_APART, max(0.0, self._next_due - now())))
 
     async def _promote(self) -> None:
         promoted = await self._calls.call(self._store.promote)
-        self._next_due = NEVER if promoted.next_due is None else promoted.next_due / 1000
+        self._next_due = NEVER if promoted.due_in is None else now() + promoted.due_in / 1000
         if promoted.jobs:
             self._wake.ring()
 
     def _scheduled(self, delay: float) -> None:
         """A job is due in `delay` seconds, perhaps before those known so far."""
-        due = time.time() + delay
+        due = now() + delay
         if due < self._next_due:
             self._next_due = due
             self._look_for_due.set()
@@ -357,7 +356,8 @@ class Supervisor:
     def _fail(self, error: BaseException) -> None:
         """Stop because of what cannot be gone on from; `run` raises it in the end."""
         self._failure = self._failure or error
-        self._stopping.begin(now())
+        gone = isinstance(error, StoreGone)  # nothing that still runs could be written down
+        (self._stopping.at_once if gone else self._stopping.begin)(now())
 
     def _grace_is_over(self) -> bool:
         return self._stopping.is_over(now())

@@ -91,10 +91,13 @@ class Rescued(NamedTuple):
 
 
 class Promoted(NamedTuple):
-    """What one promote pass did, and when the next scheduled job is due (ms), if any."""
+    """What one promote pass did, and in how many ms the next scheduled job is due, if any.
+
+    By the store's clock: the caller's may differ.
+    """
 
     jobs: int
-    next_due: int | None
+    due_in: int | None
 
 
 class Look(NamedTuple):
@@ -172,7 +175,7 @@ class ClientStore(Protocol):
         """
 
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Enqueue inside the caller's open transaction on `connection` (a `sqlite3.Connection`).
+        """Enqueue inside the caller's open transaction on `connection`, one of the store's driver.
 
         The caller's commit makes the jobs exist; its rollback means they never did. Nothing
         is committed or rolled back here; when this raises, nothing was added to the transaction.

@@ -41,7 +41,7 @@ HOT: dict[str, dict[str, Any]] = {
     "claim.cancel_requests": {},
     "settle.complete": ENDED,
     "settle.recorded": {"id": 1, "attempt": 1, "outcome": "ok"},
-    "jobs.next_due": {},
+    "jobs.due_in": {},
     "jobs.due": {"limit": 100},
     "workers.look": {},
     "events.of_job": {"job_id": 1, "after": 0, "output": True, "limit": 100},

@@ -23,7 +23,7 @@ HOT = [
     "settle.recorded",
     "jobs.holder",
     "jobs.due",
-    "jobs.next_due",
+    "jobs.due_in",
     "jobs.end_requested",
     "dependencies.waiting",
     "dependencies.all_ready",

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from workhorse.domain.errors import Unavailable, WorkhorseError
+from workhorse.domain.errors import StoreGone, Unavailable, WorkhorseError
 from workhorse.store.sqlite.clock import Clock
 from workhorse.store.sqlite.failures import in_our_words
 from workhorse.store.sqlite.filesystem import NETWORK, file_system
@@ -103,6 +103,7 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._log: int | None = None
         self._closed = False
+        self._file: tuple[int, int] | None = None
         with in_our_words(path):
             self._make_files()
             self._gate = Gate(self.run_dir / "write.lock")
@@ -118,6 +119,7 @@ class Database:
         connection.
         """
         self._check_usable()
+        self.check_there()
         if not self._waiting and self._lock.acquire(blocking=False):  # nobody to share with
             try:
                 with in_our_words(self.path), self._gate:
@@ -397,6 +399,29 @@ class Database:
         with _CREATING, contextlib.suppress(FileExistsError):
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             os.close(os.open(self.path, flags, 0o600))
+
+    def remember_file(self) -> None:
+        """Note which file was opened: from now on it must be the one that is found."""
+        found = os.stat(self.path)
+        self._file = found.st_dev, found.st_ino
+
+    def check_there(self) -> None:
+        """Raise `StoreGone` when the path no longer leads to the file that was opened.
+
+        SQLite would go on in it for as long as it is open, and nobody else would see any of that.
+        """
+        try:
+            found = os.stat(self.path)
+            is_there = self._file in {None, (found.st_dev, found.st_ino)}
+        except (FileNotFoundError, NotADirectoryError):
+            is_there = self._file is None
+        except OSError:  # that says nothing
+            return
+        if not is_there:
+            raise StoreGone(
+                f"The store {self.path} was deleted or replaced since it was opened.",
+                hint="Start this process again: it takes what is there then.",
+            )
 
     def _check_usable(self) -> None:
         if os.getpid() != self._pid:

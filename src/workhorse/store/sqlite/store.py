@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from workhorse.domain.errors import ConfigurationError
-from workhorse.store.protocol import Settled
+from workhorse.store.protocol import Look, Settled
 from workhorse.store.sqlite import migrate
 from workhorse.store.sqlite.client import SqliteClientVerbs
 from workhorse.store.sqlite.clock import Clock, HostClock, clamped
@@ -51,6 +51,7 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
             if not adopt:
                 self._refuse_a_stranger()
             self.migrate()
+            self._db.remember_file()
             if clock is None:  # never show an instant before the newest one the store has seen
                 ((latest,),) = self._db.read("events.latest")
                 host_clock.not_before(latest)
@@ -74,6 +75,10 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
 
     def listen(self, heard: Callable[[str], None], *, url: str | None = None) -> None:
         """There is nothing to hear: the run folder's sockets reach every process of the host."""
+
+    def look(self, worker: int | None = None) -> Look:
+        self._db.check_there()
+        return super().look(worker)
 
     def tidy(self) -> None:
         self._db.tidy()

@@ -87,13 +87,13 @@ class SupervisorVerbs:
         return Look(json.loads(expired), solo, json.loads(holding))
 
     def promote(self, *, limit: int = 1000) -> Promoted:
-        ((next_due, is_due),) = self._db.read("jobs.next_due")
-        if not is_due:
-            return Promoted(0, next_due)
+        ((due_in,),) = self._db.read("jobs.due_in")
+        if due_in is None or due_in > 0:
+            return Promoted(0, due_in)
 
         def work(tx: Transaction) -> Promoted:
             promoted = edges.promote_due(tx, limit)
-            return Promoted(promoted, tx.value("jobs.next_due"))
+            return Promoted(promoted, tx.value("jobs.due_in"))
 
         return self._db.write(work)
 

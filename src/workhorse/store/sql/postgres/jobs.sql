@@ -137,10 +137,9 @@ delete from workhorse.history where id = %(id)s;
 -- … and its attempts.
 delete from workhorse.attempts where job_id = %(id)s;
 
--- name: next_due
--- When the next scheduled job is due, and whether that is now.
-select min(run_at), coalesce(min(run_at) <= workhorse.clock(), false)
-  from workhorse.jobs where state = 'scheduled';
+-- name: due_in
+-- In how many milliseconds the next scheduled job is due; when it is, 0 or less.
+select min(run_at) - workhorse.clock() from workhorse.jobs where state = 'scheduled';
 
 -- name: due
 -- scheduled jobs whose time has come, the longest due first.

@@ -140,9 +140,9 @@ delete from history where id = :id;
 -- … and its attempts.
 delete from attempts where job_id = :id;
 
--- name: next_due
--- When the next scheduled job is due, and whether that is now.
-select min(run_at), coalesce(min(run_at) <= :now, false) from jobs where state = 'scheduled';
+-- name: due_in
+-- In how many milliseconds the next scheduled job is due; when it is, 0 or less.
+select min(run_at) - :now from jobs where state = 'scheduled';
 
 -- name: due
 -- scheduled jobs whose time has come, the longest due first.
