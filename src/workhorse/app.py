@@ -9,7 +9,7 @@ import asyncio
 import difflib
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
@@ -32,7 +32,7 @@ from workhorse.options import (
     new_job,
     terms_of,
 )
-from workhorse.session import connection_of
+from workhorse.session import aenqueue_in, enqueue_in
 from workhorse.sources import DEFAULT_DATABASE_URL, configured_url
 
 if TYPE_CHECKING:
@@ -217,8 +217,7 @@ class Workhorse:
         """Store one job; in inline mode, run it."""
         job, spec, session = order
         if session is not None:
-            found = self.store.enqueue_with(connection_of(session), [job])[0]
-            return self._handle(found, spec)
+            return self._handle(enqueue_in(session, self.store, [job])[0], spec)
         found = self.store.enqueue([job])[0]
         self._ring()
         if self.inline and self._run_inline(found):
@@ -229,7 +228,7 @@ class Workhorse:
         """Store one job without blocking the loop; in inline mode, run it in a thread."""
         job, spec, session = order
         if session is not None:
-            return self.send(order)
+            return self._handle((await aenqueue_in(session, self.store, [job]))[0], spec)
         if self.inline:
             return await asyncio.to_thread(self.send, order)
         found = await self._coalescer().enqueue(job)
@@ -237,35 +236,21 @@ class Workhorse:
 
     def enqueue_many(self, jobs: Iterable[Bound[R]]) -> list[Handle[R]]:
         """Store many bound jobs, all or none, in one transaction; return their handles in order."""
-        orders = [_order(bound) for bound in jobs]
-        if not orders:
-            return []
-        if len(orders) > ENQUEUE_MANY:
-            raise InvalidJob(
-                f"{len(orders):,} jobs are too many for one transaction.",
-                hint=f"Enqueue at most {ENQUEUE_MANY:,} at once.",
-            )
-        new = [order.job for order in orders]
+        orders = _orders(jobs)
         session = _one_session(orders)
-        if session is not None:
-            found = self.store.enqueue_with(connection_of(session), new)
-        else:
-            found = self.store.enqueue(new)
-            self._ring()
-        home = self._home
-        handles: list[Handle[Any]] = [
-            Handle(home, one.id, one.state, spec=order.spec, existing=one.existing)
-            for one, order in zip(found, orders, strict=True)
-        ]
-        if self.inline and session is None:
-            for one, handle in zip(found, handles, strict=True):
-                if self._run_inline(one):
-                    handle.refresh()
-        return handles
+        if session is None:
+            return self._send_all(orders)
+        new = [order.job for order in orders]
+        return self._handles(enqueue_in(session, self.store, new), orders)
 
     async def aenqueue_many(self, jobs: Iterable[Bound[R]]) -> list[Handle[R]]:
         """`enqueue_many`, without blocking the running loop."""
-        return await asyncio.to_thread(self.enqueue_many, list(jobs))
+        orders = _orders(jobs)
+        session = _one_session(orders)
+        if session is None:
+            return await asyncio.to_thread(self._send_all, orders)
+        new = [order.job for order in orders]
+        return self._handles(await aenqueue_in(session, self.store, new), orders)
 
     def enqueue_by_name(self, kind: str, args: Mapping[str, Any], **options: Any) -> Handle[Any]:
         """Store a job of a kind given by name, with arguments from a JSON object.
@@ -296,6 +281,26 @@ class Workhorse:
         return Handle(self._home, job.id, job.state, spec=spec, job=job)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────
+
+    def _send_all(self, orders: Sequence[Order]) -> list[Handle[Any]]:
+        """Store jobs together; in inline mode, run them."""
+        if not orders:
+            return []
+        found = self.store.enqueue([order.job for order in orders])
+        self._ring()
+        handles = self._handles(found, orders)
+        if self.inline:
+            for one, handle in zip(found, handles, strict=True):
+                if self._run_inline(one):
+                    handle.refresh()
+        return handles
+
+    def _handles(self, found: Sequence[Enqueued], orders: Sequence[Order]) -> list[Handle[Any]]:
+        home = self._home
+        return [
+            Handle(home, one.id, one.state, spec=order.spec, existing=one.existing)
+            for one, order in zip(found, orders, strict=True)
+        ]
 
     def _handle(self, found: Enqueued, spec: KindSpec) -> Handle[Any]:
         return Handle(self._home, found.id, found.state, spec=spec, existing=found.existing)
@@ -366,8 +371,20 @@ def _order(bound: Any) -> Order:
     return bound.order
 
 
-def _one_session(orders: list[Order]) -> Any:
-    session = orders[0].session
+def _orders(jobs: Iterable[Bound[Any]]) -> list[Order]:
+    """Return what bound jobs ask for; refuse more than one transaction holds."""
+    orders = [_order(bound) for bound in jobs]
+    if len(orders) > ENQUEUE_MANY:
+        raise InvalidJob(
+            f"{len(orders):,} jobs are too many for one transaction.",
+            hint=f"Enqueue at most {ENQUEUE_MANY:,} at once.",
+        )
+    return orders
+
+
+def _one_session(orders: Sequence[Order]) -> Any:
+    """Return the session that all of them name, if any."""
+    session = orders[0].session if orders else None
     if any(order.session is not session for order in orders):
         raise InvalidJob("enqueue_many is one transaction: the jobs name different sessions.")
     return session

@@ -149,8 +149,10 @@ class Prepared(Generic[P, R]):
             after: Jobs, by handle or id, that must succeed first.
             timeout: Seconds an attempt may take; None for no limit.
             max_attempts: The budget of failures.
-            session: An open transaction of yours: a `sqlite3.Connection`, or an SQLAlchemy
-                session or connection on SQLite. The job exists when you commit.
+            session: An open transaction of yours in the app's database: a connection of its
+                driver, or a session or connection of SQLAlchemy or Django. The job exists when
+                you commit. One that belongs to an event loop (asyncpg, psycopg, SQLAlchemy's
+                AsyncSession on them) is used by ``aenqueue``.
         """
         given = {
             "delay": delay,

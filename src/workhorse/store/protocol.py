@@ -183,6 +183,12 @@ class ClientStore(Protocol):
         or that is not to a store.
         """
 
+    async def aenqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """`enqueue_with`, on a connection that belongs to the running event loop.
+
+        `InvalidJob` also from a store that knows no such connections.
+        """
+
     def get(self, job_id: int) -> Job | None:
         """Return the job, unfinished or in the history; None when there is no such id."""
 

@@ -11,7 +11,9 @@ from psycopg.rows import tuple_row
 
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import Enqueued, NewJob, State
-from workhorse.store.postgres.database import Database
+from workhorse.store.postgres.asking import Asking, Rows, answered
+from workhorse.store.postgres.async_session import caller_of, enqueue_in
+from workhorse.store.postgres.database import Database, PostgresTransaction
 from workhorse.store.postgres.enqueueing import are_alike, enqueue, enqueue_alike, is_simple, one
 from workhorse.store.postgres.failures import in_our_words
 from workhorse.store.postgres.session import part_of_transaction, refuse_unfit
@@ -38,8 +40,11 @@ class PostgresClientVerbs(ClientVerbs):
             id, state, _ = found
             return [Enqueued(int(id), State(state), existing=False)]
         if are_alike(jobs):
-            return enqueue_alike(self._db.once, jobs, ring)
-        return self._db.write(lambda tx: enqueue(tx.run, jobs, ring))
+            asking = enqueue_alike(jobs, ring)
+            return answered(
+                asking, lambda ask: _rows(self._db.once(ask.statement, **ask.parameters))
+            )
+        return self._db.write(lambda tx: _asked_in(tx, enqueue(jobs, ring)))
 
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not isinstance(connection, psycopg.Connection):
@@ -53,13 +58,27 @@ class PostgresClientVerbs(ClientVerbs):
         with (
             in_our_words(self._db.place.shown),
             part_of_transaction(connection),
-            connection.cursor(row_factory=tuple_row) as cursor,
+            psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
         ):
-            return enqueue(
-                lambda statement, **among: cursor.execute(sql[statement], among),
-                jobs,
-                {"ring": True, "channel": self._db.place.channel},  # whenever that is committed
+            return answered(
+                enqueue(jobs, self._ring_at_commit()),
+                lambda ask: _rows(cursor.execute(sql[ask.statement], ask.parameters)),
             )
+
+    async def aenqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        caller = caller_of(connection, self._db.sql)
+        if caller is None:
+            raise InvalidJob(
+                f"session={type(connection).__name__} is no asynchronous PostgreSQL transaction.",
+                hint="Give an asyncpg.Connection or psycopg.AsyncConnection, or an AsyncSession or "
+                "AsyncConnection of SQLAlchemy on one of them.",
+            )
+        with in_our_words(self._db.place.shown):
+            return await enqueue_in(caller, enqueue(jobs, self._ring_at_commit()))
+
+    def _ring_at_commit(self) -> dict[str, Any]:
+        """Return how an enqueue rings in a caller's transaction: whenever that is committed."""
+        return {"ring": True, "channel": self._db.place.channel}
 
     def _ring(self) -> dict[str, Any]:
         """Return how this enqueue rings: not when this process has rung a moment ago."""
@@ -68,3 +87,11 @@ class PostgresClientVerbs(ClientVerbs):
         if ring:
             self._rung_at = now
         return {"ring": ring, "channel": self._db.place.channel}
+
+
+def _asked_in(tx: PostgresTransaction, asking: Asking[list[Enqueued]]) -> list[Enqueued]:
+    return answered(asking, lambda ask: _rows(tx.run(ask.statement, **ask.parameters)))
+
+
+def _rows(cursor: psycopg.Cursor[tuple[Any, ...]]) -> Rows:
+    return cursor.fetchall() if cursor.description else []

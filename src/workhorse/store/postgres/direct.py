@@ -22,7 +22,7 @@ from workhorse.store.postgres.connection import Connection
 Row: TypeAlias = list[Any]
 """One row in PostgreSQL's own words: texts, and None. Numbers are digits."""
 
-_PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
+_PLACEHOLDER: Final = re.compile(r"%\((\w+)\)[sb]")
 _GOOD: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
@@ -35,10 +35,15 @@ class Direct(NamedTuple):
 
     @classmethod
     def of(cls, name: str, sql: str) -> Direct:
-        """Return a statement with named parameters as libpq takes it: numbered."""
-        parameters = tuple(dict.fromkeys(_PLACEHOLDER.findall(sql)))
-        numbered = _PLACEHOLDER.sub(lambda found: f"${parameters.index(found[1]) + 1}", sql)
-        return cls(name.encode(), numbered.encode(), parameters)
+        """Return a statement with named parameters as libpq takes it."""
+        text, parameters = numbered(sql)
+        return cls(name.encode(), text.encode(), parameters)
+
+
+def numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """Return a statement whose parameters are numbered, as the server takes it, and their names."""
+    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(sql)))
+    return _PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", sql), names
 
 
 def first_row(

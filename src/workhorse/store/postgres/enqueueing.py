@@ -9,7 +9,8 @@ from typing import Any, Final, TypeAlias
 from workhorse.domain.errors import Conflict, NotFound, Unavailable
 from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.fast_json import compact
-from workhorse.store.postgres.keys import TRIES, Numbered, Run, once_per_key
+from workhorse.store.postgres.asking import Ask, Asking
+from workhorse.store.postgres.keys import TRIES, Numbered, once_per_key
 from workhorse.store.rows import backoff_text, key_answer
 
 STATEMENT_SIZE: Final = 8 * 1024 * 1024
@@ -38,24 +39,25 @@ def one(job: NewJob) -> dict[str, Any]:
     return {**_options(job), "id": None, "args": job.args, "unique": job.unique, "blocked": False}
 
 
-def enqueue(run: Run, jobs: Sequence[NewJob], ring: Ring) -> list[Enqueued]:
+def enqueue(jobs: Sequence[NewJob], ring: Ring) -> Asking[list[Enqueued]]:
     """Store `jobs` inside an open transaction; answer in their order."""
     if any(job.idempotency_key is not None for job in jobs):
-        return once_per_key(run, jobs, lambda new: _store(run, new, ring))
-    return _store(run, [Numbered(job) for job in jobs], ring)
+        return once_per_key(jobs, lambda new: _store(new, ring))
+    return _store([Numbered(job) for job in jobs], ring)
 
 
 def enqueue_alike(
-    run: Run, jobs: Sequence[NewJob], ring: Ring, ids: Sequence[int | None] = ()
-) -> list[Enqueued]:
+    jobs: Sequence[NewJob], ring: Ring, ids: Sequence[int | None] = ()
+) -> Asking[list[Enqueued]]:
     """Store jobs that differ in nothing but their arguments, in one statement."""
     args = [job.args for job in jobs]
-    row = run("enqueue.many", **_options(jobs[0]), args=args, ids=list(ids), **ring).fetchone()
-    added, state = row[0], State(row[1])
-    return [Enqueued(id, state, existing=False) for id in added]
+    row = {**_options(jobs[0]), "args": args, "ids": list(ids), **ring}
+    ((added, state, _),) = yield Ask("enqueue.many", row)
+    stored = State(state)
+    return [Enqueued(id, stored, existing=False) for id in added]
 
 
-def _store(run: Run, jobs: Sequence[Numbered], ring: Ring) -> list[Enqueued]:
+def _store(jobs: Sequence[Numbered], ring: Ring) -> Asking[list[Enqueued]]:
     """Store jobs in as few statements as they allow."""
     answers: list[Enqueued] = []
     for _, alike in groupby(jobs, key=lambda numbered: _likeness(numbered.job)):
@@ -63,9 +65,11 @@ def _store(run: Run, jobs: Sequence[Numbered], ring: Ring) -> list[Enqueued]:
         if _is_plain(some[0].job):
             for portion in _portions(some):
                 ids = [numbered.id for numbered in portion]
-                answers += enqueue_alike(run, [numbered.job for numbered in portion], ring, ids)
+                new = [numbered.job for numbered in portion]
+                answers += yield from enqueue_alike(new, ring, ids)
         else:
-            answers += [_enqueue_one(run, numbered, ring) for numbered in some]
+            for numbered in some:
+                answers.append((yield from _enqueue_one(numbered, ring)))
     return answers
 
 
@@ -95,45 +99,43 @@ def _likeness(job: NewJob) -> object:
     )  # fmt: skip
 
 
-def _enqueue_one(run: Run, numbered: Numbered, ring: Ring) -> Enqueued:
+def _enqueue_one(numbered: Numbered, ring: Ring) -> Asking[Enqueued]:
     """Store a job, unless its unique key is held.
 
     An idempotency key is then answered with the holder, which stays until this transaction ends.
     """
     job, id = numbered
-    waits_for = [number for number in dict.fromkeys(job.after) if _must_wait(run, number)]
-    row = one(job) | {"id": id, "blocked": bool(waits_for)}
+    waits_for: list[int] = []
+    for number in dict.fromkeys(job.after):
+        waits_for += yield from _unfinished(number)
+    row = {**one(job), "id": id, "blocked": bool(waits_for), **ring}
     for _ in range(TRIES):
-        stored = run("enqueue.one", **row, **ring).fetchone()
-        if stored is not None:
-            added, state, _ = stored
+        stored = yield Ask("enqueue.one", row)
+        if stored:
+            ((added, state, _),) = stored
             if waits_for:
-                run("dependencies.add", id=added, after=compact(waits_for))
+                yield Ask("dependencies.add", {"id": added, "after": compact(waits_for)})
             return Enqueued(added, State(state), existing=False)
-        holder = run("enqueue.holder", unique=job.unique).fetchone()
-        if holder is None or (job.idempotency_key is not None and not _stays(run, holder[0])):
+        held = yield Ask("enqueue.holder", {"unique": job.unique})
+        keyed = job.idempotency_key is not None
+        if not held or (keyed and not (yield Ask("enqueue.lock_awaited", {"id": held[0][0]}))):
             continue
-        answer = key_answer(job, f"unique key {job.unique!r}", holder)
-        if job.idempotency_key is not None:
-            run("keys.give", key=job.idempotency_key, job_id=answer.id)
+        answer = key_answer(job, f"unique key {job.unique!r}", held[0])
+        if keyed:
+            yield Ask("keys.give", {"key": job.idempotency_key, "job_id": answer.id})
         return answer
     raise Unavailable(f"The holders of unique key {job.unique!r} come and go too fast.")
 
 
-def _stays(run: Run, job_id: int) -> bool:
-    """Tell whether a job is unfinished; it stays so until this transaction ends."""
-    return run("enqueue.lock_awaited", id=job_id).fetchone() is not None
-
-
-def _must_wait(run: Run, job_id: int) -> bool:
-    """Tell whether a job has still to succeed; refuse one that never will."""
+def _unfinished(job_id: int) -> Asking[list[int]]:
+    """Return a job if it has still to succeed; refuse one that never will."""
     for statement in ("enqueue.lock_awaited", "enqueue.ended", "enqueue.lock_awaited"):
-        found = run(statement, id=job_id).fetchone()
-        if found is not None:
-            state = State(found[0])
+        found = yield Ask(statement, {"id": job_id})
+        if found:
+            state = State(found[0][0])
             if state in {State.FAILED, State.CANCELLED}:
                 raise Conflict(f"Job {job_id} has {state}: a job after it could never start.")
-            return state is not State.SUCCEEDED
+            return [] if state is State.SUCCEEDED else [job_id]
     raise NotFound(f"There is no job {job_id} to wait for.")
 
 

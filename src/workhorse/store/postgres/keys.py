@@ -7,10 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.job import Enqueued, NewJob
+from workhorse.store.postgres.asking import Ask, Asking
 from workhorse.store.rows import key_answer
-
-Run = Callable[..., Any]
-"""Runs a statement by name, and returns its cursor."""
 
 TRIES: Final = 100
 """How often a key is looked at whose job comes and goes meanwhile."""
@@ -24,25 +22,25 @@ class Numbered(NamedTuple):
 
 
 def once_per_key(
-    run: Run, jobs: Sequence[NewJob], store: Callable[[Sequence[Numbered]], Sequence[Enqueued]]
-) -> list[Enqueued]:
+    jobs: Sequence[NewJob], store: Callable[[Sequence[Numbered]], Asking[list[Enqueued]]]
+) -> Asking[list[Enqueued]]:
     """Have those stored that have a new key, or none; answer the others with what theirs has made.
 
-    The transaction of `run` waits for others that take the same keys, and has them then until it
-    ends. A job may go, and its key with it, between the look at the one and at the other.
+    The transaction waits for others that take the same keys, and has them then until it ends. A
+    job may go, and its key with it, between the look at the one and at the other.
     """
     answers: dict[int, Enqueued] = {}
     left = list(enumerate(jobs))
     for _ in range(TRIES):
-        taken = run("keys.take", keys=[job.idempotency_key for _, job in left]).fetchall()
+        taken = yield Ask("keys.take", {"keys": [job.idempotency_key for _, job in left]})
         new = {
             place: Numbered(job, id)
             for (place, job), (id, is_new) in zip(left, taken, strict=True)
             if is_new
         }
-        answers |= zip(new, store(list(new.values())), strict=True)
+        answers |= zip(new, (yield from store(list(new.values()))), strict=True)
         left = [(place, job) for place, job in left if place not in new]
-        made = _made(run, [job.idempotency_key for _, job in left])
+        made = yield from _made([job.idempotency_key for _, job in left])
         answers |= {
             place: key_answer(job, f"idempotency key {key!r}", made[key])
             for place, job in left
@@ -54,9 +52,9 @@ def once_per_key(
     raise Unavailable("The jobs of an idempotency key come and go too fast.")
 
 
-def _made(run: Run, keys: Sequence[str | None]) -> dict[str | None, Sequence[Any]]:
+def _made(keys: Sequence[str | None]) -> Asking[dict[str | None, Sequence[Any]]]:
     """Return the id, state and kind of the jobs that keys have made."""
     if not keys:
         return {}
-    found = run("keys.made", keys=keys).fetchall()
+    found = yield Ask("keys.made", {"keys": keys})
     return {key: job for key, *job in found}

@@ -7,24 +7,37 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.errors import InFailedSqlTransaction, ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 
 from workhorse.domain.errors import InvalidJob
 
 
-def refuse_unfit(connection: psycopg.Connection[Any]) -> None:
+def refuse_unfit(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
     """Raise `InvalidJob` for a connection that can take no job, with what is wrong with it."""
     if connection.closed:
         raise InvalidJob("The session is closed.", hint="Give an open one.")
-    status = connection.info.transaction_status
-    if status == TransactionStatus.INERROR:
+    if connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
+        raise no_transaction()
+
+
+def no_transaction() -> InvalidJob:
+    """Return the refusal of a connection that would commit each statement by itself."""
+    return InvalidJob("The connection has no open transaction to enqueue in.")
+
+
+@contextmanager
+def blaming_the_session() -> Iterator[None]:
+    """Word the errors that are the transaction's own: to try again in it is of no use."""
+    try:
+        yield
+    except InFailedSqlTransaction as error:
         raise InvalidJob(
             "The session's transaction has failed: it can only be rolled back.",
             hint="Roll it back, and do all of it again.",
-        )
-    if connection.autocommit and status == TransactionStatus.IDLE:
-        raise InvalidJob("The connection has no open transaction to enqueue in.")
+        ) from error
+    except ReadOnlySqlTransaction as error:
+        raise InvalidJob("The session is read-only.", hint="Give one that may write.") from error
 
 
 @contextmanager
@@ -32,20 +45,17 @@ def part_of_transaction(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Do all of the block in the caller's transaction, or, when it raises, none of it.
 
     A connection that is not in autocommit begins a transaction at its first statement; so it
-    does here. Raises `InvalidJob` when it may only read.
+    does here. Raises `InvalidJob` when it has failed, or may only read.
     """
-    connection.execute("savepoint workhorse", prepare=False)
-    try:
-        yield
-    except BaseException as error:
-        if connection.info.transaction_status in {
-            TransactionStatus.INTRANS,
-            TransactionStatus.INERROR,
-        }:
-            connection.execute("rollback to workhorse", prepare=False)
-        if isinstance(error, ReadOnlySqlTransaction):
-            raise InvalidJob(
-                "The session is read-only.", hint="Give one that may write."
-            ) from error
-        raise
-    connection.execute("release workhorse", prepare=False)
+    with blaming_the_session():
+        connection.execute("savepoint workhorse", prepare=False)
+        try:
+            yield
+        except BaseException:
+            if connection.info.transaction_status in {
+                TransactionStatus.INTRANS,
+                TransactionStatus.INERROR,
+            }:
+                connection.execute("rollback to workhorse", prepare=False)
+            raise
+        connection.execute("release workhorse", prepare=False)

@@ -33,3 +33,13 @@ class SqliteClientVerbs(ClientVerbs):
             )
         with in_our_words(self._db.path), part_of_transaction(connection, self._db.path):
             return enqueue(SqliteTransaction(connection, self._db.clock()), jobs)
+
+    async def aenqueue_with(
+        self,
+        connection: Any,
+        jobs: Sequence[NewJob],  # noqa: ARG002 - there is no way to store them
+    ) -> list[Enqueued]:
+        raise InvalidJob(
+            f"session={type(connection).__name__} belongs to an event loop: on SQLite none can.",
+            hint="Give a sqlite3.Connection, or an ordinary session of SQLAlchemy.",
+        )

@@ -19,7 +19,7 @@ with added as (
            case when state <> 'available' then json_build_object('state', state)::text end
       from added
 )
-select id, state, case when %(ring)s then pg_notify(%(channel)s, %(queue)s) end from added;
+select id, state::text, case when %(ring)s then pg_notify(%(channel)s, %(queue)s) end from added;
 
 -- name: many
 -- → available or scheduled: jobs that differ in nothing but their arguments, in their order. Says the
@@ -44,19 +44,19 @@ with moment as materialized (
            case when state <> 'available' then json_build_object('state', state)::text end
       from added, moment
 )
-select (select array_agg(id) from added), state,
+select (select array_agg(id) from added), state::text,
        case when %(ring)s then pg_notify(%(channel)s, %(queue)s) end
   from moment;
 
 -- name: holder
 -- Who holds a unique key.
-select id, state, kind from workhorse.jobs where unique_key = %(unique)s;
+select id, state::text, kind from workhorse.jobs where unique_key = %(unique)s;
 
 -- name: lock_awaited
 -- An unfinished job that another is to wait for: it does not end before this transaction does, but
 -- may be claimed, and tell of its progress.
-select state from workhorse.jobs where id = %(id)s for key share;
+select state::text from workhorse.jobs where id = %(id)s for key share;
 
 -- name: ended
 -- Where an ended job stands.
-select state from workhorse.history where id = %(id)s;
+select state::text from workhorse.history where id = %(id)s;

@@ -16,7 +16,7 @@ select id, key is null or job_id is not null as is_new
 
 -- name: made
 -- The jobs that idempotency keys have made.
-select key, id, state, kind
+select key, id, state::text, kind
   from workhorse.idempotency_keys
   join (select id, state, kind from workhorse.jobs
         union all select id, state, kind from workhorse.history) as made
