@@ -141,8 +141,8 @@ class Worker:
         self._adopt_at = NEVER
         self._glance = GLANCE
         self._prefetch = 0
-        self._most_ahead = 2 * BATCH if store.overlaps else BATCH
-        """One turn's jobs; where others run while a turn claims, those, too."""
+        self._most_ahead = BATCH
+        """One turn's jobs; in a flood of one sort, where others run while a turn claims, two's."""
         self._job_bytes = 1
         """Of the arguments of a job, on average, in the last claim."""
         self._rated_at = now()
@@ -324,6 +324,7 @@ class Worker:
             self._burst_done = self.config.burst and not turn.claimed
         if turn.claimed:
             self._job_bytes = sum(len(job.args) for job in turn.claimed) // len(turn.claimed) or 1
+            self._most_ahead = 2 * BATCH if self._store.overlaps and _alike(turn.claimed) else BATCH
             self._ready.extend(turn.claimed)
             self._started_last = now()
             if self._draining:
@@ -588,6 +589,12 @@ class Worker:
             child=self.child,
             **{key: value for key, value in more.items() if value is not None},
         )
+
+
+def _alike(claimed: Sequence[Claimed]) -> bool:
+    """Whether jobs that were claimed together are of one queue and priority: a flood goes on."""
+    first, last = claimed[0], claimed[-1]
+    return (first.queue, first.priority) == (last.queue, last.priority)
 
 
 def _unrecordable(error: Exception) -> Change:
