@@ -44,6 +44,14 @@ class Scene:
         worker = WorkerProcess(self.folder, url or self.url, self.app_name, **told)
         return self._stack.enter_context(worker)
 
+    def listeners(self) -> int:
+        """Return how many workers hear the server's bell, and have nothing else to do."""
+        ((found,),) = self.site.server.sql(
+            "select count(*) from pg_stat_activity where state = 'idle'"
+            " and application_name = 'workhorse listener' and query like '%pg_notify%'"
+        )
+        return int(found)
+
     def job(self, job_id: int) -> Job:
         """Return the job as the store has it now."""
         found = self.store.get(job_id)

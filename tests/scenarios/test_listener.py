@@ -37,15 +37,6 @@ def elsewhere(scene: Scene, tmp_path: Path) -> Callable[..., WorkerProcess]:
     return start
 
 
-def listens(scene: Scene, *, to: int = 1) -> bool:
-    """Whether so many workers hear of jobs, and have nothing else to do."""
-    found = scene.site.server.sql(
-        "select count(*) from pg_stat_activity where state = 'idle'"
-        " and application_name = 'workhorse listener' and query like '%pg_notify%'"
-    )
-    return found == [(to,)]
-
-
 def starts_after(scene: Scene, job: int, since: float) -> float:
     """Wait for the job to start; return how many seconds after `since` it did."""
     return scene.until_told("start", job=job).at / 1e9 - since
@@ -56,7 +47,7 @@ def test_a_job_of_another_host_is_started_at_once(
 ) -> None:
     """Though it polls every 30 s: the first of a pair, and the one that follows on its heels."""
     elsewhere(concurrency=30)
-    eventually(lambda: listens(scene))
+    eventually(lambda: scene.listeners() == 1)
     waits = []
     for _ in range(10):
         asked = time.monotonic()
@@ -72,7 +63,7 @@ def test_whatever_makes_a_job_available_is_heard(
     """Requeued, resumed, unblocked, due, or handed back elsewhere: it starts at once."""
     here = elsewhere("a", queues=["a"])
     elsewhere("b", queues=["b"])
-    eventually(lambda: listens(scene, to=2))
+    eventually(lambda: scene.listeners() == 2)
     quick, waits = scene.jobs.quick.using(queue="b"), {}
 
     scene.store.pause("b")
@@ -103,29 +94,6 @@ def test_whatever_makes_a_job_available_is_heard(
     assert here.stop() == 0
 
 
-@pytest.mark.parametrize("ahead", [-20, 20])
-def test_a_job_is_due_by_the_servers_clock(
-    scene: Scene, elsewhere: Callable[..., WorkerProcess], ahead: int
-) -> None:
-    """However far the host's own is off, it starts in time, and nobody keeps asking until then."""
-    server = scene.site.server
-    server.sql(
-        "create or replace function workhorse.clock() returns bigint language sql stable"
-        f" return (extract(epoch from statement_timestamp()) + {ahead}) * 1000"
-    )
-    server.cluster.log_statements(server.name)
-    elsewhere()
-    eventually(lambda: listens(scene))
-    before = len(server.cluster.statements(server.name))
-    asked = time.monotonic()
-    job = scene.jobs.quick.using(delay=3).enqueue()
-    waited = starts_after(scene, job.id, asked) - 3
-    looks = [sql for sql in server.cluster.statements(server.name)[before:] if "scheduled" in sql]
-    print(f"due: started after {waited * 1000:.0f} ms, looked for {len(looks)} times")
-    assert 0 <= waited < AT_ONCE
-    assert 0 < len(looks) < 10
-
-
 def ended(scene: Scene, job: int) -> float:
     return scene.until_told("end", job=job).at / 1e9
 
@@ -138,7 +106,7 @@ def test_what_a_draining_worker_hands_back_is_taken_over(
     job = scene.jobs.nap.enqueue(60)
     scene.until_told("start", job=job.id)
     elsewhere("b")
-    eventually(lambda: listens(scene, to=2))
+    eventually(lambda: scene.listeners() == 2)
     leaving.stop()
     (released,) = scene.events(job.id, "release")
     again = scene.until_told("start", job=job.id, attempt=2)
@@ -152,14 +120,14 @@ def test_a_listener_that_is_cut_off(scene: Scene, elsewhere: Callable[..., Worke
     direct = scene.site.listen_url
     with Proxy(direct) as proxy:
         elsewhere(listen_url=proxy.through(direct), poll_interval=0.5)
-        eventually(lambda: listens(scene))
+        eventually(lambda: scene.listeners() == 1)
         proxy.cut()
-        eventually(lambda: listens(scene, to=0))
+        eventually(lambda: scene.listeners() == 0)
         polled = [
             starts_after(scene, scene.jobs.quick.enqueue().id, time.monotonic()) for _ in "12"
         ]
         proxy.heal()
-        eventually(lambda: listens(scene))
+        eventually(lambda: scene.listeners() == 1)
         rung = [starts_after(scene, scene.jobs.quick.enqueue().id, time.monotonic()) for _ in "123"]
     print(f"deaf: started after {max(polled):.2f} s; hearing again: {max(rung):.3f} s")
     assert max(polled) < 0.5 * 1.25 + AT_ONCE
@@ -171,7 +139,7 @@ def test_a_listener_whose_server_ends_it(
 ) -> None:
     """Its backend is terminated: it comes back, and what was rung meanwhile is not missed."""
     elsewhere()
-    eventually(lambda: listens(scene))
+    eventually(lambda: scene.listeners() == 1)
     waits = []
     for _ in range(3):
         scene.site.server.sql(
@@ -180,6 +148,6 @@ def test_a_listener_whose_server_ends_it(
         )
         asked = time.monotonic()
         waits.append(starts_after(scene, scene.jobs.quick.enqueue().id, asked))
-        eventually(lambda: listens(scene))
+        eventually(lambda: scene.listeners() == 1)
     print(f"terminated: started after {max(waits):.2f} s at most")
     assert max(waits) < 2 + AT_ONCE

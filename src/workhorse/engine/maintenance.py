@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -86,31 +85,27 @@ async def prune_all(prune: Callable[[int], Awaitable[int]]) -> int:
 
 
 class ClockWatch:
-    """Notices when the wall clock jumps: leases are not judged until one has been renewed since."""
+    """Notices when the store's clock jumps: leases are not judged until all could be renewed."""
 
-    def __init__(
-        self,
-        patience: float,
-        *,
-        wall: Callable[[], float] = time.time,
-        elapsed: Callable[[], float] = now,
-    ) -> None:
+    def __init__(self, patience: float, *, elapsed: Callable[[], float] = now) -> None:
         """Distrust expiry for three times `patience` seconds after a jump longer than it."""
         self._patience = patience
-        self._wall = wall
         self._elapsed = elapsed
-        self._offset = wall() - elapsed()
+        self._offset: float | None = None
         self._distrust_until = 0.0
+
+    def note(self, stored: float) -> None:
+        """Compare what the store's clock says (s) with the time that has passed here."""
+        at = self._elapsed()
+        offset, before = stored - at, self._offset
+        self._offset = offset
+        if before is not None and abs(offset - before) > self._patience:
+            log.warning("the store's clock jumped", seconds=round(offset - before, 1))
+            self._distrust_until = at + 3 * self._patience
 
     def trusts_expiry(self) -> bool:
         """Whether an expired lease may be believed now."""
-        at = self._elapsed()
-        offset = self._wall() - at
-        if abs(offset - self._offset) > self._patience:
-            log.warning("the clock jumped", seconds=round(offset - self._offset, 1))
-            self._distrust_until = at + 3 * self._patience
-        self._offset = offset
-        return at >= self._distrust_until
+        return self._elapsed() >= self._distrust_until
 
 
 async def every(

@@ -103,6 +103,8 @@ class Promoted(NamedTuple):
 class Look(NamedTuple):
     """What needs a supervisor now."""
 
+    at: int
+    """The store's clock, in ms."""
     expired: Sequence[int]
     """Workers not gone whose lease has run out."""
     solo: int

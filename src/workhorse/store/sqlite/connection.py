@@ -119,7 +119,6 @@ class Database:
         connection.
         """
         self._check_usable()
-        self.check_there()
         if not self._waiting and self._lock.acquire(blocking=False):  # nobody to share with
             try:
                 with in_our_words(self.path), self._gate:
@@ -405,7 +404,17 @@ class Database:
         found = os.stat(self.path)
         self._file = found.st_dev, found.st_ino
 
-    def check_there(self) -> None:
+    def _check_usable(self) -> None:
+        if os.getpid() != self._pid:
+            raise Unavailable(
+                "This store was opened before a fork and cannot be used after it.",
+                hint="Open it anew in each process, or start processes by 'spawn'.",
+            )
+        if self._closed:
+            raise Unavailable("The store is closed.")
+        self._check_there()
+
+    def _check_there(self) -> None:
         """Raise `StoreGone` when the path no longer leads to the file that was opened.
 
         SQLite would go on in it for as long as it is open, and nobody else would see any of that.
@@ -422,15 +431,6 @@ class Database:
                 f"The store {self.path} was deleted or replaced since it was opened.",
                 hint="Start this process again: it takes what is there then.",
             )
-
-    def _check_usable(self) -> None:
-        if os.getpid() != self._pid:
-            raise Unavailable(
-                "This store was opened before a fork and cannot be used after it.",
-                hint="Open it anew in each process, or start processes by 'spawn'.",
-            )
-        if self._closed:
-            raise Unavailable("The store is closed.")
 
 
 def _undo(connection: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from workhorse.domain.errors import ConfigurationError
-from workhorse.store.protocol import Look, Settled
+from workhorse.store.protocol import Settled
 from workhorse.store.sqlite import migrate
 from workhorse.store.sqlite.client import SqliteClientVerbs
 from workhorse.store.sqlite.clock import Clock, HostClock, clamped
@@ -75,10 +75,6 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
 
     def listen(self, heard: Callable[[str], None], *, url: str | None = None) -> None:
         """There is nothing to hear: the run folder's sockets reach every process of the host."""
-
-    def look(self, worker: int | None = None) -> Look:
-        self._db.check_there()
-        return super().look(worker)
 
     def tidy(self) -> None:
         self._db.tidy()

@@ -83,8 +83,8 @@ class SupervisorVerbs:
         return rows.held(self._db.read("claim.held", worker=worker, child=child))
 
     def look(self, worker: int | None = None) -> Look:
-        ((expired, solo, holding),) = self._db.read("workers.look", worker=worker)
-        return Look(json.loads(expired), solo, json.loads(holding))
+        ((at, expired, solo, holding),) = self._db.read("workers.look", worker=worker)
+        return Look(at, json.loads(expired), solo, json.loads(holding))
 
     def promote(self, *, limit: int = 1000) -> Promoted:
         ((due_in,),) = self._db.read("jobs.due_in")

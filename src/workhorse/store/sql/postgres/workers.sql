@@ -47,9 +47,10 @@ select id from workhorse.workers
  order by id;
 
 -- name: look
--- What needs a supervisor: workers whose lease has run out, or that are gone and still hold jobs;
--- available jobs that must run alone; which children of its own hold jobs.
-select (select coalesce(json_agg(id order by id), '[]')::text from workhorse.workers
+-- What needs a supervisor, and when that is: workers whose lease has run out, or that are gone and
+-- still hold jobs; available jobs that must run alone; which children of its own hold jobs.
+select workhorse.clock(),
+       (select coalesce(json_agg(id order by id), '[]')::text from workhorse.workers
          where case when state in ('alive', 'draining') then lease_until <= workhorse.clock()
                     else id in (select worker from workhorse.jobs where worker is not null) end),
        (select count(*) from workhorse.jobs where state = 'available' and solo),

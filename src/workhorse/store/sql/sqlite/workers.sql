@@ -38,9 +38,10 @@ select id, host, pid, started_at, lease_until, state, queues, kinds, processes, 
 select id from workers where state in ('alive', 'draining') and lease_until <= :now order by id;
 
 -- name: look
--- What needs a supervisor: workers whose lease has run out, available jobs that must run alone,
--- which children of its own hold jobs.
-select (select json_group_array(id) from (
+-- What needs a supervisor, and when that is: workers whose lease has run out, available jobs that
+-- must run alone, which children of its own hold jobs.
+select :now,
+       (select json_group_array(id) from (
             select id from workers
              where state in ('alive', 'draining') and lease_until <= :now order by id)),
        (select count(*) from jobs where state = 'available' and solo = 1),
