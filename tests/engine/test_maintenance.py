@@ -163,9 +163,11 @@ class Clocks:
         self.ahead = 1e9
         self._watch = ClockWatch(10.0, elapsed=lambda: self.elapsed)
 
-    def trusted(self) -> bool:
-        """Look, as a supervisor does."""
-        self._watch.note(self.elapsed + self.ahead)
+    def trusted(self, *, taking: float = 0.0, told: float = 0.0) -> bool:
+        """Look, as a supervisor does; the answer takes long, and tells of a moment in between."""
+        asked = self.elapsed
+        self.elapsed += taking
+        self._watch.note(asked + told + self.ahead, asked=asked)
         return self._watch.trusts_expiry()
 
 
@@ -189,6 +191,15 @@ def test_time_that_passes_is_no_jump() -> None:
         clocks.elapsed += 3600.0
         clocks.ahead += 5.0
         assert clocks.trusted()
+
+
+def test_a_slow_answer_is_no_jump() -> None:
+    """Whenever the store looked at its clock meanwhile; a jump is seen beside it all the same."""
+    clocks = Clocks()
+    for taking, told in ((0.0, 0.0), (60.0, 0.0), (60.0, 60.0), (0.0, 0.0), (60.0, 60.0)):
+        assert clocks.trusted(taking=taking, told=told)
+    clocks.ahead += 3600.0
+    assert not clocks.trusted(taking=60.0)
 
 
 def test_a_pass_is_repeated_though_the_store_is_away() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -91,16 +92,21 @@ class ClockWatch:
         """Distrust expiry for three times `patience` seconds after a jump longer than it."""
         self._patience = patience
         self._elapsed = elapsed
-        self._offset: float | None = None
+        self._least, self._most = -math.inf, math.inf
+        """How far the store's clock was ahead when last asked: between these."""
         self._distrust_until = 0.0
 
-    def note(self, stored: float) -> None:
-        """Compare what the store's clock says (s) with the time that has passed here."""
+    def note(self, stored: float, *, asked: float) -> None:
+        """Compare what the store's clock says (s) with the time that has passed here.
+
+        It said so at some moment since it was `asked`: a slow answer is no jump.
+        """
         at = self._elapsed()
-        offset, before = stored - at, self._offset
-        self._offset = offset
-        if before is not None and abs(offset - before) > self._patience:
-            log.warning("the store's clock jumped", seconds=round(offset - before, 1))
+        least, most = stored - at, stored - asked
+        forward, back = least - self._most, self._least - most
+        self._least, self._most = least, most
+        if max(forward, back) > self._patience:
+            log.warning("the store's clock jumped", seconds=round(max(forward, -back), 1))
             self._distrust_until = at + 3 * self._patience
 
     def trusts_expiry(self) -> bool:

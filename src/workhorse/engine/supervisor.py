@@ -305,8 +305,9 @@ class Supervisor:
         )
 
     async def _look(self) -> None:
+        asked = now()
         look = await self._calls.call(self._store.look, self._lease.worker)
-        self._clock_watch.note(look.at / 1000)
+        self._clock_watch.note(look.at / 1000, asked=asked)
         self._children.solo_waiting = look.solo > 0
         await self._children.settle_strays(look.holding)
         if look.expired and self._may_judge_leases():
