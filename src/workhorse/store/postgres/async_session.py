@@ -9,13 +9,18 @@ from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg import errors
-from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from workhorse.domain.errors import InvalidJob
 from workhorse.store.postgres.asking import Ask, Asking, Rows, answered_later
 from workhorse.store.postgres.direct import numbered
-from workhorse.store.postgres.session import blaming_the_session, no_transaction, refuse_unfit
+from workhorse.store.postgres.session import (
+    blaming_the_session,
+    closed,
+    in_transaction,
+    no_transaction,
+    refuse_unfit,
+)
 
 T = TypeVar("T")
 
@@ -74,8 +79,7 @@ class _OnPsycopg:
 
     @property
     def in_transaction(self) -> bool:
-        status = self._connection.info.transaction_status
-        return status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+        return in_transaction(self._connection)
 
     async def do(self, command: str) -> None:
         await self._connection.execute(command.encode(), prepare=False)
@@ -97,7 +101,7 @@ class _OnAsyncpg:
     def refuse_unfit(self) -> None:
         with self._as_psycopg():
             if self._connection.is_closed():
-                raise InvalidJob("The session is closed.", hint="Give an open one.")
+                raise closed()
             if not self._connection.is_in_transaction():
                 raise no_transaction()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -11,9 +11,9 @@ from psycopg.rows import tuple_row
 
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import Enqueued, NewJob, State
-from workhorse.store.postgres.asking import Asking, Rows, answered
+from workhorse.store.postgres.asking import Ask, Rows, answered
 from workhorse.store.postgres.async_session import caller_of, enqueue_in
-from workhorse.store.postgres.database import Database, PostgresTransaction
+from workhorse.store.postgres.database import Database
 from workhorse.store.postgres.enqueueing import are_alike, enqueue, enqueue_alike, is_simple, one
 from workhorse.store.postgres.failures import in_our_words
 from workhorse.store.postgres.session import part_of_transaction, refuse_unfit
@@ -40,11 +40,8 @@ class PostgresClientVerbs(ClientVerbs):
             id, state, _ = found
             return [Enqueued(int(id), State(state), existing=False)]
         if are_alike(jobs):
-            asking = enqueue_alike(jobs, ring)
-            return answered(
-                asking, lambda ask: _rows(self._db.once(ask.statement, **ask.parameters))
-            )
-        return self._db.write(lambda tx: _asked_in(tx, enqueue(jobs, ring)))
+            return answered(enqueue_alike(jobs, ring), _by(self._db.once))
+        return self._db.write(lambda tx: answered(enqueue(jobs, ring), _by(tx.run)))
 
     def enqueue_with(self, connection: Any, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not isinstance(connection, psycopg.Connection):
@@ -89,8 +86,9 @@ class PostgresClientVerbs(ClientVerbs):
         return {"ring": ring, "channel": self._db.place.channel}
 
 
-def _asked_in(tx: PostgresTransaction, asking: Asking[list[Enqueued]]) -> list[Enqueued]:
-    return answered(asking, lambda ask: _rows(tx.run(ask.statement, **ask.parameters)))
+def _by(run: Callable[..., psycopg.Cursor[tuple[Any, ...]]]) -> Callable[[Ask], Rows]:
+    """Return how to answer by what runs a statement of ours by its name."""
+    return lambda ask: _rows(run(ask.statement, **ask.parameters))
 
 
 def _rows(cursor: psycopg.Cursor[tuple[Any, ...]]) -> Rows:

@@ -16,14 +16,25 @@ from workhorse.domain.errors import InvalidJob
 def refuse_unfit(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
     """Raise `InvalidJob` for a connection that can take no job, with what is wrong with it."""
     if connection.closed:
-        raise InvalidJob("The session is closed.", hint="Give an open one.")
+        raise closed()
     if connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
         raise no_transaction()
+
+
+def closed() -> InvalidJob:
+    """Return the refusal of a connection that is closed."""
+    return InvalidJob("The session is closed.", hint="Give an open one.")
 
 
 def no_transaction() -> InvalidJob:
     """Return the refusal of a connection that would commit each statement by itself."""
     return InvalidJob("The connection has no open transaction to enqueue in.")
+
+
+def in_transaction(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Tell whether there is a transaction, failed or not."""
+    status = connection.info.transaction_status
+    return status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}
 
 
 @contextmanager
@@ -52,10 +63,7 @@ def part_of_transaction(connection: psycopg.Connection[Any]) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if connection.info.transaction_status in {
-                TransactionStatus.INTRANS,
-                TransactionStatus.INERROR,
-            }:
+            if in_transaction(connection):
                 connection.execute("rollback to workhorse", prepare=False)
             raise
         connection.execute("release workhorse", prepare=False)
