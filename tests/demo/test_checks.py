@@ -38,7 +38,7 @@ def test_the_wheel_can_be_imported_and_is_the_same_twice(project: Path, tmp_path
 def test_the_source_archive_builds_the_same_wheel(project: Path, tmp_path: Path) -> None:
     """What the sdist holds is enough to build the project again."""
     sdist = building.build(project, "build_sdist", tmp_path)
-    shutil.unpack_archive(tmp_path / sdist["name"], tmp_path, filter="data")
+    subprocess.run(["tar", "-xf", tmp_path / sdist["name"], "-C", tmp_path], check=True)
     again = building.build(tmp_path / "basket-1.4.0", "build_wheel", tmp_path / "again")
     assert again == building.build(project, "build_wheel", tmp_path / "first")
 
