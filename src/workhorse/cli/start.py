@@ -25,6 +25,7 @@ CANNOT_WRITE: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out the command line `arguments`; return the exit code. Never raises."""
+    _stand_in_for_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         _never_fail_on_odd_text(stream)
     try:
@@ -128,6 +129,18 @@ def _show_traceback() -> bool:
 
 def _say(line: str) -> None:
     print(clean(line).rstrip(), file=sys.stderr)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Lead nowhere what the caller has closed, here and in children.
+
+    Otherwise the next file that is opened would stand there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123
+            os.set_inheritable(stream.fileno(), True)  # noqa: FBT003 - the only way to say it
+            setattr(sys, name, stream)
 
 
 def _never_fail_on_odd_text(stream: object) -> None:
