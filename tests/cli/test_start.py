@@ -20,7 +20,8 @@ from workhorse import bootstrap
 from workhorse.cli import menu
 from workhorse.cli.start import report
 from workhorse.domain import errors
-from workhorse.store.protocol import Store
+from workhorse.domain.job import State
+from workhorse.store.protocol import JobFilter, Store
 
 LOADED = """
 import sys
@@ -71,6 +72,43 @@ def test_a_probe_loads_only_the_store(words: list[str], workdir: Path) -> None:
     assert third_party(loaded) == set()
     assert not loaded & (SLOW | {"workhorse.app", "workhorse.settings", "workhorse.engine"})
     assert "workhorse.store.sqlite.health" in loaded
+
+
+WITHOUT_DRIVER = """
+import sys
+sys.modules["psycopg"] = None
+from workhorse.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("words", [["jobs", "list"], ["migrate"], ["migrate", "--sql"], ["health"]])
+def test_a_driver_that_is_not_installed(words: list[str], workdir: Path) -> None:
+    """Exit 3, and what to install; a store on SQLite needs none."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DRIVER, *words],
+        cwd=workdir,
+        env=os.environ | {"WORKHORSE_DATABASE_URL": "postgresql://localhost/shop"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "pip install 'workhorse[postgres]'" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.usefixtures("store", "app")
+def test_streams_that_the_caller_has_closed(store: Store, workdir: Path, closed: str) -> None:
+    """The work is done all the same, and nothing that is opened stands in their place."""
+    work = ["worker", "--burst", "--queues", "letters"]
+    for words in (["enqueue", "hello", '{"name":"x"}'], work, ["jobs", "list"]):
+        shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *WORKHORSE, *words]
+        done = subprocess.run(
+            shell, cwd=workdir, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == 0, words
+    assert [job.state for job in store.list_jobs(JobFilter())] == [State.SUCCEEDED]
 
 
 def test_every_error_has_a_documented_exit_code() -> None:

@@ -1,4 +1,4 @@
-"""A store whose file is deleted under those who use it: none of them goes on in what is gone."""
+"""A store that is deleted under those who use it: none of them goes on in what is gone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
+from tests.scenarios.stores import SERVERS
 from tests.store.hands import put, the
 from workhorse.domain.errors import StoreGone
 from workhorse.domain.job import State
 from workhorse.store.opening import open_store
 
-pytestmark = pytest.mark.stores("sqlite")
 
-
+@pytest.mark.stores("sqlite")
 @pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
 def test_nobody_goes_on_in_a_file_that_is_gone(scene: Scene, *, replaced: bool) -> None:
     """An enqueue is refused, not lost; the worker ends at once; a new one takes what is there."""
@@ -43,3 +43,16 @@ def test_nobody_goes_on_in_a_file_that_is_gone(scene: Scene, *, replaced: bool) 
         job = put(store, kind=scene.jobs.quick.name)
         scene.worker()
         eventually(lambda: the(store, job).state is State.SUCCEEDED, what="the new store's job")
+
+
+@pytest.mark.stores(*SERVERS)
+def test_nobody_goes_on_in_a_schema_that_is_gone(scene: Scene) -> None:
+    """Each says so; the worker ends at once, whatever still runs in it."""
+    worker = scene.worker(shutdown_timeout=60)
+    scene.until_told("start", job=scene.jobs.nap.enqueue(60).id)
+    scene.site.server.sql("drop schema workhorse cascade")
+    with pytest.raises(StoreGone, match="is not there") as refused:
+        scene.jobs.quick.enqueue()
+    assert refused.value.hint
+    assert worker.wait(within=15) == 4
+    assert "workhorse migrate" in worker.text()

@@ -18,11 +18,13 @@ from tests.services.network import Network
 from tests.services.pgbouncer import PgBouncer
 from tests.services.postgres import SUPERUSER, Cluster, Database
 from tests.services.proxy import Proxy
+from tests.services.rights import APP, rights
 from workhorse.store.opening import open_store
 
 TEMPLATE = "prepared"
 SERIALIZABLE: Final = "serializable"
-"""A role whose transactions are serializable unless they say otherwise."""
+"""A role whose transactions are serializable unless they say otherwise, and that may do no more
+than what the guide grants an app."""
 EACH_VERSION = [
     pytest.param(version, id=f"pg{version}", marks=pytest.mark.needs(f"pg{version}"))
     for version in VERSIONS
@@ -47,9 +49,12 @@ class Clusters:
         """Return the cluster of that version, running."""
         if version not in self._running:
             cluster = self._stack.enter_context(Cluster(version))
-            prepare(cluster.create_database(TEMPLATE).url)
-            cluster.sql("create role serializable superuser login")
+            cluster.sql("create role serializable login")
             cluster.sql("alter role serializable set default_transaction_isolation = serializable")
+            template = cluster.create_database(TEMPLATE)
+            prepare(template.url)
+            template.sql(rights(APP, owner=SUPERUSER, name=SERIALIZABLE))
+            template.sql("grant create on schema public to serializable")  # a product's tables
             self._running[version] = cluster
         self._running[version].start()
         return self._running[version]

@@ -6,9 +6,9 @@
     ├─ InvalidJob             invalid          2      fix the arguments; nothing was stored
     │  └─ TooLarge            too_large        2      pass a reference instead of the bytes
     ├─ ConfigurationError     configuration    3      fix the setting or the app module named
-    ├─ Unavailable            unavailable      4      the store is out of reach: try again later
+    ├─ Unavailable            unavailable      4      the store cannot be used now: try again later
     │  ├─ StoreFull           store_full       4      free disk space; work resumes by itself
-    │  └─ StoreGone           store_gone       4      the store's file was deleted: start again
+    │  └─ StoreGone           store_gone       4      the store was deleted: start again
     ├─ NotFound               not_found        5      the job, queue or kind does not exist
     │  └─ UnknownKind         unknown_kind     5      no such kind in this app; see the nearest name
     ├─ Conflict               conflict         6      the present state does not allow it
@@ -76,7 +76,7 @@ class StoreFull(Unavailable):
 
 
 class StoreGone(Unavailable):
-    """The store's file was deleted or replaced since this process opened it."""
+    """The store's file, or its schema, was deleted or replaced since this process opened it."""
 
     code = "store_gone"
 

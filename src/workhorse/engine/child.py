@@ -71,6 +71,14 @@ def main(arguments: list[str]) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.collect()
     gc.freeze()  # what the app's import has made stays: looking through it again takes 20 ms
+    try:
+        app.store  # noqa: B018 - opened here: what keeps it from that is no crash
+    except WorkhorseError as error:
+        import structlog  # noqa: PLC0415
+
+        log = structlog.get_logger("workhorse.child")
+        log.error("the store cannot be opened", error=str(error))
+        return error.exit_code
     _run_loop(_serve(app, config, board, start, control))
     return 0
 

@@ -10,7 +10,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar
 
-from workhorse.domain.errors import Unavailable
+from workhorse.domain.errors import StoreGone, Unavailable
 from workhorse.engine.outage import Outage
 
 LAST_TRY: Final = 2.0
@@ -59,14 +59,14 @@ async def until_available(attempt: Callable[[], Awaitable[T]], give_up: Callable
     """Return what `attempt` returns, made again while the store is out of reach.
 
     Raises `Unavailable` only when `give_up` says that it is time to; it then does not wait for
-    an answer either, but for `LAST_TRY` seconds.
+    an answer either, but for `LAST_TRY` seconds. Raises `StoreGone` at once.
     """
     outage = Outage()
     while True:
         try:
             return await _patiently(asyncio.ensure_future(attempt()), give_up)
         except Unavailable as error:
-            if give_up():
+            if isinstance(error, StoreGone) or give_up():
                 raise
             await outage.wait(error)
 

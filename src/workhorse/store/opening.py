@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -51,9 +53,9 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
 def migration_script(url: str) -> str:
     """Return all that brings the schema of the store at `url` up from nothing, as SQL."""
     if urlsplit(url).scheme in POSTGRES:
-        from workhorse.store.postgres.migrate import scripts  # noqa: PLC0415 - an extra
-        from workhorse.store.postgres.url import parse  # noqa: PLC0415
-
+        with _an_extra():
+            from workhorse.store.postgres.migrate import scripts  # noqa: PLC0415
+            from workhorse.store.postgres.url import parse  # noqa: PLC0415
         steps = [(step.name, script) for step, script in scripts(parse(url))]
     else:
         steps = [(step.name, step.script) for step in migrations("sqlite")]
@@ -72,11 +74,18 @@ def _durability(parts: SplitResult) -> str:
 
 
 def _open_postgres(url: str, *, migrating: bool) -> Store:
+    with _an_extra():
+        from workhorse.store.postgres import PostgresStore, parse  # noqa: PLC0415
+    return PostgresStore(parse(url), migrating=migrating)
+
+
+@contextmanager
+def _an_extra() -> Iterator[None]:
+    """Say what to install where the driver, or the library it needs, cannot be imported."""
     try:
-        from workhorse.store.postgres import PostgresStore, parse  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
+        yield
+    except ImportError as error:
         raise ConfigurationError(
             "PostgreSQL needs a driver that is not installed.",
             hint="pip install 'workhorse[postgres]'",
         ) from error
-    return PostgresStore(parse(url), migrating=migrating)

@@ -14,11 +14,11 @@ import pytest
 
 from tests.services.pgbouncer import PgBouncer
 from tests.services.postgres import Database
-from tests.store.hands import a_job
-from workhorse.domain.errors import InvalidJob
+from tests.store.hands import put, the
 from workhorse.store.opening import open_store
 from workhorse.store.postgres.connection import Connection, connect
 from workhorse.store.postgres.direct import Direct, Row, first_row
+from workhorse.store.protocol import JobFilter
 
 
 @pytest.fixture
@@ -127,13 +127,13 @@ def test_through_a_pooler_nothing_is_prepared(pgbouncer: PgBouncer, database: Da
         assert found == (0,)
 
 
-def test_in_the_encoding_of_the_client(database: Database) -> None:
-    """A text it has no bytes for is refused, in our words."""
-    url = f"{database.url}?client_encoding=latin1"
-    with closing(open_store(url)) as store:
-        (stored,) = store.enqueue([a_job(args='{"name":"Zoë"}')])
-        found = store.get(stored.id)
-        assert found is not None
-        assert found.args == '{"name":"Zoë"}'
-        with pytest.raises(InvalidJob):
-            store.enqueue([a_job(args='{"name":"☃"}')])
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_any_text_in_whatever_encoding_the_client_is_to_speak(
+    database: Database, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its surroundings are not asked: what is stored is stored, and read, as it is."""
+    monkeypatch.setenv("PGCLIENTENCODING", encoding)
+    with closing(open_store(f"{database.url}?client_encoding={encoding}")) as store:
+        job = put(store, args='{"name":"Zoë ☃"}')
+        assert the(store, job).args == '{"name":"Zoë ☃"}'
+        assert store.list_jobs(JobFilter()) == [the(store, job)]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from tests.services.postgres import Cluster, Database
 from tests.store.hands import OK, Worker, put, the
 from tests.store.migrating import one_more_for
 from workhorse.domain.errors import ConfigurationError, Unavailable
+from workhorse.domain.job import State
 from workhorse.store.opening import migration_script, open_store
 from workhorse.store.postgres import PostgresStore, health, migrate
 from workhorse.store.statements import migrations
@@ -71,6 +73,19 @@ def test_nobody_migrates_a_shared_database_unasked(empty: Database) -> None:
     assert empty.sql("select 1 from pg_namespace where nspname = 'workhorse'") == []
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_text(cluster: Cluster, encoding: LiteralString) -> None:
+    """Is refused before there is a job in it, whose result might have no place later."""
+    cluster.sql(f"create database narrow encoding '{encoding}' locale 'C' template template0")
+    try:
+        for use in (migrated, open_store):
+            with pytest.raises(ConfigurationError, match=f"is in {encoding}") as refused:
+                use(cluster.url("narrow"))
+            assert "UTF8" in str(refused.value.hint)
+    finally:
+        cluster.drop_database("narrow")
+
+
 def test_a_database_becomes_a_store(empty: Database) -> None:
     """Each migration is applied and told; the second time there is nothing to do."""
     assert migrated(empty.url) == [step.name for step in KNOWN]
@@ -111,6 +126,29 @@ def test_a_schema_may_have_another_name(empty: Database) -> None:
         "where nspname = 'night_shift' and prosrc like '%%workhorse.%%'"
     )
     assert names == [], "a function of one schema that reaches into the other"
+
+
+def test_a_schema_that_is_made_anew(empty: Database) -> None:
+    """Its workers are numbered from one again: one of before is not taken for one of now.
+
+    And a store that was open goes on, whatever it had prepared.
+    """
+    migrated(empty.url)
+    with closing(open_store(empty.url)) as one, closing(open_store(empty.url)) as other:
+        before = Worker(one)
+        assert one.renew(before.id, 30)
+        assert the(one, put(one)).state is State.AVAILABLE
+        empty.sql("drop schema workhorse cascade")
+        migrated(empty.url)
+        after = Worker(other)
+        assert after.id == before.id
+        assert not one.renew(before.id, 30)
+        assert other.renew(after.id, 30)
+        again = Worker(one)
+        assert again.id != after.id
+        assert one.renew(again.id, 30)
+        assert the(one, put(one)).state is State.AVAILABLE
+        again.run(OK)
 
 
 def test_many_come_at_once(empty: Database) -> None:

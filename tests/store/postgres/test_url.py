@@ -41,3 +41,12 @@ def test_a_port_that_cannot_be(url: str, port: str) -> None:
 def test_every_port_that_can_be(url: str) -> None:
     """None, one, or one for each of several servers."""
     assert parse(url).schema == "workhorse"
+
+
+@pytest.mark.parametrize("option", ["nonsense=1", "schemas=night"])
+def test_a_parameter_that_is_none_of_libpqs(option: str) -> None:
+    """A wrong setting as well."""
+    with pytest.raises(ConfigurationError, match="invalid URI query parameter") as refused:
+        open_store(f"postgresql://me:secret@here/jobs?{option}")
+    assert "libpq" in str(refused.value.hint)
+    assert "secret" not in str(refused.value)

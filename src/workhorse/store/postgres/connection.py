@@ -48,8 +48,6 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     pooled = False
     """Whether a pooler stands between: then nothing may be prepared or set for the session."""
-    encoding = "utf-8"
-    """The client's, by Python's name."""
     incoming: select.poll
     """Tells whether there is something to read."""
     prepared: set[bytes]
@@ -97,6 +95,7 @@ def connect(url: str, *, name: str, by: float = math.inf, fresh_plans: bool = Fa
         connect_timeout=int(left),
         application_name=name,
         target_session_attrs="any",
+        client_encoding="UTF8",  # whatever the database, the role or PGCLIENTENCODING would have
         **KEEPALIVES,
     )
     connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=None)
@@ -108,7 +107,6 @@ def connect(url: str, *, name: str, by: float = math.inf, fresh_plans: bool = Fa
         found = connection.execute(_GREETING, {"pid": pid, "plans": plans}).fetchone()
         assert found is not None
         connection.pooled = found[0] != pid
-        connection.encoding = connection.info.encoding
         connection.prepared = set()
         connection.incoming = select.poll()
         connection.incoming.register(connection.pgconn.socket, select.POLLIN)

@@ -19,6 +19,7 @@ from workhorse.store.postgres.failures import (
     AGAIN,
     DRIVER_ERRORS,
     LOST,
+    STALE,
     cannot_connect,
     is_gone,
     translated,
@@ -127,6 +128,8 @@ class Loan:
         return self._connection
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, STALE):
+            self._connection.close()
         self._lane.give_back(self._connection)
         if isinstance(error, DRIVER_ERRORS):
             raise translated(error, self._shown) from error

@@ -54,8 +54,7 @@ def first_row(
     Raises what a cursor would, and like one ends within the connection's patience. A connection
     that is interrupted meanwhile is closed.
     """
-    encoding = connection.encoding
-    values = [_text(parameters[name], encoding) for name in statement.parameters]
+    values = [_text(parameters[name]) for name in statement.parameters]
     try:
         found = _ask(connection, statement, values)
     except BaseException:
@@ -63,11 +62,11 @@ def first_row(
             connection.close()
         raise
     if found.status not in _GOOD:
-        raise error_from_result(found, encoding=encoding)
+        raise error_from_result(found)
     if not found.ntuples:
         return None
     row = [found.get_value(0, column) for column in range(found.nfields)]
-    return [None if value is None else value.decode(encoding) for value in row]
+    return [None if value is None else value.decode() for value in row]
 
 
 def _ask(connection: Connection, statement: Direct, values: list[bytes | None]) -> pq.abc.PGresult:
@@ -113,7 +112,7 @@ def _wait(connection: Connection, poll: select.poll, by: float) -> None:
     connection.pgconn.consume_input()
 
 
-def _text(value: object, encoding: str) -> bytes | None:
+def _text(value: object) -> bytes | None:
     """Return a value as PostgreSQL reads it."""
     match value:
         case None:
@@ -121,7 +120,7 @@ def _text(value: object, encoding: str) -> bytes | None:
         case str():
             if "\0" in value:
                 raise psycopg.DataError("text cannot hold NUL")
-            return value.encode(encoding)
+            return value.encode()
         case bool():
             return b"t" if value else b"f"
         case int():

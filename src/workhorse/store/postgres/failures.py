@@ -13,6 +13,7 @@ from workhorse.domain.errors import (
     ConfigurationError,
     InvalidJob,
     StoreFull,
+    StoreGone,
     Unavailable,
     WorkhorseError,
 )
@@ -27,10 +28,14 @@ REFUSED: Final = (
 DEADLOCKED: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 """The server gave the transaction up in favour of another that is under way."""
 
-AGAIN: Final = (*DEADLOCKED, errors.LockNotAvailable)
+STALE: Final = (errors.InternalError_, errors.FeatureNotSupported)
+"""What a connection gets for a statement it prepared before the schema was made anew, or changed:
+it is of no more use."""
+
+AGAIN: Final = (*DEADLOCKED, errors.LockNotAvailable, *STALE)
 """The transaction changed nothing and may be tried again at once."""
 
-LOST: Final = (psycopg.OperationalError,)
+LOST: Final = (psycopg.OperationalError, *STALE)
 """It may have been done: only a question may be asked again."""
 
 DRIVER_ERRORS: Final = (psycopg.Error, UnicodeError, OverflowError)
@@ -60,12 +65,15 @@ def translated(error: Exception, url: str) -> WorkhorseError:
                 hint="Free some space: work resumes by itself.",
             )
         case errors.UndefinedTable() | errors.InvalidSchemaName() | errors.UndefinedFunction():
-            return ConfigurationError(
-                f"The schema of {url} is not there or not complete: {reason}.",
-                hint="Run `workhorse migrate`.",
+            return StoreGone(
+                f"The schema of {url} is not there, or not whole: {reason}.",
+                hint="Run `workhorse migrate`, and start again.",
             )
         case errors.InsufficientPrivilege():
-            return ConfigurationError(f"The role of {url} may not do this: {reason}.")
+            return Unavailable(
+                f"The role of {url} may not do this: {reason}.",
+                hint="Grant it what the PostgreSQL guide lists under Roles; workers then go on.",
+            )
         case errors.ReadOnlySqlTransaction():
             return Unavailable(f"{url} is read-only now: a standby, or it is failing over.")
         case errors.QueryCanceled():
@@ -77,6 +85,11 @@ def translated(error: Exception, url: str) -> WorkhorseError:
 def cannot_connect(error: psycopg.Error, url: str) -> WorkhorseError:
     """Return why there is no connection."""
     reason = _reason(error)
+    if isinstance(error, psycopg.ProgrammingError):
+        return ConfigurationError(
+            f"{url} cannot be the URL of a store: {reason}.",
+            hint="All of its parameters but `schema` are libpq's.",
+        )
     wrong = isinstance(error, REFUSED) or any(
         word in reason for word in ("does not exist", "authentication failed")
     )
@@ -91,10 +104,10 @@ def is_gone(connection: psycopg.Connection) -> bool:
 
 
 def _reason(error: psycopg.Error) -> str:
-    """Return the first line of what the server, or the driver, says."""
+    """Return the line that matters of what the server, or the driver, says."""
     said = error.diag.message_primary or str(error)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     if not lines:
         return "no reason given"
-    line = lines[-1] if lines[-1].startswith("FATAL") else lines[0]
-    return line.removeprefix("FATAL:").strip().rstrip(".")
+    line = next((line for line in lines if "FATAL:" in line), lines[0])
+    return line.rpartition("FATAL:")[2].strip().rstrip(".")

@@ -38,8 +38,9 @@ def migrate(connection: Connection, place: Place) -> Sequence[str]:
     """Bring the schema up to date and return the names of the migrations applied.
 
     A lock that somebody else's transaction holds is waited for a bounded time (3 s), and then
-    nothing has changed.
+    nothing has changed. Raises `ConfigurationError` for a database that is not in UTF8.
     """
+    _check_encoding(connection, place)
     applied = []
     with connection.transaction():
         connection.execute("select set_config('lock_timeout', '3s', true)")
@@ -63,14 +64,25 @@ def version(connection: Connection, place: Place) -> int:
 
 
 def check(connection: Connection, place: Place) -> None:
-    """Raise `ConfigurationError` unless the schema is there and new enough.
+    """Raise `ConfigurationError` unless the schema is there and new enough, and holds any text.
 
     A newer schema is accepted: a migration leaves room for the version before it.
     """
+    _check_encoding(connection, place)
     found, needed = version(connection, place), migrations("postgres")[-1].number
     if found < needed:
         state = f"is at {found}, this Workhorse needs {needed}" if found else "is not there"
         raise ConfigurationError(
             f"The schema of {place.shown} {state}.",
             hint="Run `workhorse migrate` (or `workhorse migrate --sql` to see what it does).",
+        )
+
+
+def _check_encoding(connection: Connection, place: Place) -> None:
+    """In another encoding than UTF8 a result may have no place, when its job has run."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"The database of {place.shown} is in {encoding}, which cannot hold every text.",
+            hint="Use one in UTF8: create database … encoding 'UTF8' template template0.",
         )

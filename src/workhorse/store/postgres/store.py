@@ -21,7 +21,7 @@ from workhorse.store.postgres.settling import settle
 from workhorse.store.postgres.url import Place, parse
 from workhorse.store.postgres.whole import PostgresWhole, alone
 from workhorse.store.postgres.worker import WorkerVerbs
-from workhorse.store.protocol import Settled
+from workhorse.store.protocol import NewWorker, Settled
 from workhorse.store.verbs.retention import RetentionVerbs
 from workhorse.store.verbs.supervisor import SupervisorVerbs
 
@@ -48,6 +48,8 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         self._lease = Database(place, "lease", size=1)
         self._position = Position()
         self._held_up = frozenset()
+        self._registered_in = 0
+        """The table its worker was last renewed in; 0 before that."""
         try:
             if not migrating:
                 with self._db.connection() as connection:
@@ -82,10 +84,16 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
                     return None
         return Listener(place, heard)
 
+    def register(self, worker: NewWorker) -> int:
+        self._registered_in = 0
+        return super().register(worker)
+
     def renew(self, worker: int, lease: float, *, restarts: int = 0) -> bool:
         length = round(lease * 1000)
         done = self._lease.once("workers.renew", id=worker, lease=length, restarts=restarts)
-        return done.rowcount == 1
+        (table,) = done.fetchone() or (None,)
+        self._registered_in = self._registered_in or table or 0
+        return table is not None and table == self._registered_in
 
     def tidy(self) -> None:
         """Nothing to do here: autovacuum does it."""

@@ -7,11 +7,13 @@ values (%(host)s, %(pid)s, %(queues)s, %(kinds)s, %(processes)s, %(concurrency)s
 returning id;
 
 -- name: renew
--- The worker lives, and was not found lost.
+-- The worker lives, and was not found lost. In which table: one of a schema that was made anew may
+-- have another worker under its id.
 update workhorse.workers
    set lease_until = workhorse.clock() + %(lease)s, renewed_at = workhorse.clock(),
        restarts = %(restarts)s
- where id = %(id)s and state in ('alive', 'draining');
+ where id = %(id)s and state in ('alive', 'draining')
+returning tableoid::bigint;
 
 -- name: draining
 -- alive → draining
