@@ -97,6 +97,12 @@ class Terminal:
         """Type `keys`; `CTRL_C` is one too."""
         os.write(self._screen, keys.encode())
 
+    def hang_up(self) -> int:
+        """Close it under the command; return the exit code."""
+        os.close(self._screen)
+        self._screen = -1
+        return self._process.wait(PATIENCE)
+
     def until(self, text: str) -> Self:
         """Read until `text` has been shown."""
         while text not in self.text:
@@ -131,4 +137,5 @@ class Terminal:
     ) -> None:
         self._process.kill()
         self._process.wait(PATIENCE)
-        os.close(self._screen)
+        if self._screen >= 0:
+            os.close(self._screen)

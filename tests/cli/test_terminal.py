@@ -9,12 +9,26 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import CTRL_C, Terminal, workhorse
-from tests.store.hands import OK, Worker, a_job_in, put, put_many, state
+from tests.scenarios.facts import eventually
+from tests.store.hands import OK, Worker, a_job_in, put, put_many, state, the
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.outcome import Completed
 from workhorse.store.protocol import Store
 
+PATIENT = """
+import asyncio
+from workhorse import Context, Workhorse
+
+app = Workhorse()
+
+
+@app.job
+async def work(ctx: Context) -> None:
+    ctx.log("under way")
+    await asyncio.sleep(0.5)
+    print("done")
+"""
 WIPE = "\r\x1b[2K"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -165,3 +179,18 @@ def test_one_by_its_id_is_not_asked_about(store: Store, workdir: Path) -> None:
     with Terminal("jobs", "cancel", job_id, folder=workdir) as terminal:
         assert terminal.end() == 0
     assert state(store, job_id) is State.CANCELLED
+
+
+@pytest.mark.parametrize("wanted", [State.SUCCEEDED, State.AVAILABLE], ids=["short", "long"])
+def test_a_worker_whose_terminal_is_closed(store: Store, workdir: Path, wanted: State) -> None:
+    """It drains: what can end within its grace ends, the rest is given back; nothing is charged."""
+    seconds = 0.5 if wanted is State.SUCCEEDED else 60
+    (workdir / "patient.py").write_text(PATIENT.replace("0.5", str(seconds)))
+    job = put(store)
+    grace = ("--shutdown-timeout", "10" if wanted is State.SUCCEEDED else "0.5")
+    with Terminal("worker", "--app", "patient:app", *grace, folder=workdir) as terminal:
+        terminal.until("worker started")
+        eventually(lambda: store.events(job_id=job)[-1].name == "log", what="the job is under way")
+        assert terminal.hang_up() == 0
+    found = the(store, job)
+    assert (found.state, found.failures, found.lost) == (wanted, 0, 0)

@@ -31,16 +31,18 @@ from workhorse.cli.shared import Place, place_options
 def worker(*, place: Place, burst: bool, **flags: Any) -> int:
     """Run jobs until told to stop.
 
-    SIGTERM or Ctrl-C drains: nothing new is claimed, running jobs may finish, the rest is given
-    back. A second signal ends them at once. Every option but --burst is a setting too: see
-    `workhorse config show`.
+    SIGTERM, Ctrl-C or a closed terminal drains: nothing new is claimed, running jobs may finish,
+    the rest is given back. A second signal ends them at once. Every option but --burst is a
+    setting too: see `workhorse config show`.
     """
     from workhorse import logs
     from workhorse.bootstrap import offer_url, worker_config
+    from workhorse.engine.streams import forgive
     from workhorse.engine.supervisor import run_worker
 
     loaded = place.settings(**flags)
     config = worker_config(loaded, burst=burst)
+    forgive()
     logs.configure(config.log_level, config.log_format)
     offer_url(loaded)
     return run_worker(config)

@@ -18,6 +18,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from workhorse.domain.errors import WorkhorseError
@@ -25,6 +26,7 @@ from workhorse.engine.board import Board
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.frames import AsyncFrames, BlockingFrames, Message
 from workhorse.engine.proctree import die_with_parent, prefer_for_oom
+from workhorse.engine.streams import forgive
 
 EXIT_IMPORT: Final = 3
 SWITCH_INTERVAL: Final = 0.0005
@@ -47,9 +49,10 @@ def main(arguments: list[str]) -> int:
     config = WorkerConfig.from_json(arguments[3])
     slots = int(arguments[4])
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _leave_it)
     die_with_parent(parent)
     prefer_for_oom()
+    forgive()
 
     from workhorse.engine.loading import load_app  # noqa: PLC0415 - after the guards are up
     from workhorse.logs import configure  # noqa: PLC0415
@@ -81,6 +84,10 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     _run_loop(_serve(app, config, board, start, control))
     return 0
+
+
+def _leave_it(_number: int, _frame: FrameType | None) -> None:
+    """The supervisor says when to end. Not ignored: what handlers start would ignore it, too."""
 
 
 def _receive_start(control: socket.socket) -> _Start | None:

@@ -56,7 +56,7 @@ def run_worker(config: WorkerConfig) -> int:
 
     0 after a clean stop. Raises `ConfigurationError` when the app cannot be imported three
     times in the same way, `Unavailable` when the store cannot be reached at the start, or at the
-    end: what is unfinished is then left to be rescued. SIGTERM and SIGINT drain within
+    end: what is unfinished is then left to be rescued. SIGTERM, SIGINT and SIGHUP drain within
     `config.shutdown_timeout`; a second one cuts the wait short, SIGQUIT ends at once. What is
     unfinished then is released, its budget untouched.
     """
@@ -349,9 +349,11 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self._told_to_stop, number)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else nohup's doing
+            loop.add_signal_handler(signal.SIGHUP, self._told_to_stop, signal.SIGHUP)
 
     def _told_to_stop(self, number: int) -> None:
-        """SIGTERM and SIGINT ask; SIGQUIT does not wait."""
+        """SIGTERM, SIGINT and SIGHUP ask; SIGQUIT does not wait."""
         log.info("told to stop", signal=signal.Signals(number).name)
         (self._stopping.at_once if number == signal.SIGQUIT else self._stopping.ask)(now())
 

@@ -79,6 +79,58 @@ def nap_process(ctx: Context, seconds: float) -> int:
 
 
 @app.job(retry=ONCE)
+async def chatty(ctx: Context) -> None:
+    chat(ctx)
+
+
+@app.job(run="thread", retry=ONCE)
+def chatty_thread(ctx: Context) -> None:
+    chat(ctx)
+
+
+@app.job(run="process", retry=ONCE)
+def chatty_process(ctx: Context) -> None:
+    chat(ctx)
+
+
+def chat(ctx: Context) -> None:
+    """Print more than any buffer holds."""
+    telling.start(ctx)
+    for number in range(20_000):
+        print("line", number)
+    print("an end", file=sys.stderr, flush=True)
+
+
+@app.job(retry=ONCE)
+async def stopper(ctx: Context) -> int:
+    """Start a program, have it end by SIGTERM, and return what it ended with."""
+    telling.start(ctx)
+    program = await asyncio.create_subprocess_exec("sleep", "600")
+    program.terminate()
+    return await asyncio.wait_for(program.wait(), 10)
+
+
+@app.job(run="thread", retry=ONCE)
+def stopper_thread(ctx: Context) -> int:
+    return stopped(ctx)
+
+
+@app.job(run="process", retry=ONCE)
+def stopper_process(ctx: Context) -> int:
+    return stopped(ctx)
+
+
+def stopped(ctx: Context) -> int:
+    telling.start(ctx)
+    with subprocess.Popen(["sleep", "600"]) as program:
+        program.terminate()
+        try:
+            return program.wait(10)
+        finally:
+            program.kill()
+
+
+@app.job(retry=ONCE)
 async def strangle(ctx: Context) -> bool:
     """Hold the loop, and the interpreter's lock, until killed."""
     telling.start(ctx)

@@ -1,0 +1,72 @@
+"""What a worker shares with its surroundings: its log, its signals, what its handlers start."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import pytest
+
+from tests.scenarios import procs
+from tests.scenarios.scene import Scene
+from workhorse.domain.job import State
+
+KINDS = ["async", "thread", "process"]
+FULL_DISK = ("sh", "-c", 'exec "$@" >/dev/full 2>&1', "sh")
+INTO_A_CLOSED_PIPE = """
+import os, sys
+end, pipe = os.pipe()
+os.close(end)
+for stream in (1, 2):
+    os.dup2(pipe, stream)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+CLOSED_PIPE = (sys.executable, "-c", INTO_A_CLOSED_PIPE)
+
+
+def kind_of(name: str, run: str) -> str:
+    return name if run == "async" else f"{name}_{run}"
+
+
+@pytest.mark.parametrize("within", [FULL_DISK, CLOSED_PIPE], ids=["full disk", "closed pipe"])
+def test_a_log_that_cannot_be_written(scene: Scene, within: tuple[str, ...]) -> None:
+    """Work goes on without it, also that of handlers that print."""
+    worker = scene.worker(within=within)
+    jobs = [getattr(scene.jobs, kind_of("chatty", run)).enqueue().id for run in KINDS]
+    for job in jobs:
+        assert scene.until(job).state is State.SUCCEEDED
+        assert scene.starts(job) == 1
+    assert worker.stop() == 0
+    assert worker.text() == ""
+
+
+def test_a_hang_up_that_is_not_for_it(scene: Scene) -> None:
+    """Under `nohup` it stays when its terminal goes."""
+    worker = scene.worker(within=("nohup",))
+    assert scene.until(scene.jobs.quick.enqueue().id).state is State.SUCCEEDED
+    worker.send(signal.SIGHUP)
+    assert scene.until(scene.jobs.quick.enqueue().id).state is State.SUCCEEDED
+    assert worker.stop() == 0
+    assert not [line for line in worker.logs("told to stop") if line["signal"] == "SIGHUP"]
+
+
+@pytest.mark.parametrize("run", KINDS)
+def test_a_program_that_a_handler_started(scene: Scene, run: str) -> None:
+    """It can be told to end, as one that was started anywhere else: no signal is ignored in it."""
+    scene.worker()
+    job = getattr(scene.jobs, kind_of("stopper", run)).enqueue().id
+    assert scene.until(job).state is State.SUCCEEDED
+    assert scene.result(job) == -signal.SIGTERM
+
+
+def test_signals_meant_for_its_supervisor(scene: Scene) -> None:
+    """A child that gets one itself, from whoever signals a whole group, goes on with its jobs."""
+    worker = scene.worker(concurrency=3).ready()
+    job = scene.jobs.nap.enqueue(1).id
+    scene.until_told("start", job=job)
+    (child,) = worker.children()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        procs.send(child.pid, number)
+    assert scene.until(job).state is State.SUCCEEDED
+    assert scene.starts(job) == 1
+    assert [process.pid for process in worker.children()] == [child.pid]
