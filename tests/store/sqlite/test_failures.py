@@ -69,6 +69,13 @@ def test_a_failed_write_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     assert error.hint
 
 
+def test_another_users_store() -> None:
+    """Its files are private: the error says as whom to run."""
+    error = translated(PermissionError(errno.EACCES, "Permission denied"), PATH)
+    assert isinstance(error, Unavailable)
+    assert "as that user" in str(error.hint)
+
+
 @pytest.mark.parametrize("error", [NotFound("no such job"), ValueError("a bug"), KeyError(1)])
 def test_other_errors_are_left_as_they_are(error: Exception) -> None:
     """Our own errors, and defects, are not made to look like a store out of reach."""

@@ -49,6 +49,11 @@ def translated(error: Exception, path: Path) -> WorkhorseError | None:
             return _full(path)
         case OSError(errno=None):  # the system's have one: a signal's handler raised this
             return None
+        case PermissionError():
+            return Unavailable(
+                f"Cannot use {path}: {error.strerror or error}.",
+                hint="Only the owner of its files may: run all that use the store as that user.",
+            )
         case OSError():
             return Unavailable(f"Cannot use {path}: {error.strerror or error}.")
         case UnicodeError() | OverflowError():
