@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -52,6 +53,9 @@ class Backend(Protocol):
     def sqlalchemy_url(self, url: str) -> str:
         """Return the same database as SQLAlchemy spells it."""
 
+    def django_settings(self, url: str) -> dict[str, Any]:
+        """Return the same database as a project of Django's has it in its settings."""
+
     def excess(self, url: str) -> str | None:
         """Say what of a store in use has grown beyond its bound, if anything has."""
 
@@ -78,6 +82,9 @@ class Sqlite:
 
     def sqlalchemy_url(self, url: str) -> str:
         return f"sqlite:///{self._path(url)}"
+
+    def django_settings(self, url: str) -> dict[str, Any]:
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(self._path(url))}
 
     def excess(self, url: str) -> str | None:
         log = self._path(url).with_name("jobs.db-wal")
@@ -152,6 +159,16 @@ class Postgres:
 
     def sqlalchemy_url(self, url: str) -> str:
         return url.replace("postgresql://", "postgresql+psycopg://")
+
+    def django_settings(self, url: str) -> dict[str, Any]:
+        place = urlsplit(url)
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": place.path[1:],
+            "USER": place.username,
+            "HOST": place.hostname,
+            "PORT": place.port,
+        }
 
     def excess(self, url: str) -> str | None:
         return None

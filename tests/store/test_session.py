@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
 import sqlalchemy
-from sqlalchemy.orm import Session
+from django.db import transaction
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from tests.store.backends import Backend
+from tests.store.django_site import django_on
 from tests.store.hands import (
     ALL,
     NOBODY,
@@ -175,12 +177,19 @@ def orm(engine: sqlalchemy.Engine) -> Iterator[Session]:
 
 
 @contextmanager
+def scoped(engine: sqlalchemy.Engine) -> Iterator[scoped_session[Session]]:
+    session = scoped_session(sessionmaker(engine))
+    yield session
+    session.remove()
+
+
+@contextmanager
 def core(engine: sqlalchemy.Engine) -> Iterator[sqlalchemy.Connection]:
     with engine.connect() as connection:
         yield connection
 
 
-@pytest.mark.parametrize("kind_of_session", [orm, core])
+@pytest.mark.parametrize("kind_of_session", [orm, scoped, core])
 def test_a_session_of_sqlalchemy(
     store: Store, backend: Backend, url: str, connection: Any, kind_of_session: Callable[..., Any]
 ) -> None:
@@ -211,5 +220,37 @@ def test_a_session_of_sqlalchemy(
     assert [job.args for job in store.list_jobs(JobFilter())] == [
         '{"number":4}',
         '{"number":3}',
+        '{"number":2}',
+    ]
+
+
+# ── Django ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_connection_of_django(store: Store, backend: Backend, url: str, connection: Any) -> None:
+    """`using(session=connection)` takes part in `atomic`, and in one within another."""
+    with closing(Workhorse(url)) as app, django_on(backend.django_settings(url)) as session:
+
+        @app.job
+        def ship(number: int) -> None: ...
+
+        with nothing_changed(store), suppress(KeyError), transaction.atomic():
+            order(session.cursor(), 1)
+            ship.using(session=session).enqueue(1)
+            raise KeyError
+        with transaction.atomic():
+            ship.using(session=session).enqueue(2)
+            with suppress(KeyError), transaction.atomic():
+                ship.using(session=session).enqueue(3)
+                raise KeyError
+            order(session.cursor(), 2)
+            app.enqueue_many([ship.using(session=session).bind(n) for n in (4, 5)])
+            assert store.list_jobs(JobFilter()) == []
+        with pytest.raises(InvalidJob, match="no open transaction"):
+            ship.using(session=session).enqueue(6)
+    assert orders(connection) == [2]
+    assert [job.args for job in store.list_jobs(JobFilter())] == [
+        '{"number":5}',
+        '{"number":4}',
         '{"number":2}',
     ]

@@ -28,7 +28,10 @@ def closed() -> InvalidJob:
 
 def no_transaction() -> InvalidJob:
     """Return the refusal of a connection that would commit each statement by itself."""
-    return InvalidJob("The connection has no open transaction to enqueue in.")
+    return InvalidJob(
+        "The connection has no open transaction to enqueue in.",
+        hint="Begin one, or enqueue without a session.",
+    )
 
 
 def in_transaction(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:

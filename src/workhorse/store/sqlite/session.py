@@ -28,7 +28,10 @@ def part_of_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[
         _refuse_another_file(connection, path)
         if not connection.in_transaction:
             if connection.isolation_level is None or _commits_by_itself(connection):
-                raise InvalidJob("The connection has no open transaction to enqueue in.")
+                raise InvalidJob(
+                    "The connection has no open transaction to enqueue in.",
+                    hint="Begin one, or enqueue without a session.",
+                )
             connection.execute(f"begin {connection.isolation_level}")
         connection.execute("savepoint workhorse")
         try:
