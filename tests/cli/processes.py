@@ -24,11 +24,14 @@ PATIENCE: Final = 30.0
 
 CTRL_C: Final = "\x03"
 WORKHORSE: Final = (sys.executable, "-m", "workhorse")
-# A program's first act: the terminal on its stdin becomes the one that sends it Ctrl-C.
-_TAKE_TERMINAL: Final = (
-    "import fcntl, os, sys, termios;"
-    "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
+# A program's first act: the terminal on its stdin becomes the one that sends it Ctrl-C, and that
+# it minds the loss of, also where the tests themselves run under `nohup`.
+_TAKE_TERMINAL: Final = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 def workhorse(*words: object, folder: Path, stdin: str = "", **environment: str) -> Ran:

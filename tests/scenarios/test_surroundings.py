@@ -59,6 +59,16 @@ def test_a_program_that_a_handler_started(scene: Scene, run: str) -> None:
     assert scene.result(job) == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("run", KINDS)
+def test_a_pool_that_a_handler_forked(scene: Scene, run: str) -> None:
+    """Its processes end when they are told to, and so does the job; again and again."""
+    scene.worker(concurrency=2)
+    kind = getattr(scene.jobs, kind_of("pooler", run))
+    for handle in scene.app.enqueue_many([kind.bind() for _ in range(10)]):
+        assert scene.until(handle.id).state is State.SUCCEEDED
+        assert scene.result(handle.id) == [3, 2, 1]
+
+
 def test_signals_meant_for_its_supervisor(scene: Scene) -> None:
     """A child that gets one itself, from whoever signals a whole group, goes on with its jobs."""
     worker = scene.worker(concurrency=3).ready()

@@ -13,12 +13,10 @@ import contextlib
 import gc
 import json
 import os
-import signal
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from workhorse.domain.errors import WorkhorseError
@@ -26,6 +24,7 @@ from workhorse.engine.board import Board
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.frames import AsyncFrames, BlockingFrames, Message
 from workhorse.engine.proctree import die_with_parent, prefer_for_oom
+from workhorse.engine.signals import leave_to_supervisor
 from workhorse.engine.streams import forgive
 
 EXIT_IMPORT: Final = 3
@@ -48,8 +47,7 @@ def main(arguments: list[str]) -> int:
     control_fd, board_fd, parent = (int(a) for a in arguments[:3])
     config = WorkerConfig.from_json(arguments[3])
     slots = int(arguments[4])
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave_it)
+    leave_to_supervisor()
     die_with_parent(parent)
     prefer_for_oom()
     forgive()
@@ -84,10 +82,6 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     _run_loop(_serve(app, config, board, start, control))
     return 0
-
-
-def _leave_it(_number: int, _frame: FrameType | None) -> None:
-    """The supervisor says when to end. Not ignored: what handlers start would ignore it, too."""
 
 
 def _receive_start(control: socket.socket) -> _Start | None:

@@ -28,6 +28,7 @@ from workhorse.domain.outcome import (
 from workhorse.domain.retry import Backoff
 from workhorse.engine.frames import BlockingFrames, Message
 from workhorse.engine.proctree import adopt_orphans, die_with_parent, prefer_for_oom
+from workhorse.engine.signals import be_usual_in_forks
 
 if TYPE_CHECKING:
     from workhorse.domain.events import Output
@@ -104,6 +105,7 @@ def main(arguments: list[str]) -> int:
     """Serve until the child goes away."""
     fd, parent, app_spec = int(arguments[0]), int(arguments[1]), arguments[2]
     stop = _Stop()
+    be_usual_in_forks()
     die_with_parent(parent)
     adopt_orphans()
     prefer_for_oom()

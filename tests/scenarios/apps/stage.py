@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import re
 import signal
@@ -128,6 +129,28 @@ def stopped(ctx: Context) -> int:
             return program.wait(10)
         finally:
             program.kill()
+
+
+@app.job(retry=ONCE)
+async def pooler(ctx: Context) -> list[int]:
+    """Let a pool of forked processes work, and end it."""
+    return pooled(ctx)
+
+
+@app.job(run="thread", retry=ONCE)
+def pooler_thread(ctx: Context) -> list[int]:
+    return pooled(ctx)
+
+
+@app.job(run="process", retry=ONCE)
+def pooler_process(ctx: Context) -> list[int]:
+    return pooled(ctx)
+
+
+def pooled(ctx: Context) -> list[int]:
+    telling.start(ctx)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return pool.map(abs, range(-3, 0))
 
 
 @app.job(retry=ONCE)

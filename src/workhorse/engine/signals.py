@@ -1,0 +1,46 @@
+"""SIGTERM and SIGINT in the processes that run handlers, and in what handlers start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Final
+
+BOTH: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def leave_to_supervisor() -> None:
+    """Go on when one arrives: the supervisor says when to end.
+
+    They are not ignored: a program that a handler starts would ignore them as well.
+    """
+    for number in BOTH:
+        signal.signal(number, _go_on)
+    be_usual_in_forks()
+
+
+def be_usual_in_forks() -> None:
+    """Have them end what a handler forks, the processes of a pool for example.
+
+    They wait while it forks: Python forgets what comes before it has set itself up again.
+    """
+    mask = threading.local()
+
+    def before() -> None:
+        mask.former = signal.pthread_sigmask(signal.SIG_BLOCK, BOTH)
+
+    def in_parent() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.former)
+
+    def in_child() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.former - set(BOTH))
+
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
+
+
+def _go_on(_number: int, _frame: FrameType | None) -> None:
+    pass
