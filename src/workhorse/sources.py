@@ -134,7 +134,8 @@ def sqlite_path(url: str) -> Path | None:
     """Return the file that a SQLite URL names; None for any other store, and for no file."""
     scheme, _, rest = url.partition("://")
     path = unquote(rest.partition("?")[0][1:])
-    return Path(path) if scheme == "sqlite" and path != ":memory:" else None
+    is_file = path != ":memory:" and not path.startswith("~")
+    return Path(path) if scheme == "sqlite" and is_file else None
 
 
 def refuse_missing(url: str) -> None:
@@ -169,7 +170,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def _read_table(found: Found, path: Path, keys: tuple[str, ...]) -> None:
     """Read one TOML file that may be missing; `keys` lead to our table in it."""
     try:
-        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

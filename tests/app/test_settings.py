@@ -52,6 +52,14 @@ def test_nothing_said_means_the_defaults() -> None:
     assert (dict(loaded.origins), loaded.warnings) == ({}, ())
 
 
+def test_files_as_an_editor_on_windows_leaves_them() -> None:
+    """With the mark of their encoding in front, and two characters at the end of each line."""
+    write("workhorse.toml", "\ufeffconcurrency = 2\r\nprocesses = 3\r\n")
+    write(".env", "\ufeffWORKHORSE_LEASE=20\r\n")
+    settings = load().settings
+    assert (settings.concurrency, settings.processes, settings.lease) == (2, 3, 20)
+
+
 def test_the_strongest_place_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """flag > environment > .env > workhorse.toml > pyproject.toml, and each origin is known."""
 

@@ -199,11 +199,14 @@ def test_a_file_of_somebody_elses(cli: Cli, workdir: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["jobs", "list"], ["health"], ["migrate"]])
-def test_a_store_in_memory_is_a_wrong_setting(cli: Cli, workdir: Path, words: list[str]) -> None:
-    """It would be gone with the command: exit 3, what to use instead, and no file of that name."""
-    ran = cli(*words, "--database-url", "sqlite:///:memory:")
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///~/jobs.db"])
+def test_a_file_that_is_none_is_a_wrong_setting(
+    cli: Cli, workdir: Path, words: list[str], url: str
+) -> None:
+    """One in memory would be gone with the command; a home is not looked up: exit 3, no file."""
+    ran = cli(*words, "--database-url", url)
     assert (ran.code, ran.out) == (3, "")
-    assert "sqlite:///:memory: cannot be a store" in ran.err
+    assert f"{url} cannot be a store" in ran.err
     assert not list(workdir.iterdir())
 
 

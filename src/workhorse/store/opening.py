@@ -45,6 +45,11 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
             hint="Use a file in a temporary folder; for tests, Workhorse(…, inline=True) "
             "runs each job where it is enqueued.",
         )
+    if path.startswith("~"):
+        raise ConfigurationError(
+            f"{url} cannot be a store: nothing here puts a home folder in the place of ~.",
+            hint="Write the whole path: sqlite:////home/…/jobs.db, with four slashes.",
+        )
     from workhorse.store.sqlite import SqliteStore  # noqa: PLC0415 - only what the URL names
 
     return SqliteStore(path, durability=_durability(parts), clock=clock, adopt=migrating)

@@ -57,6 +57,8 @@ def test_a_store_stays_where_it_was_opened(workdir: Path, monkeypatch: pytest.Mo
         "sqlite://host/jobs.db",
         "sqlite:///:memory:",
         "sqlite:///%3Amemory%3A",
+        "sqlite:///~/jobs.db",
+        "sqlite:///~me/jobs.db",
         "mysql://host/jobs",
         "sqlite:///jobs.db?durability=never",
         "sqlite:///jobs.db?durability=",
