@@ -34,6 +34,7 @@ check: $(READY) ## formatting, lint, types, and who may import whom
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(find_uv); PYTHONPATH=src "$$uv" run --quiet --isolated --locked --only-group imports lint-imports
+	@$(find_uv); "$$uv" run --quiet --isolated --locked --only-group pyright basedpyright --pythonpath $(BIN)/python
 
 format: $(READY) ## format the code and apply the safe fixes
 	@$(BIN)/ruff check --quiet --fix-only .

@@ -73,7 +73,7 @@ class Bound(Generic[R_co]):
         return f"<Bound {self.order.job.kind} {self.order.job.args[:80]}>"
 
 
-class Prepared(Generic[P, R]):
+class Prepared(Generic[P, R_co]):
     """A kind with options for the next enqueue. Frozen: `using` returns another."""
 
     def __init__(self, app: Sender, spec: KindSpec, options: Options = NO_OPTIONS) -> None:
@@ -88,7 +88,7 @@ class Prepared(Generic[P, R]):
         self: Prepared[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> Handle[T]: ...
     @overload
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
     def enqueue(self, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store one job and return its handle; when this returns, the job is durable.
 
@@ -102,7 +102,7 @@ class Prepared(Generic[P, R]):
         self: Prepared[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> Handle[T]: ...
     @overload
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
     async def aenqueue(self, *args: Any, **kwargs: Any) -> Handle[Any]:
         """`enqueue`, without blocking the running loop; calls at the same time share a commit."""
         return await self._app.asend(self._order(args, kwargs))
@@ -112,7 +112,7 @@ class Prepared(Generic[P, R]):
         self: Prepared[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> Bound[T]: ...
     @overload
-    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]: ...
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R_co]: ...
     def bind(self, *args: Any, **kwargs: Any) -> Bound[Any]:
         """Check the arguments now and enqueue later, with others: see `Workhorse.enqueue_many`."""
         return Bound(self._order(args, kwargs))
@@ -133,7 +133,7 @@ class Prepared(Generic[P, R]):
         timeout: float | Unset | None = UNSET,
         max_attempts: int | None = None,
         session: Any = None,
-    ) -> Prepared[P, R]:
+    ) -> Prepared[P, R_co]:
         """Return this kind with other options for its next enqueue.
 
         Args:
@@ -169,16 +169,16 @@ class Prepared(Generic[P, R]):
         return Prepared(self._app, self.spec, self.options.merged(given))
 
 
-class Kind(Prepared[P, R]):
+class Kind(Prepared[P, R_co]):
     """A registered function: calling it runs the function here and now, as if undecorated.
 
-    `R` is what such a call returns: for an ``async def`` function, a coroutine.
+    `R_co` is what such a call returns: for an ``async def`` function, a coroutine.
     """
 
     def __init__(self, app: Sender, spec: KindSpec) -> None:
         super().__init__(app, spec)
         # Its name, docstring and annotations, but none of its attributes: they could be ours.
-        update_wrapper(cast("Callable[..., R]", self), spec.func, updated=())
+        update_wrapper(cast("Callable[..., R_co]", self), spec.func, updated=())
 
     @property
     def name(self) -> str:
@@ -189,9 +189,9 @@ class Kind(Prepared[P, R]):
         return f"<Kind {self.spec.name}>"
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     @overload
-    def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
         """Call the function itself, with or without a context."""
         if self.spec.takes_context and not (args and isinstance(args[0], Context)):

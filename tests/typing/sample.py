@@ -1,8 +1,8 @@
 """Calls as users write them. Every line that is wrong says which error it must be.
 
-`make check` keeps this honest one way: a comment that silences nothing is an error. The test
-keeps it honest the other way: without the comments exactly these lines are errors. Nothing here
-is ever run.
+`make check` keeps this honest one way, by mypy and by Pyright: a comment that silences nothing is
+an error. The test keeps it honest the other way: without the comments exactly these lines are
+errors. Nothing here is ever run.
 """
 
 from __future__ import annotations
@@ -114,8 +114,9 @@ def call(ctx: Context) -> None:
     assert_type(with_context(1, b="x"), list[str])
     assert_type(with_context(ctx, 1, b="x"), list[str])
     assert_type(plain(1), int)
-    _ = assert_type(awaited(1), Coroutine[Any, Any, str])
-    _ = assert_type(awaited_with_context(ctx, 1), Coroutine[Any, Any, dict[str, int]])
+    _text: Coroutine[Any, Any, str] = awaited(1)
+    _table: Coroutine[Any, Any, dict[str, int]] = awaited_with_context(ctx, 1)
+    _wrong: Coroutine[Any, Any, int] = awaited(1)  # type: ignore[assignment]
     plain("1")  # type: ignore[call-overload]
     with_context("1", b="x")  # type: ignore[call-overload]
     with_context(ctx, 1)  # type: ignore[call-overload]
@@ -142,4 +143,4 @@ app.job(5)  # type: ignore[call-overload]
 app.enqueue_many([plain])  # type: ignore[arg-type]
 
 # Where mypy cannot tell: with a context, a handler that returns `Any` is not checked. Say `object`.
-anything_with_context.enqueue("1", 2, 3)
+anything_with_context.enqueue("1", 2, 3)  # pyright: ignore[reportCallIssue]
