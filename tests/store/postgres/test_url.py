@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from urllib.parse import quote
+
 import pytest
 
+from tests.services.postgres import Database
+from tests.store.hands import put, the
 from workhorse.domain.errors import ConfigurationError
+from workhorse.domain.job import State
 from workhorse.store.opening import open_store
 from workhorse.store.postgres.url import parse
 
@@ -50,3 +56,25 @@ def test_a_parameter_that_is_none_of_libpqs(option: str) -> None:
         open_store(f"postgresql://me:secret@here/jobs?{option}")
     assert "libpq" in str(refused.value.hint)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://postgres@127.0.0.1:{port}/{name}",
+        "postgres://postgres@127.0.0.1:{port}/{name}?connect_timeout=3",
+        "postgresql://postgres@/{name}?host={home}&port={port}",
+        "postgresql:///{name}?host={home}&port={port}&user=postgres",
+        "postgresql:///?dbname={name}&host={home}&port={port}&user=postgres",
+        "postgresql://postgres@{quoted}:{port}/{name}",
+        "postgresql://postgres@127.0.0.1:1,127.0.0.1:{port}/{name}",
+        "postgresql:///{name}?host=/nowhere,{home}&port={port},{port}&user=postgres",
+    ],
+)
+def test_every_way_to_a_server(database: Database, url: str) -> None:
+    """Over TCP or a socket, named in the one place or the other, the first or a later one."""
+    cluster = database.cluster
+    home = str(cluster.home)
+    facts = {"port": cluster.port, "home": home, "quoted": quote(home, safe="")}
+    with closing(open_store(url.format(name=database.name, **facts))) as store:
+        assert the(store, put(store)).state is State.AVAILABLE

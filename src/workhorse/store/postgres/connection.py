@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ KEEPALIVES: Final = {
 }
 
 _GREETING: Final = """
-    select pg_backend_pid(), pg_is_in_recovery(),
+    select pg_backend_pid(),
            case when pg_backend_pid() = %(pid)s then
                set_config('default_transaction_isolation', 'read committed', false)
                || set_config('statement_timeout', '8s', false)
@@ -83,21 +83,24 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 def connect(url: str, *, name: str, by: float = math.inf, fresh_plans: bool = False) -> Connection:
     """Return a new connection, which is there by an instant of the monotonic clock.
 
-    Raises `psycopg.OperationalError` when there is none to be had.
+    Of several servers it is to the one that takes writes, unless the URL wants another. Raises
+    `psycopg.OperationalError` when there is none to be had.
     With `fresh_plans` each statement is planned for the table as it is: a hot table may have been
     empty when a plan was made, and hold a million rows when it is used.
     """
     left = min(CONNECT_PATIENCE, by - time.monotonic())
     if left < LEAST_PATIENCE:
         raise psycopg.OperationalError("no time left to connect")
-    conninfo = make_conninfo(
-        url,
-        connect_timeout=int(left),
-        application_name=name,
-        target_session_attrs="any",
-        client_encoding="UTF8",  # whatever the database, the role or PGCLIENTENCODING would have
-        **KEEPALIVES,
-    )
+    settings = conninfo_to_dict(url)
+    servers = str(settings.get("host", "")).count(",") + 1
+    if servers > 1:
+        settings.setdefault("target_session_attrs", "read-write")
+    settings |= KEEPALIVES | {
+        "connect_timeout": max(LEAST_PATIENCE, int(left / servers)),
+        "application_name": name,
+        "client_encoding": "UTF8",  # whatever the database, the role or PGCLIENTENCODING would have
+    }
+    conninfo = make_conninfo("", **settings)
     connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=None)
     connection.answer_by = by
     try:

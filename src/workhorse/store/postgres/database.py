@@ -19,7 +19,7 @@ from workhorse.store.postgres.failures import (
     AGAIN,
     DRIVER_ERRORS,
     LOST,
-    STALE,
+    OF_NO_USE,
     cannot_connect,
     is_gone,
     translated,
@@ -128,7 +128,7 @@ class Loan:
         return self._connection
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, STALE):
+        if isinstance(error, OF_NO_USE):
             self._connection.close()
         self._lane.give_back(self._connection)
         if isinstance(error, DRIVER_ERRORS):

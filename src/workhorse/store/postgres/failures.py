@@ -29,8 +29,11 @@ DEADLOCKED: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 """The server gave the transaction up in favour of another that is under way."""
 
 STALE: Final = (errors.InternalError_, errors.FeatureNotSupported)
-"""What a connection gets for a statement it prepared before the schema was made anew, or changed:
-it is of no more use."""
+"""What a connection gets for a statement it prepared before the schema was made anew, or changed.
+"""
+
+OF_NO_USE: Final = (*STALE, errors.ReadOnlySqlTransaction)
+"""Errors after which another connection is to be made: perhaps to another server."""
 
 AGAIN: Final = (*DEADLOCKED, errors.LockNotAvailable, *STALE)
 """The transaction changed nothing and may be tried again at once."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from workhorse.domain.errors import ConfigurationError
 
@@ -70,9 +70,8 @@ def parse(url: str) -> Place:
             hint="Use lower-case letters, digits and '_', beginning with a letter.",
         )
     others = [(name, value) for name, value in options if name != "schema"]
-    conninfo = urlunsplit(
-        ("postgresql", parts.netloc, parts.path, urlencode(others, quote_via=quote), "")
-    )
+    # Not by `urlunsplit`: without a host it leaves the slashes out.
+    conninfo = f"postgresql://{parts.netloc}{parts.path}?{urlencode(others, quote_via=quote)}"
     host = parts.netloc.rpartition("@")[2] or dict(others).get("host", "")
     shown = f"postgresql://{host}{parts.path}"
     if schema != DEFAULT_SCHEMA:
