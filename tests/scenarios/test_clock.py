@@ -41,7 +41,8 @@ def test_a_job_is_due_by_the_servers_clock(scene: Scene, ahead: int) -> None:
     looks = [sql for sql in cluster.statements(database)[before:] if "scheduled" in sql]
     print(f"due: started after {waited * 1000:.0f} ms, looked for {len(looks)} times")
     assert 0 <= waited < AT_ONCE
-    assert 0 < len(looks) < 10
+    if not scene.site.pooled:  # a pooler's connections are older than the wish to log
+        assert 0 < len(looks) < 10
 
 
 def test_a_jump_is_not_taken_for_the_end_of_a_lease(scene: Scene, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.scenarios.facts import eventually
 from tests.scenarios.procs import living
 from tests.scenarios.scene import Scene
 from tests.scenarios.stores import SERVERS, Site, own_server
+from tests.services.pgbouncer import LOGIN_RETRY
 from tests.services.postgres import Database
 from workhorse.domain.job import State
 
@@ -28,9 +29,6 @@ RESTARTS = int(os.environ.get("SCENARIO_RESTARTS", "4"))
 JOBS = int(os.environ.get("SCENARIO_JOBS", "6000"))
 TERMINATE_EVERY = 3.0
 RESUMES_WITHIN = 5.0
-LOGIN_RETRY = 15.0
-"""A pooler that could not log in at the server lets nobody in for so long: PgBouncer's default of
-`server_login_retry`."""
 
 
 def resumes_within(site: Site) -> float:

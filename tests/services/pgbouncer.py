@@ -30,13 +30,17 @@ admin_users = {superuser}
 pool_mode = transaction
 default_pool_size = {pool_size}
 max_client_conn = 500
+server_login_retry = {login_retry}
 """
+LOGIN_RETRY: Final = 1
+"""A pooler that could not log in at the server lets nobody in for so many seconds, as the guide
+wants it; its default is 15."""
 
 
 class PgBouncer:
     """A pooler that lends a client a server connection for one transaction at a time.
 
-    What Debian's package leaves at its default is so here too. `users` may come in, without a
+    What else Debian's package leaves at its default is so here too. `users` may come in, without a
     password. A context manager: entered it runs, left it is gone.
     """
 
@@ -88,6 +92,7 @@ class PgBouncer:
                 address=LOOPBACK,
                 port=port,
                 home=self._home,
+                login_retry=LOGIN_RETRY,
                 superuser=SUPERUSER,
                 pool_size=self._pool_size,
             )

@@ -38,6 +38,7 @@ _MODES: Final = {
 }
 _ACCESS: Final = f"""\
 local all all trust
+local replication all trust
 host all {SCRAM[0]} all scram-sha-256
 host all all samenet trust
 """
@@ -68,7 +69,8 @@ class Cluster:
     `version` is one of `binaries.VERSIONS`; `settings` go into postgresql.conf. `where` is the
     folder its data is put under: without one they are in memory if there is room, which is twenty
     times as fast and all the same to whoever kills processes; name a disk to measure. `host` is
-    where it listens instead of loopback.
+    where it listens instead of loopback. With `follows` it is that cluster's standby, which takes
+    over when told to `promote`.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Cluster:
         fsync: bool = True,
         settings: Mapping[str, str] | None = None,
         host: Host | None = None,
+        follows: Cluster | None = None,
     ) -> None:
         self.version = version
         self.port = 0
@@ -89,6 +92,7 @@ class Cluster:
         self._programs: Path
         self._where = where
         self._host = host
+        self._follows = follows
         self._address = host.address if host else LOOPBACK
         self._settings = {"fsync": "on" if fsync else "off"} | dict(settings or {})
         self._user = account()
@@ -123,6 +127,18 @@ class Cluster:
         if self._process is not None:
             self._process.send(_MODES[mode])
             self._process.wait()
+
+    def catch_up(self) -> None:
+        """Wait until this standby has all that the cluster it follows has written."""
+        assert self._follows is not None, "it follows nobody"
+        assert self._process is not None, "not running"
+        ((end,),) = self._follows.sql("select pg_switch_wal()::text")
+        there = "select pg_last_wal_replay_lsn() >= %s::pg_lsn"
+        self._process.until(lambda: self.sql(there, end) == [(True,)])
+
+    def promote(self) -> None:
+        """Have this standby take writes from now on."""
+        assert self.sql("select pg_promote()") == [(True,)]
 
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
@@ -210,15 +226,24 @@ class Cluster:
         programs = binaries.postgres(self.version)
         assert programs is not None, f"PostgreSQL {self.version} is not installed"
         self._programs = binaries.reachable(programs, self._user, self.home)
-        options = ("--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
-        made = self._run("initdb", "-D", self._data, "-U", SUPERUSER, *options).wait()
+        made = self._fill().wait()
         assert made == 0, self.log.read_text()
         with (self._data / "postgresql.conf").open("a") as config:
             config.writelines(f"{name} = '{value}'\n" for name, value in self._config().items())
         (self._data / "pg_hba.conf").write_text(_ACCESS)
         self.port = on_free_port(self._start)
-        role = SQL("create role {} superuser login password {}")
-        self.sql(role.format(Identifier(SCRAM[0]), SCRAM[1]))
+        if self._follows is None:
+            role = SQL("create role {} superuser login password {}")
+            self.sql(role.format(Identifier(SCRAM[0]), SCRAM[1]))
+
+    def _fill(self) -> Process:
+        """Begin to make its data: none yet, or those of the cluster it follows."""
+        if self._follows is None:
+            options = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
+            return self._run("initdb", "-D", self._data, "-U", SUPERUSER, *options)
+        options = ["--no-sync", "--checkpoint=fast", "--write-recovery-conf"]
+        source = self._follows.socket_url()
+        return self._run("pg_basebackup", "-D", self._data, "--dbname", source, *options)
 
     def _config(self) -> dict[str, str]:
         """Return postgresql.conf: the defaults, but what tests need otherwise."""
