@@ -49,6 +49,15 @@ def test_every_port_that_can_be(url: str) -> None:
     assert parse(url).schema == "workhorse"
 
 
+@pytest.mark.parametrize("password", ["half@secret", "half/secret", "secret/", "half#secret"])
+def test_a_password_that_is_not_quoted(password: str) -> None:
+    """Part of it would be taken for the host or the database, and told."""
+    with pytest.raises(ConfigurationError, match="an @ too many") as refused:
+        open_store(f"postgresql://me:{password}@here/jobs")
+    assert "%40" in str(refused.value.hint)
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("option", ["nonsense=1", "schemas=night"])
 def test_a_parameter_that_is_none_of_libpqs(option: str) -> None:
     """A wrong setting as well."""

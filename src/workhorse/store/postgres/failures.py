@@ -94,7 +94,8 @@ def cannot_connect(error: psycopg.Error, url: str) -> WorkhorseError:
             hint="All of its parameters but `schema` are libpq's.",
         )
     wrong = isinstance(error, REFUSED) or any(
-        word in reason for word in ("does not exist", "authentication failed")
+        word in reason
+        for word in ("does not exist", "authentication failed", "no password supplied")
     )
     if wrong:
         return Unavailable(f"{url} does not let us in: {reason}.", hint="Mend the URL.")

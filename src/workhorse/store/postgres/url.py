@@ -53,10 +53,16 @@ def parse(url: str) -> Place:
     """Return the place a URL names: ``postgresql://user@host:5432/database?schema=workhorse``.
 
     Every other parameter is libpq's (``sslmode``, ``host`` for a socket, …). Raises
-    `ConfigurationError` for a schema that is not a plain lower-case name, or a port that is none.
+    `ConfigurationError` for a schema that is not a plain lower-case name, a port that is none, or
+    a password that is not quoted.
     """
     parts = urlsplit(url)
     options = parse_qsl(parts.query, keep_blank_values=True)
+    if parts.netloc.count("@") > 1 or "@" in parts.path + parts.fragment:
+        raise ConfigurationError(
+            "The URL of the store has an @ too many: one in the password?",
+            hint="There it is written %40, a colon %3A, a slash %2F.",
+        )
     for port in _ports(parts.netloc, options):
         if not (_PORT.fullmatch(port) and int(port) <= LAST_PORT):
             raise ConfigurationError(
