@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.scenarios import procs
+from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
 from workhorse.domain.job import State
 
@@ -19,6 +20,11 @@ end, pipe = os.pipe()
 os.close(end)
 for stream in (1, 2):
     os.dup2(pipe, stream)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+NOT_UNDER_NOHUP = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 CLOSED_PIPE = (sys.executable, "-c", INTO_A_CLOSED_PIPE)
@@ -38,6 +44,18 @@ def test_a_log_that_cannot_be_written(scene: Scene, within: tuple[str, ...]) -> 
         assert scene.starts(job) == 1
     assert worker.stop() == 0
     assert worker.text() == ""
+
+
+def test_a_hang_up_comes_twice(scene: Scene) -> None:
+    """From the terminal, and from its shell: what can still end has its time all the same."""
+    worker = scene.worker(within=(sys.executable, "-c", NOT_UNDER_NOHUP), shutdown_timeout=20)
+    job = scene.jobs.nap.enqueue(1).id
+    scene.until_told("start", job=job)
+    worker.send(signal.SIGHUP)
+    eventually(lambda: worker.logs("told to stop"))
+    worker.send(signal.SIGHUP)
+    assert worker.wait() == 0
+    assert scene.state(job) is State.SUCCEEDED
 
 
 def test_a_hang_up_that_is_not_for_it(scene: Scene) -> None:

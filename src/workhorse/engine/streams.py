@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from typing import TYPE_CHECKING
@@ -29,7 +30,8 @@ def forgive() -> None:
             number = stream.fileno()
         except (AttributeError, OSError):  # closed, or not a file: a test's
             continue
-        stream.flush()
+        with contextlib.suppress(OSError):
+            stream.flush()
         forgiving = io.TextIOWrapper(
             io.BufferedWriter(_Forgiving(number, "wb", closefd=False)),
             encoding=stream.encoding,

@@ -353,9 +353,18 @@ class Supervisor:
             loop.add_signal_handler(signal.SIGHUP, self._told_to_stop, signal.SIGHUP)
 
     def _told_to_stop(self, number: int) -> None:
-        """SIGTERM, SIGINT and SIGHUP ask; SIGQUIT does not wait."""
+        """SIGTERM and SIGINT ask, the second time more firmly; SIGQUIT does not wait.
+
+        SIGHUP comes from a terminal and from its shell as well: twice is once.
+        """
         log.info("told to stop", signal=signal.Signals(number).name)
-        (self._stopping.at_once if number == signal.SIGQUIT else self._stopping.ask)(now())
+        match number:
+            case signal.SIGQUIT:
+                self._stopping.at_once(now())
+            case signal.SIGHUP:
+                self._stopping.begin(now())
+            case _:
+                self._stopping.ask(now())
 
     def _fail(self, error: BaseException) -> None:
         """Stop because of what cannot be gone on from; `run` raises it in the end."""
