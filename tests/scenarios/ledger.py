@@ -10,6 +10,7 @@ Run by path: ``python -I -S ledger.py SOCKET FILE``. It ends when told `stop`, o
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -69,6 +70,7 @@ class Ledger:
         self.where = str(Path(self._short.name) / "socket")
         self._process: subprocess.Popen[bytes] | None = None
         self._mouth = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._marks = itertools.count(1)
 
     def __enter__(self) -> Self:
         program = [sys.executable, "-I", "-S", __file__, self.where, str(self.file)]
@@ -87,6 +89,15 @@ class Ledger:
     def entries(self, *whats: str) -> list[Entry]:
         """Return what was told so far; only entries named in `whats`, when any are."""
         return [e for e in read(self.file) if not whats or e.what in whats]
+
+    def catch_up(self) -> None:
+        """Wait until it has written down all that was told before, by whomever."""
+        mark = next(self._marks)
+        self.tell("mark", number=mark)
+        deadline = time.monotonic() + 30
+        while not any(entry.data["number"] == mark for entry in self.entries("mark")):
+            assert time.monotonic() < deadline, "the ledger does not listen"
+            time.sleep(0.002)
 
     def stop(self) -> list[Entry]:
         """End it, with everything it heard written down. Twice is once."""

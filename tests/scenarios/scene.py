@@ -99,7 +99,8 @@ class Scene:
         ]
 
     def starts(self, job_id: int) -> int:
-        """Return how many attempts of the job have really started."""
+        """Return how many attempts of the job have really started by now."""
+        self.ledger.catch_up()
         return len(self.told("start", job=job_id))
 
     def until_told(self, what: str, *, count: int = 1, **facts: Any) -> Entry:
