@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from workhorse.calls import Bound, JobDecorator, Kind, Order, Prepared
 from workhorse.context import Context
@@ -48,11 +47,8 @@ ENQUEUE_MANY: int = 100_000
 """Most jobs of one `enqueue_many`: it is one transaction."""
 
 
-_APPS: Final[weakref.WeakSet[Workhorse]] = weakref.WeakSet()
-
-
 class Workhorse:
-    """An app: its kinds, and the store its jobs are in. It may be used after a fork.
+    """An app: its kinds, and the store its jobs are in.
 
     Args:
         url: The store, as ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; by default
@@ -76,8 +72,6 @@ class Workhorse:
         self._coalescers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Coalescer]
         self._coalescers = weakref.WeakKeyDictionary()
         self._home = Home(lambda: self.store, self._ring, self._requeued)
-        self._left_behind: list[object] = []
-        _APPS.add(self)
 
     def __repr__(self) -> str:
         return f"<Workhorse {len(self._specs)} kinds>"
@@ -112,16 +106,6 @@ class Workhorse:
             wake.close()
         if store is not None:
             store.close()
-
-    def _begin_anew(self) -> None:
-        """In a fork: leave what is open to the process that opened it; the next use opens its own.
-
-        It is not closed, and not forgotten either: both would reach into that process.
-        """
-        self._left_behind += [self._store, self._pool]
-        self._store = self._pool = None
-        self._coalescers = weakref.WeakKeyDictionary()
-        self._lock = threading.RLock()
 
     # ── kinds and queues ────────────────────────────────────────────────────────────────────
 
@@ -404,14 +388,6 @@ def _one_session(orders: Sequence[Order]) -> Any:
     if any(order.session is not session for order in orders):
         raise InvalidJob("enqueue_many is one transaction: the jobs name different sessions.")
     return session
-
-
-def _begin_anew_in_forks() -> None:
-    for app in list(_APPS):
-        app._begin_anew()  # noqa: SLF001 - the same module
-
-
-os.register_at_fork(after_in_child=_begin_anew_in_forks)
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
