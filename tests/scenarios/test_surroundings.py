@@ -49,10 +49,11 @@ def test_a_log_that_cannot_be_written(scene: Scene, within: tuple[str, ...]) -> 
 def test_a_hang_up_comes_twice(scene: Scene) -> None:
     """From the terminal, and from its shell: what can still end has its time all the same."""
     worker = scene.worker(within=(sys.executable, "-c", NOT_UNDER_NOHUP), shutdown_timeout=20)
-    job = scene.jobs.nap.enqueue(1).id
+    job = scene.jobs.nap.enqueue(4).id
     scene.until_told("start", job=job)
     worker.send(signal.SIGHUP)
     eventually(lambda: worker.logs("told to stop"))
+    assert scene.state(job) is State.RUNNING
     worker.send(signal.SIGHUP)
     assert worker.wait() == 0
     assert scene.state(job) is State.SUCCEEDED
@@ -89,11 +90,11 @@ def test_a_pool_that_a_handler_forked(scene: Scene, run: str) -> None:
 
 def test_signals_meant_for_its_supervisor(scene: Scene) -> None:
     """A child that gets one itself, from whoever signals a whole group, goes on with its jobs."""
-    worker = scene.worker(concurrency=3).ready()
+    worker = scene.worker(within=(sys.executable, "-c", NOT_UNDER_NOHUP)).ready()
     job = scene.jobs.nap.enqueue(1).id
     scene.until_told("start", job=job)
     (child,) = worker.children()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         procs.send(child.pid, number)
     assert scene.until(job).state is State.SUCCEEDED
     assert scene.starts(job) == 1

@@ -28,7 +28,7 @@ def forgive() -> None:
         stream = getattr(sys, name)
         try:
             number = stream.fileno()
-        except (AttributeError, OSError):  # closed, or not a file: a test's
+        except (AttributeError, OSError, ValueError):  # closed, or not a file: a test's
             continue
         with contextlib.suppress(OSError):
             stream.flush()

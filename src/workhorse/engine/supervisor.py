@@ -57,7 +57,7 @@ def run_worker(config: WorkerConfig) -> int:
     0 after a clean stop. Raises `ConfigurationError` when the app cannot be imported three
     times in the same way, `Unavailable` when the store cannot be reached at the start, or at the
     end: what is unfinished is then left to be rescued. SIGTERM, SIGINT and SIGHUP drain within
-    `config.shutdown_timeout`; a second one cuts the wait short, SIGQUIT ends at once. What is
+    `config.shutdown_timeout`; asked again, one waits no longer; SIGQUIT ends at once. What is
     unfinished then is released, its budget untouched.
     """
     adopt_orphans()
