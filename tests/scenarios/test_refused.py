@@ -45,6 +45,7 @@ def test_rights_that_are_taken_away(scene: Scene, server: Database) -> None:
 
 def test_no_connection_left_for_a_child(scene: Scene, server: Database) -> None:
     """It is started again, in one line each time, until there is one."""
+    # The supervisor has two before its first child is there: its look at the store, and the lease.
     server.sql("alter role serializable connection limit 2")
     worker = scene.worker(as_role(server))
     job = scene.jobs.quick.enqueue().id

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -29,7 +27,13 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
     `ConfigurationError` for a URL that is none of ours or a schema that is not there,
     `Unavailable` when the store cannot be reached or written.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(
+            "The URL of the store cannot be read.",
+            hint="A bracket in a password is written %5B or %5D.",
+        ) from None
     if parts.scheme in POSTGRES:
         return _open_postgres(url, migrating=migrating)
     path = unquote(parts.path[1:])
@@ -58,9 +62,10 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
 def migration_script(url: str) -> str:
     """Return all that brings the schema of the store at `url` up from nothing, as SQL."""
     if urlsplit(url).scheme in POSTGRES:
-        with _an_extra():
-            from workhorse.store.postgres.migrate import scripts  # noqa: PLC0415
-            from workhorse.store.postgres.url import parse  # noqa: PLC0415
+        _need_driver()
+        from workhorse.store.postgres.migrate import scripts  # noqa: PLC0415 - an extra
+        from workhorse.store.postgres.url import parse  # noqa: PLC0415
+
         steps = [(step.name, script) for step, script in scripts(parse(url))]
     else:
         steps = [(step.name, step.script) for step in migrations("sqlite")]
@@ -79,16 +84,16 @@ def _durability(parts: SplitResult) -> str:
 
 
 def _open_postgres(url: str, *, migrating: bool) -> Store:
-    with _an_extra():
-        from workhorse.store.postgres import PostgresStore, parse  # noqa: PLC0415
+    _need_driver()
+    from workhorse.store.postgres import PostgresStore, parse  # noqa: PLC0415 - an extra
+
     return PostgresStore(parse(url), migrating=migrating)
 
 
-@contextmanager
-def _an_extra() -> Iterator[None]:
+def _need_driver() -> None:
     """Say what to install where the driver, or the library it needs, cannot be imported."""
     try:
-        yield
+        import psycopg  # noqa: F401, PLC0415 - an extra
     except ImportError as error:
         raise ConfigurationError(
             "PostgreSQL needs a driver that is not installed.",

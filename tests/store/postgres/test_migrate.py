@@ -129,7 +129,7 @@ def test_a_schema_may_have_another_name(empty: Database) -> None:
 
 
 def test_a_schema_that_is_made_anew(empty: Database) -> None:
-    """Its workers are numbered from one again: one of before is not taken for one of now.
+    """Its workers are numbered from one again: one of before is not renewed as one of now.
 
     And a store that was open goes on, whatever it had prepared.
     """

@@ -1,6 +1,7 @@
 """What a role must be allowed: the guide says it, and it is enough.
 
-That an app needs no more shows the whole suite: it plays as one, where its role is serializable.
+That an app needs no more shows the whole suite where it takes every kind of store: the role that
+is serializable may do no more.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def shop(cluster: Cluster) -> Iterator[Database]:
     finally:
         cluster.drop_database(database.name)
         for role in roles:
-            cluster.sql(SQL("drop role {}").format(Identifier(role)))
+            cluster.sql(SQL("drop role if exists {}").format(Identifier(role)))
 
 
 def url_of(database: Database, role: str) -> str:

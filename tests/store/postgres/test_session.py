@@ -8,9 +8,9 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from tests.services.postgres import Database
+from tests.services.postgres import Cluster, Database
 from tests.store.hands import a_job, nothing_changed
-from workhorse.domain.errors import InvalidJob
+from workhorse.domain.errors import ConfigurationError, InvalidJob
 from workhorse.store.protocol import JobFilter, Store
 
 
@@ -40,3 +40,15 @@ def test_a_transaction_that_may_only_read(store: Store, mine: psycopg.Connection
     with nothing_changed(store), pytest.raises(InvalidJob, match="session is read-only"):
         store.enqueue_with(mine, [a_job()])
     assert mine.execute("select 1").fetchone() == (1,)
+
+
+def test_a_session_on_another_database(store: Store, cluster: Cluster) -> None:
+    """A mistake of the caller's: nothing of the store is gone, and nothing is to be waited for."""
+    elsewhere = cluster.create_database()
+    try:
+        with closing(psycopg.connect(elsewhere.url)) as stranger:
+            with nothing_changed(store), pytest.raises(ConfigurationError) as refused:
+                store.enqueue_with(stranger, [a_job()])
+            assert "session" in str(refused.value.hint)
+    finally:
+        cluster.drop_database(elsewhere.name)

@@ -49,13 +49,20 @@ def test_every_port_that_can_be(url: str) -> None:
     assert parse(url).schema == "workhorse"
 
 
-@pytest.mark.parametrize("password", ["half@secret", "half/secret", "secret/", "half#secret"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("half@secret", "half/secret", "secret/", "half#secret", "half?secret", "1?secret"),
+        *("100%secret", "half secret", "secret%00", "[secret"),
+    ],
+)
 def test_a_password_that_is_not_quoted(password: str) -> None:
-    """Part of it would be taken for the host or the database, and told."""
-    with pytest.raises(ConfigurationError, match="an @ too many") as refused:
+    """Part of it is taken for something else: the error says how it is written, and no more."""
+    with pytest.raises(ConfigurationError) as refused:
         open_store(f"postgresql://me:{password}@here/jobs")
-    assert "%40" in str(refused.value.hint)
+    assert "%" in str(refused.value.hint)
     assert "secret" not in str(refused.value)
+    assert "half" not in str(refused.value)
 
 
 @pytest.mark.parametrize("option", ["nonsense=1", "schemas=night"])

@@ -94,7 +94,7 @@ def connect(url: str, *, name: str, by: float = math.inf, fresh_plans: bool = Fa
     settings = conninfo_to_dict(url)
     servers = str(settings.get("host", "")).count(",") + 1
     if servers > 1:
-        settings.setdefault("target_session_attrs", "read-write")
+        settings.setdefault("target_session_attrs", "primary")
     settings |= KEEPALIVES | {
         "connect_timeout": max(LEAST_PATIENCE, int(left / servers)),
         "application_name": name,

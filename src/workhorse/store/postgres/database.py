@@ -19,9 +19,10 @@ from workhorse.store.postgres.failures import (
     AGAIN,
     DRIVER_ERRORS,
     LOST,
-    OF_NO_USE,
+    SPENT,
     cannot_connect,
     is_gone,
+    is_stale,
     translated,
 )
 from workhorse.store.postgres.url import Place
@@ -128,7 +129,7 @@ class Loan:
         return self._connection
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, OF_NO_USE):
+        if isinstance(error, SPENT):
             self._connection.close()
         self._lane.give_back(self._connection)
         if isinstance(error, DRIVER_ERRORS):
@@ -204,7 +205,8 @@ class Database:
                 with self.connection(by) as connection:
                     return act(connection)
             except Unavailable as error:
-                if not (left and isinstance(error.__cause__, when) and time.monotonic() < by):
+                undone = isinstance(error.__cause__, when) or is_stale(error.__cause__)
+                if not (left and undone and time.monotonic() < by):
                     raise
                 time.sleep(random.uniform(0, 0.02 * (TRIES - left)))
         raise AssertionError("unreachable")

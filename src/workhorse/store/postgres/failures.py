@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -28,28 +29,40 @@ REFUSED: Final = (
 DEADLOCKED: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 """The server gave the transaction up in favour of another that is under way."""
 
-STALE: Final = (errors.InternalError_, errors.FeatureNotSupported)
-"""What a connection gets for a statement it prepared before the schema was made anew, or changed.
-"""
+SPENT: Final = (
+    errors.InternalError_,
+    errors.FeatureNotSupported,
+    errors.ReadOnlySqlTransaction,
+)
+"""What a connection may get that is better made anew: its plans are of a schema that is no more,
+or its server is a standby now."""
 
-OF_NO_USE: Final = (*STALE, errors.ReadOnlySqlTransaction)
-"""Errors after which another connection is to be made: perhaps to another server."""
-
-AGAIN: Final = (*DEADLOCKED, errors.LockNotAvailable, *STALE)
+AGAIN: Final = (*DEADLOCKED, errors.LockNotAvailable)
 """The transaction changed nothing and may be tried again at once."""
 
-LOST: Final = (psycopg.OperationalError, *STALE)
+LOST: Final = (psycopg.OperationalError,)
 """It may have been done: only a question may be asked again."""
+
+NO_SCHEMA: Final = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction)
+"""What is ours in the database is not there."""
 
 DRIVER_ERRORS: Final = (psycopg.Error, UnicodeError, OverflowError)
 """What the driver raises, of its own or for a value it cannot send."""
 
+_STALE: Final = ("cache lookup failed", "cached plan must not change", "could not open relation")
+_UNKNOWN_PARAMETER: Final = re.compile(r'invalid URI query parameter: "[a-z_]+"')
+
 
 @contextmanager
 def in_our_words(url: str) -> Iterator[None]:
-    """Turn an error of the driver into one of ours; `url` has no credentials."""
+    """Turn an error of a caller's session into one of ours; `url` has no credentials."""
     try:
         yield
+    except NO_SCHEMA as error:
+        raise ConfigurationError(
+            f"The session's database is not that of the store {url}: {_reason(error)}.",
+            hint="Give a session on the database that the app keeps its jobs in.",
+        ) from error
     except DRIVER_ERRORS as error:
         raise translated(error, url) from error
 
@@ -67,7 +80,7 @@ def translated(error: Exception, url: str) -> WorkhorseError:
                 f"The disk under {url} is full; nothing was changed.",
                 hint="Free some space: work resumes by itself.",
             )
-        case errors.UndefinedTable() | errors.InvalidSchemaName() | errors.UndefinedFunction():
+        case _ if isinstance(error, NO_SCHEMA):
             return StoreGone(
                 f"The schema of {url} is not there, or not whole: {reason}.",
                 hint="Run `workhorse migrate`, and start again.",
@@ -88,10 +101,13 @@ def translated(error: Exception, url: str) -> WorkhorseError:
 def cannot_connect(error: psycopg.Error, url: str) -> WorkhorseError:
     """Return why there is no connection."""
     reason = _reason(error)
-    if isinstance(error, psycopg.ProgrammingError):
+    if isinstance(error, psycopg.ProgrammingError) and not isinstance(error, REFUSED):
+        # Libpq quotes what it cannot read, which may be of a password.
+        about = f": {reason}" if _UNKNOWN_PARAMETER.fullmatch(reason) else ""
         return ConfigurationError(
-            f"{url} cannot be the URL of a store: {reason}.",
-            hint="All of its parameters but `schema` are libpq's.",
+            f"The URL of the store {url} cannot be read{about}.",
+            hint="All of its parameters but `schema` are libpq's; what is special in a password is "
+            "written with a %.",
         )
     wrong = isinstance(error, REFUSED) or any(
         word in reason
@@ -100,6 +116,11 @@ def cannot_connect(error: psycopg.Error, url: str) -> WorkhorseError:
     if wrong:
         return Unavailable(f"{url} does not let us in: {reason}.", hint="Mend the URL.")
     return Unavailable(f"{url} cannot be reached: {reason}.")
+
+
+def is_stale(error: BaseException | None) -> bool:
+    """Tell whether the server refused a plan of a schema that is no more: nothing was done."""
+    return isinstance(error, SPENT) and _reason(error).startswith(_STALE)
 
 
 def is_gone(connection: psycopg.Connection) -> bool:

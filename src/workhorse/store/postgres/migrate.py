@@ -81,6 +81,8 @@ def check(connection: Connection, place: Place) -> None:
 def _check_encoding(connection: Connection, place: Place) -> None:
     """In another encoding than UTF8 a result may have no place, when its job has run."""
     encoding = connection.info.parameter_status("server_encoding")
+    if encoding is None:  # a pooler may keep it to itself
+        ((encoding,),) = connection.execute("show server_encoding").fetchall()
     if encoding != "UTF8":
         raise ConfigurationError(
             f"The database of {place.shown} is in {encoding}, which cannot hold every text.",

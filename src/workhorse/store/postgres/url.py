@@ -58,7 +58,8 @@ def parse(url: str) -> Place:
     """
     parts = urlsplit(url)
     options = parse_qsl(parts.query, keep_blank_values=True)
-    if parts.netloc.count("@") > 1 or "@" in parts.path + parts.fragment:
+    astray = [parts.path, parts.fragment, *(name for name, _ in options)]
+    if parts.netloc.count("@") > 1 or any("@" in part for part in astray):
         raise ConfigurationError(
             "The URL of the store has an @ too many: one in the password?",
             hint="There it is written %40, a colon %3A, a slash %2F.",
