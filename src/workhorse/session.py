@@ -56,10 +56,10 @@ def _connection_of(session: Any) -> Any:
     """
     _refuse_closed(session)
     found = session
-    # Asked of its type: Django's has the driver's own there, which on SQLite can be called, and
-    # when closed raises whatever is asked of it.
-    if callable(getattr(type(found), "connection", None)):
+    # A method is SQLAlchemy's; Django has the driver's own there, which on SQLite can be called.
+    if inspect.ismethod(getattr(found, "connection", None)):
         found = found.connection()
+    # Asked of its type: the driver's own, when closed, raises whatever is asked of it.
     if callable(getattr(type(found), "in_transaction", None)) and not found.in_transaction():
         found.begin()
     inner = getattr(found, "connection", None)

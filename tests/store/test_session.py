@@ -183,13 +183,29 @@ def scoped(engine: sqlalchemy.Engine) -> Iterator[scoped_session[Session]]:
     session.remove()
 
 
+class Proxy:
+    """Stands for another, as a web framework's session of the request does."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+
+@contextmanager
+def proxied(engine: sqlalchemy.Engine) -> Iterator[Proxy]:
+    with Session(engine) as session:
+        yield Proxy(session)
+
+
 @contextmanager
 def core(engine: sqlalchemy.Engine) -> Iterator[sqlalchemy.Connection]:
     with engine.connect() as connection:
         yield connection
 
 
-@pytest.mark.parametrize("kind_of_session", [orm, scoped, core])
+@pytest.mark.parametrize("kind_of_session", [orm, scoped, proxied, core])
 def test_a_session_of_sqlalchemy(
     store: Store, backend: Backend, url: str, connection: Any, kind_of_session: Callable[..., Any]
 ) -> None:

@@ -408,7 +408,7 @@ class Database:
         if os.getpid() != self._pid:
             raise Unavailable(
                 "This store was opened before a fork and cannot be used after it.",
-                hint="Open it anew in each process, or start processes by 'spawn'.",
+                hint="Open none before a fork, or start processes by 'spawn'.",
             )
         if self._closed:
             raise Unavailable("The store is closed.")
