@@ -148,6 +148,33 @@ def deed_tidy(value: Any) -> None:
         told("tidied")
 
 
+class Finalized:
+    """Runs in its ``__del__``, where Python lets no exception out, until a signal comes."""
+
+    def __del__(self) -> None:
+        told("deep in")
+        time.sleep(60)
+
+
+def deed_keep_in(_value: Any) -> None:
+    """Be told to end where no exception gets out, and then again."""
+    try:
+        Finalized()
+        time.sleep(60)
+    finally:
+        told("tidied")
+
+
+def deed_keep_in_at_a_fork(_value: Any) -> None:
+    os.register_at_fork(after_in_parent=Finalized().__del__)
+    try:
+        if os.fork() == 0:
+            os._exit(0)
+        time.sleep(60)
+    finally:
+        told("tidied")
+
+
 def deed_stubborn(value: Any) -> None:
     """Ignore SIGTERM, with a daemon below that has left session, group and environment."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -189,6 +216,8 @@ DEEDS: dict[str, Callable[[Any], Any]] = {
     "write": deed_write,
     "sleep": time.sleep,
     "tidy": deed_tidy,
+    "keep in": deed_keep_in,
+    "keep in at a fork": deed_keep_in_at_a_fork,
     "stubborn": deed_stubborn,
     "leave a process": deed_leave_a_process,
     "leave a thread": deed_leave_a_thread,

@@ -220,6 +220,21 @@ def test_one_told_to_end_may_tidy_up(workshop: Make) -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("where", ["keep in", "keep in at a fork"])
+def test_one_told_to_end_where_no_exception_gets_out(workshop: Make, where: str) -> None:
+    """In a ``__del__``, or while it forks, Python drops the exception: it is raised again."""
+
+    async def play() -> None:
+        async with workshop(cancel_grace=20) as shop:
+            job = shop.put(kinds.process, where)
+            await shop.until_heard("deep in")
+            shop.store.cancel(job)
+            assert (await shop.until(job)).state is State.CANCELLED
+            assert len(shop.heard("tidied")) == 1
+
+    asyncio.run(play())
+
+
 def test_one_that_will_not_end_is_killed_with_all_below(workshop: Make) -> None:
     """Nothing of it lives when it is settled: not the daemon that left session and environment."""
 

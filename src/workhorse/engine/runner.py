@@ -7,14 +7,16 @@ run; a handler that goes on regardless is killed with everything it started.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workhorse.domain.job import Claimed
 from workhorse.domain.outcome import (
@@ -32,6 +34,10 @@ from workhorse.engine.signals import be_usual_in_forks
 
 if TYPE_CHECKING:
     from workhorse.domain.events import Output
+
+
+AGAIN: Final = 0.01
+"""Seconds until a `Stopped` that Python kept in is raised again."""
 
 
 class Stopped(BaseException):
@@ -81,24 +87,46 @@ def unpack_outcome(row: list[Any]) -> AttemptOutcome:
 
 
 class _Stop:
-    """SIGTERM, as a flag and one exception. It waits, blocked, until a handler runs."""
+    """SIGTERM, as a flag and one exception. It waits, blocked, until a handler runs.
+
+    Where Python lets no exception out (in a ``__del__``, in what is called at a fork) it comes
+    again, until it is out.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self._raised = False
+        self._unraisable = sys.unraisablehook
+        sys.unraisablehook = self._kept_in
         self.disarm()
         signal.signal(signal.SIGTERM, self)
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        if not self.asked:
-            self.asked = True
+        self.asked = True
+        if not self._raised:
+            self._raised = True
             raise Stopped
 
+    def _kept_in(self, what: sys.UnraisableHookArgs) -> None:
+        if not isinstance(what.exc_value, Stopped):
+            self._unraisable(what)
+            return
+        self._raised = False
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # a fork's end may be lost
+        # Not `threading`: what was interrupted may hold its locks.
+        _thread.start_new_thread(_tell_again, ())
+
     def arm(self) -> None:
-        self.asked = False
+        self.asked = self._raised = False
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def disarm(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _tell_again() -> None:
+    time.sleep(AGAIN)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main(arguments: list[str]) -> int:
