@@ -18,9 +18,10 @@ from workhorse.domain.errors import InvalidJob, Unavailable
 from workhorse.domain.events import OutputLine
 from workhorse.domain.job import State
 from workhorse.domain.outcome import Released
+from workhorse.engine.appetite import BATCH
+from workhorse.engine.attempts import HOARD
 from workhorse.engine.board import Mark
-from workhorse.engine.worker import BATCH, HOARD, TURN_BYTES
-from workhorse.store.protocol import ClaimRequest, Settled, Turn
+from workhorse.store.protocol import TURN_BYTES, ClaimRequest, Settled, Turn
 
 Make = Callable[..., Workshop]
 
@@ -121,10 +122,10 @@ def test_a_turn_carries_no_more_than_it_can(
             await eventually(lambda: shop.worker.idle and shop.worker.finished == len(ids))
             assert sum(turns) == len(ids) * 1_000_002
             assert max(turns) <= TURN_BYTES
-            shop.worker._prefetch, shop.worker._hungry = BATCH, True  # as in a flood
+            shop.worker._appetite.ahead, shop.worker._hungry = BATCH, True  # as in a flood
             request = shop.worker._request()
             assert request is not None
-            assert request.limit == shop.worker.concurrency
+            assert request.limit == shop.config.concurrency
 
     asyncio.run(play())
 
@@ -227,13 +228,13 @@ def test_an_attempt_abandoned_before_its_first_step_is_over(workshop: Make) -> N
     async def play() -> None:
         async with workshop() as shop:
             (one,) = shop.put_many([job(kinds.echo)])
-            start = shop.worker._start
+            start = shop.worker._attempts._start
 
             def start_and_abandon(claimed: Any) -> None:
                 start(claimed)
                 shop.worker.abandon("at once")
 
-            shop.worker._start = start_and_abandon  # type: ignore[method-assign, assignment]
+            shop.worker._attempts._start = start_and_abandon  # type: ignore[method-assign, assignment]
             await asyncio.wait_for(shop.running, 10)
             assert shop.heard("ran") == []
             assert shop.condemned == 0
@@ -492,10 +493,12 @@ def test_a_job_cancelled_before_it_started_never_starts(workshop: Make) -> None:
             shop.put(kinds.nap, 1.2)
             await shop.until_heard("ran")
             waiting = shop.put(kinds.echo)
-            shop.worker._prefetch = 5
+            shop.worker._appetite.ahead = 5
             shop.worker.wake()
             await shop.until(waiting, State.RUNNING)
-            shop.worker._started_last = time.monotonic() + 1e9  # it is not given back meanwhile
+            shop.worker._attempts._taken_at = (
+                time.monotonic() + 1e9
+            )  # it is not given back meanwhile
             shop.store.cancel(waiting)
             assert (await shop.until(waiting)).state is State.CANCELLED
             assert shop.outcomes(waiting) == ["cancelled"]

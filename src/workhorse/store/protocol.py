@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from workhorse.domain.events import Event, OutputLine
 from workhorse.domain.job import (
@@ -56,6 +56,11 @@ class ClaimRequest:
     kinds: tuple[str, ...]
     limit: int
     solo: bool = False
+
+
+TURN_BYTES: Final = 8 * 1024 * 1024
+"""Results handed in by one turn, and arguments claimed by one. Ten times as much takes a
+connection a hundred times as long."""
 
 
 class Turn(NamedTuple):

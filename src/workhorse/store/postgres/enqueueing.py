@@ -11,11 +11,11 @@ from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.fast_json import compact
 from workhorse.store.postgres.asking import Ask, Asking
 from workhorse.store.postgres.keys import TRIES, Numbered, once_per_key
+from workhorse.store.protocol import TURN_BYTES
 from workhorse.store.rows import backoff_text, key_answer
 
-STATEMENT_SIZE: Final = 8 * 1024 * 1024
-"""Most characters of arguments in one statement. Ten times as much takes a connection a hundred
-times as long."""
+STATEMENT_SIZE: Final = TURN_BYTES
+"""Most characters of arguments in one statement, for the same reason."""
 Ring: TypeAlias = Mapping[str, Any]
 """The parameters of how an enqueue rings."""
 
