@@ -75,7 +75,7 @@ def drain(store: SqliteStore) -> Counter[str]:
 
 
 if __name__ == "__main__":
-    from workhorse.store.sqlite import connection
+    from workhorse.store.sqlite import database
 
-    vars(connection)["SqliteTransaction"] = TimedTransaction
+    vars(database)["SqliteTransaction"] = TimedTransaction
     main()

@@ -13,7 +13,7 @@ from tests.scenarios.facts import eventually
 from tests.store.hands import ERROR, OK, Worker, a_job, put, put_many, settled
 from workhorse.domain.events import Output, OutputLine
 from workhorse.store.sqlite import SqliteStore
-from workhorse.store.sqlite.connection import Database
+from workhorse.store.sqlite.database import Database
 
 FULL, NORMAL = 2, 1
 
@@ -59,10 +59,10 @@ def test_what_shares_a_commit_with_a_claim_is_flushed(durable: SqliteStore) -> N
     worker.claim()
     database = durable._db
     with ThreadPoolExecutor(3) as pool:
-        with database._lock:
+        with database._writes.lock:
             claims = [pool.submit(worker.claim) for _ in range(2)]
             enqueued = pool.submit(durable.enqueue, [a_job()])
-            eventually(lambda: len(database._waiting) == 3, what="three writes waiting")
+            eventually(lambda: len(database._writes._waiting) == 3, what="three writes waiting")
         assert enqueued.result()
         assert [claim.result() is not None for claim in claims] == [True, True]
     assert flushed(database) == FULL

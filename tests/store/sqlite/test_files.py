@@ -16,7 +16,7 @@ from tests.store.hands import put
 from workhorse.domain.errors import Unavailable
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import JobFilter, Store
-from workhorse.store.sqlite import SqliteStore, connection
+from workhorse.store.sqlite import SqliteStore, file
 
 
 def mode(path: Path) -> int:
@@ -134,7 +134,7 @@ def test_a_damaged_file_is_told_as_such(url: str, path: Path) -> None:
 
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its locks do not hold between hosts; the refusal says so, and makes no store there."""
-    monkeypatch.setattr(connection, "file_system", lambda path: "nfs4")
+    monkeypatch.setattr(file, "file_system", lambda path: "nfs4")
     with pytest.raises(Unavailable, match=r"network file system \(nfs4\)"):
         open_store(f"sqlite:///{tmp_path / 'jobs.db'}")
     assert not (tmp_path / "jobs.db").exists()

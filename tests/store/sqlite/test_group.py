@@ -15,8 +15,9 @@ from tests.store.hands import NOBODY, a_job, put
 from workhorse.domain.errors import InvalidJob, NotFound, Unavailable
 from workhorse.domain.job import Enqueued, NewJob
 from workhorse.store.protocol import JobFilter, Store
-from workhorse.store.sqlite import SqliteStore, connection
-from workhorse.store.sqlite.connection import GROUP_LIMIT, Database
+from workhorse.store.sqlite import SqliteStore, group
+from workhorse.store.sqlite.database import Database
+from workhorse.store.sqlite.group import GROUP_LIMIT
 from workhorse.store.sqlite.transaction import SqliteTransaction
 
 
@@ -29,10 +30,12 @@ def database(store: Store) -> Database:
 @contextmanager
 def gathered(database: Database, number: int) -> Iterator[Callable[[], None]]:
     """Keep the turn to write until `number` writes wait for it; give a function to wait so."""
-    with database._lock:
+    with database._writes.lock:
 
         def all_there() -> None:
-            eventually(lambda: len(database._waiting) == number, what=f"{number} writes waiting")
+            eventually(
+                lambda: len(database._writes._waiting) == number, what=f"{number} writes waiting"
+            )
 
         yield all_there
 
@@ -120,7 +123,7 @@ def test_an_interrupt_is_for_one_alone(store: Store, database: Database) -> None
         written = [future for future in asked if future.exception(10) is None]
     assert len(written) in {4, 5}
     assert len(store.list_jobs(JobFilter())) == len(written)
-    assert not database._waiting
+    assert not database._writes._waiting
 
 
 class SoftLimit(Exception):
@@ -162,7 +165,7 @@ def test_a_signal_after_the_commit(
             if errors:
                 raise errors.pop()
 
-        monkeypatch.setattr(database, "_cut_log", cut_log)
+        monkeypatch.setattr(database.log, "cut", cut_log)
     else:
         monkeypatch.setattr(database, "_writer", Signalled(database._writing(), error))
     futures = together(store, [a_job(args=str(number)) for number in range(6)])
@@ -192,8 +195,8 @@ def test_the_wait_among_threads_is_bounded(
     store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`Unavailable` when the own process's writes take too long, and nothing is written later."""
-    monkeypatch.setattr(connection, "PATIENCE", 0.05)
-    with database._lock, ThreadPoolExecutor(1) as pool:
+    monkeypatch.setattr(group, "PATIENCE", 0.05)
+    with database._writes.lock, ThreadPoolExecutor(1) as pool:
         future = pool.submit(store.enqueue, [a_job()])
         assert isinstance(future.exception(10), Unavailable)
     put(store)
@@ -203,14 +206,12 @@ def test_the_wait_among_threads_is_bounded(
 def test_another_program_s_lock_is_waited_for(store: Store, raw: sqlite3.Connection) -> None:
     """A transaction of another program on the file holds writes up, and then they go through."""
     raw.execute("begin immediate")
-    releasing = threading.Timer(0.2, raw.rollback)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(store.enqueue, [a_job()])
         assert store.list_jobs(JobFilter()) == []
         assert not future.done()
         raw.execute("rollback")
         assert future.result(10)
-    releasing.cancel()
 
 
 def test_another_program_s_lock_is_not_waited_for_for_ever(

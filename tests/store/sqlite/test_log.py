@@ -18,8 +18,9 @@ from tests.store.backends import LOG_BOUND
 from tests.store.hands import Worker, a_job, put, settled
 from workhorse.domain.outcome import Completed
 from workhorse.store.protocol import JobFilter, Store
-from workhorse.store.sqlite import SqliteStore, connection
-from workhorse.store.sqlite.connection import LOG_LIMIT, LOG_LONG
+from workhorse.store.sqlite import SqliteStore
+from workhorse.store.sqlite import log as write_ahead
+from workhorse.store.sqlite.log import LOG_LIMIT, LOG_LONG
 
 PART = json.dumps("x" * 1_000_000)
 
@@ -104,7 +105,7 @@ def test_a_reader_that_stays_is_waited_for_once(
     store: Store, other: Store, raw: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever writes, and however often: not before the log has grown by as much again."""
-    monkeypatch.setattr(connection, "READER_PATIENCE", 1.0)
+    monkeypatch.setattr(write_ahead, "READER_PATIENCE", 1.0)
     raw.execute("begin")
     raw.execute("select count(*) from jobs").fetchone()
     write(store, LOG_LONG // 1_000_000)

@@ -8,7 +8,7 @@ from typing import Any
 
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import Enqueued, NewJob
-from workhorse.store.sqlite.connection import Database
+from workhorse.store.sqlite.database import Database
 from workhorse.store.sqlite.enqueueing import enqueue
 from workhorse.store.sqlite.failures import in_our_words
 from workhorse.store.sqlite.session import part_of_transaction

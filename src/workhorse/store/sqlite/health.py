@@ -8,8 +8,9 @@ from typing import Final
 
 from workhorse.domain.job import State
 from workhorse.store.protocol import StoreHealth
-from workhorse.store.sqlite.connection import LOG_LIMIT, Database
+from workhorse.store.sqlite.database import Database
 from workhorse.store.sqlite.filesystem import nearly_full
+from workhorse.store.sqlite.log import LOG_LIMIT
 from workhorse.store.statements import migrations
 
 REMEDY: Final = (
@@ -47,7 +48,7 @@ class HealthVerbs:
             )
         if nearly_full(self._db.path.parent):
             yield "warn", f"The disk under {self._db.path} is nearly full."
-        if self._db.log_size() > 2 * LOG_LIMIT:
+        if self._db.log.size() > 2 * LOG_LIMIT:
             yield (
                 "warn",
                 f"The log of {self._db.path} is long: some reader keeps a transaction open.",

@@ -11,7 +11,7 @@ from workhorse.store.protocol import Settled
 from workhorse.store.sqlite import migrate
 from workhorse.store.sqlite.client import SqliteClientVerbs
 from workhorse.store.sqlite.clock import Clock, HostClock, clamped
-from workhorse.store.sqlite.connection import Database
+from workhorse.store.sqlite.database import Database
 from workhorse.store.sqlite.health import HealthVerbs
 from workhorse.store.sqlite.settling import settle
 from workhorse.store.sqlite.transaction import SqliteTransaction, SqliteWhole
@@ -51,7 +51,7 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
             if not adopt:
                 self._refuse_a_stranger()
             self.migrate()
-            self._db.remember_file()
+            self._db.file.remember()
             if clock is None:  # never show an instant before the newest one the store has seen
                 ((latest,),) = self._db.read("events.latest")
                 host_clock.not_before(latest)
@@ -61,7 +61,7 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
 
     @property
     def run_dir(self) -> Path | None:
-        return self._db.run_dir
+        return self._db.file.run_dir
 
     def _refuse_a_stranger(self) -> None:
         if self._db.size() and (found := self._db.read("health.stranger")):

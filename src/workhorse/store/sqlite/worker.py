@@ -12,7 +12,7 @@ from workhorse.store import rows
 from workhorse.store.fast_json import compact
 from workhorse.store.protocol import ClaimRequest, Settled, Turn
 from workhorse.store.rows import slices
-from workhorse.store.sqlite.connection import Database
+from workhorse.store.sqlite.database import Database
 from workhorse.store.sqlite.settling import keep_output, settle
 from workhorse.store.sqlite.transaction import SqliteTransaction
 from workhorse.store.verbs import edges
