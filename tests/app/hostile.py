@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, model_serializer
 
+from workhorse import Reject, Snooze
+
 
 class Lying(BaseModel):
     name: str = "x"
@@ -65,6 +67,28 @@ class Faceless(Exception, metaclass=Hidden):
 
 class Bare(BaseException):
     pass
+
+
+class Sleepy(Snooze):
+    """A snooze that never says for how long."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class Restless(Snooze):
+    """A snooze for no time that there is."""
+
+    def __init__(self, seconds: object) -> None:
+        super().__init__(1)
+        self.seconds = seconds  # type: ignore[assignment]
+
+
+class Curt(Reject):
+    """A rejection that keeps its reason to itself."""
+
+    def __init__(self) -> None:
+        pass
 
 
 class Odd(Exception):
@@ -129,6 +153,11 @@ EXCEPTIONS: list[tuple[str, Callable[[], BaseException]]] = [
     ("causing itself", causing_itself),
     ("a wide group", lambda: ExceptionGroup("wide\0", [ValueError("\ud800")] * 1000)),
     ("a deep group", lambda: grouped(2000)),
+    ("a snooze without seconds", Sleepy),
+    ("a snooze for text", lambda: Restless("soon")),
+    ("a snooze into the past", lambda: Restless(-1.0)),
+    ("a snooze without end", lambda: Restless(float("inf"))),
+    ("a rejection without a reason", Curt),
     ("a bare BaseException", lambda: Bare("x")),
     ("SystemExit", lambda: SystemExit(3)),
     ("StopIteration", lambda: StopIteration(3)),

@@ -76,6 +76,8 @@ def test_chance_places_the_wait_within_the_jitter(jitter: float, chance: float) 
         {"jitter": -0.1},
         {"jitter": 1.1},
         {"jitter": math.nan},
+        {"base": "2"},
+        {"cap": None},
     ],
     ids=str,
 )
@@ -104,6 +106,23 @@ def test_only_the_errors_wanted_are_worth_another_attempt() -> None:
     assert not retry.wants(ValueError())
     assert Retry().wants(ValueError())
     assert not Retry().wants(KeyboardInterrupt())
+
+
+@pytest.mark.parametrize("given", [[OSError], {OSError}, OSError], ids=["list", "set", "one"])
+def test_the_errors_of_a_policy_may_be_written_as_anyone_would(given: Any) -> None:
+    """What `isinstance` would choke on when an attempt has failed is made right, or refused."""
+    assert Retry(on=given) == Retry(on=(OSError,))
+    assert not Retry(never=given).wants(OSError())
+    union: Any = OSError | ValueError
+    assert Retry(never=union).never == (OSError, ValueError)
+
+
+@pytest.mark.parametrize("odd", ["ValueError", ["ValueError"], (int,), None, (ValueError("x"),)])
+@pytest.mark.parametrize("option", ["on", "never"])
+def test_what_is_no_type_of_exception_is_refused(option: str, odd: Any) -> None:
+    """Where it is written: not by the first attempt that fails."""
+    with pytest.raises(InvalidJob, match=f"{option}=.* is no type of exception"):
+        Retry(**{option: odd})
 
 
 @given(backoffs)

@@ -76,6 +76,10 @@ async def hostile(ctx: Context, how: str) -> Any:
             raise GeneratorExit
         case "group":
             raise BaseExceptionGroup("many", [SystemExit(1), ValueError("\0\udc80")])
+        case "snooze":
+            snooze = Snooze(1)
+            del snooze.seconds
+            raise snooze
         case "text":
             raise ValueError("\0 and \udc80 and " + "x" * 100_000)
         case "result":

@@ -455,6 +455,21 @@ def test_whatever_a_handler_raises_is_an_outcome(workshop: Make, how: str) -> No
     asyncio.run(play())
 
 
+def test_an_exception_that_cannot_be_judged_fails_its_job(workshop: Make) -> None:
+    """What a class of the handler's own keeps from us does not keep the slot: it is told, once."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            one = shop.put(kinds.hostile, "snooze")
+            ended = await shop.until(one)
+            assert ended.state is State.FAILED
+            assert shop.outcomes(one) == ["error"]
+            assert ended.error is not None
+            assert "what it means cannot be told: AttributeError" in ended.error["message"]
+
+    asyncio.run(play())
+
+
 @pytest.mark.parametrize("how", ["result", "object", "huge"])
 def test_whatever_a_handler_returns_ends_its_job(workshop: Make, how: str) -> None:
     """A result nobody can store is said to be so, or cleaned: the job ends either way."""

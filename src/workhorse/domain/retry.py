@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, get_args
 
 from workhorse.domain.errors import InvalidJob
 
@@ -31,15 +32,19 @@ class Backoff:
 
     def __post_init__(self) -> None:
         """Refuse a backoff that could wait a negative or an endless time."""
-        if not (
-            0 <= self.base < math.inf
-            and 1 <= self.factor < math.inf
-            and 0 <= self.cap <= MAX_DELAY
-            and 0 <= self.jitter <= 1
-        ):
+        try:
+            makes_sense = (
+                0 <= self.base < math.inf
+                and 1 <= self.factor < math.inf
+                and 0 <= self.cap <= MAX_DELAY
+                and 0 <= self.jitter <= 1
+            )
+        except TypeError:
+            makes_sense = False
+        if not makes_sense:
             raise InvalidJob(
                 f"{self!r} is not a backoff.",
-                hint="Needed: base >= 0, factor >= 1, cap >= 0 and 0 <= jitter <= 1, all finite, "
+                hint="Needed: base >= 0, factor >= 1, cap >= 0 and 0 <= jitter <= 1, all finite numbers, "
                 "and a cap of at most a hundred years.",
             )
 
@@ -80,9 +85,11 @@ class Retry:
     never: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a policy that can never run, or whose waits make no sense."""
+        """Refuse a policy that can never run, or whose waits or types make no sense."""
         check_budget(self.max_attempts)
         _ = self.backoff
+        object.__setattr__(self, "on", _exception_types("on", self.on))
+        object.__setattr__(self, "never", _exception_types("never", self.never))
 
     @property
     def backoff(self) -> Backoff:
@@ -93,6 +100,20 @@ class Retry:
     def wants(self, error: BaseException) -> bool:
         """Tell whether an attempt that raised `error` is worth another."""
         return isinstance(error, self.on) and not isinstance(error, self.never)
+
+
+def _exception_types(option: str, given: Any) -> tuple[type[BaseException], ...]:
+    """Return exception types as a tuple, given as one, a union or some; refuse all else."""
+    if isinstance(given, UnionType):
+        given = get_args(given)
+    types = tuple(given) if isinstance(given, (tuple, list, set, frozenset)) else (given,)
+    for one in types:
+        if not (isinstance(one, type) and issubclass(one, BaseException)):
+            raise InvalidJob(
+                f"{option}={one!r} is no type of exception.",
+                hint=f"Needed: a tuple of them, such as {option}=(ValueError, OSError).",
+            )
+    return types
 
 
 def check_budget(max_attempts: int) -> int:

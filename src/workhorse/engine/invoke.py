@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING
 
 from workhorse.context import Context, Reject, Snooze
 from workhorse.domain.errors import InvalidJob
-from workhorse.domain.outcome import AttemptOutcome, Completed, Failed, Rejected, Snoozed
+from workhorse.domain.outcome import (
+    AttemptOutcome,
+    Completed,
+    Failed,
+    Failure,
+    Rejected,
+    Snoozed,
+)
 from workhorse.failure import failure_from
+from workhorse.text import safe_text
 
 if TYPE_CHECKING:
     from workhorse.domain.events import Output
@@ -38,10 +46,22 @@ def context_for(job: Claimed, emit: Emit, stopping: Stopping) -> Context:
 
 
 def outcome_of(error: BaseException, kind: KindSpec) -> AttemptOutcome:
-    """Return the outcome of an attempt whose handler raised `error`."""
-    if isinstance(error, Snooze):
-        return Snoozed(error.seconds, error.reason)
+    """Return the outcome of an attempt whose handler raised `error`.
+
+    Where the error's own class keeps that from being told, the attempt has failed for good.
+    """
     failure = failure_from(error)
+    try:
+        return _judged(error, failure, kind)
+    except Exception as odd:  # noqa: BLE001 - else the attempt would never end
+        told = f"{failure.message} (what it means cannot be told: {safe_text(repr(odd))})"
+        return Failed(failure._replace(message=safe_text(told)), permanent=True)
+
+
+def _judged(error: BaseException, failure: Failure, kind: KindSpec) -> AttemptOutcome:
+    if isinstance(error, Snooze):
+        snooze = Snooze(error.seconds, error.reason)  # a class of the handler's may hold anything
+        return Snoozed(snooze.seconds, snooze.reason)
     if isinstance(error, Reject):
         return Rejected(failure.message)
     if isinstance(error, MemoryError):
