@@ -44,6 +44,28 @@ def test_nothing_of_the_users_is_touched(workdir: Path) -> None:
     assert (workdir / "new" / ".gitignore").read_text() == "*\n"
 
 
+@pytest.mark.parametrize("name", ["demo", "demo.db", "demo.log"])
+def test_what_only_has_a_demo_s_name_is_not_removed(
+    name: str, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no demo has been, what has the name of a demo's thing is the user's: exit 6, twice."""
+    (workdir / "demo.db.bak").write_text("precious")
+    (workdir / name).mkdir()
+    (workdir / name / "notes.txt").write_text("precious")
+    for _ in range(2):
+        assert run(["demo", "--dir", "."]) == Conflict.exit_code
+        assert capsys.readouterr().err == (
+            f"Error: {name} would be overwritten, and no demo made it. "
+            "Give this one its own --dir.\n"
+        )
+    assert (workdir / name / "notes.txt").read_text() == "precious"
+    (workdir / name).rename(workdir / "mine")
+    for _ in range(2):
+        with fresh_workspace(workdir):
+            pass
+    assert (workdir / "demo.db.bak").read_text() == "precious"
+
+
 def test_a_second_demo_in_the_same_folder_is_refused(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

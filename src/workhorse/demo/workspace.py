@@ -40,6 +40,16 @@ class Workspace:
         """Where the jobs put their copies of the project, and what they make of them."""
         return self.root / "demo"
 
+    @property
+    def lock(self) -> Path:
+        """Held while a demo runs; where it lies, one has been."""
+        return self.root / "demo.lock"
+
+    def leftovers(self) -> list[Path]:
+        """Return what an earlier demo has left, or what looks as if."""
+        store = [self.root / f"demo.db{end}" for end in ("", "-wal", "-shm", "-run")]
+        return [path for path in (*store, self.log, self.files) if path.exists()]
+
 
 def sqlite_url(path: str) -> str:
     """Return the URL of the store in the file `path`."""
@@ -70,17 +80,19 @@ def fresh_workspace(root: Path) -> Iterator[Workspace]:
     """Give an empty workspace in `root`, for one demo at a time.
 
     What an earlier demo left is removed; nothing else in the folder is touched. Store, log and
-    artifacts stay behind to be looked at. Raises `Conflict` when a demo is running there,
-    `Unavailable` when the folder cannot be written.
+    artifacts stay behind to be looked at. Raises `Conflict` when a demo is running there, or
+    things of those names lie there that are no demo's; `Unavailable` when the folder cannot be
+    written.
     """
     work = Workspace(root.resolve())
     try:
-        lock = _lock(work.root)
+        lock = _lock(work)
     except OSError as error:
         raise _not_writable(work, error) from error
     with lock:
         try:
-            _clear(work)
+            for leftover in work.leftovers():
+                _remove(leftover)
             work.files.mkdir()
         except OSError as error:
             raise _not_writable(work, error) from error
@@ -98,25 +110,26 @@ def project_copy(project: Path, into: Path) -> Iterator[Path]:
         _remove(into)
 
 
-def _lock(root: Path) -> TextIO:
+def _lock(work: Workspace) -> TextIO:
     """Make the folder if need be, and hold it until the file returned is closed."""
     with suppress(FileExistsError):
-        root.mkdir(parents=True)
-        (root / ".gitignore").write_text("*\n", encoding="ascii")
-    lock = (root / "demo.lock").open("w")
+        work.root.mkdir(parents=True)
+        (work.root / ".gitignore").write_text("*\n", encoding="ascii")
+    if not work.lock.exists() and (found := work.leftovers()):
+        raise Conflict(
+            f"{' and '.join(near(path) for path in found)} would be overwritten, and no demo made "
+            f"{'it' if len(found) == 1 else 'them'}.",
+            hint="Give this one its own --dir.",
+        )
+    lock = work.lock.open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
         raise Conflict(
-            f"A demo is running in {near(root)} already.", hint="Give this one its own --dir."
+            f"A demo is running in {near(work.root)} already.", hint="Give this one its own --dir."
         ) from None
     return lock
-
-
-def _clear(work: Workspace) -> None:
-    for leftover in [*work.root.glob("demo.db*"), work.log, work.files]:
-        _remove(leftover)
 
 
 def _not_writable(work: Workspace, error: OSError) -> Unavailable:
