@@ -6,6 +6,7 @@ needs no validation in the worker, and a kind that has only such parameters neve
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import types
 import typing
@@ -117,10 +118,10 @@ class Arguments:
                 codec.check_value(values[name], f"args.{name}")
         was, now = (self._serializer.to_python(v, **_FAITHFULLY) for v in (values, again))
         for name, value in was.items():
-            if not _alike(value, now[name]):
+            if not (_alike(value, now[name]) and _of_one_kind(values[name], again[name])):
                 raise InvalidJob(
                     f"{self.kind}: args.{name} would come back from JSON as another value.",
-                    hint="Pass plain data, or a type that encodes all it holds.",
+                    hint="Pass plain data, or types whose JSON holds all and tells them apart.",
                 )
 
     def _wrong(self, error: ValidationError, why: str = "") -> InvalidJob:
@@ -148,6 +149,29 @@ def _alike(one: Any, other: Any) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
     return kind is type(other) and kind.__eq__ is _BY_IDENTITY
+
+
+def _of_one_kind(one: Any, other: Any) -> bool:
+    """Whether two values that are the same in JSON are of the same types, all through."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return all(map(_of_one_kind, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(map(_of_one_kind, one.values(), other.values()))
+    if type(one) is not type(other):
+        return _alike(one, other)
+    parts, others = _parts(one), _parts(other)
+    return parts.keys() == others.keys() and all(
+        _of_one_kind(part, others[name]) for name, part in parts.items()
+    )
+
+
+def _parts(value: Any) -> Mapping[str, Any]:
+    """Return the fields of a dataclass or a model, and nothing of all else."""
+    if dataclasses.is_dataclass(value):
+        fields = (field.name for field in dataclasses.fields(value))
+    else:
+        fields = getattr(type(value), "__pydantic_fields__", ())
+    return {name: getattr(value, name) for name in fields if hasattr(value, name)}
 
 
 def _place(loc: Sequence[str | int]) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any, Final
 
@@ -188,8 +188,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def dump_result(value: Any, *, limit: int = RESULT_LIMIT) -> str | None:
+def dump_result(
+    value: Any,
+    *,
+    encode: Callable[[Any], bytes | None] = lambda _value: None,
+    limit: int = RESULT_LIMIT,
+) -> str | None:
     """Return what a handler returned as JSON text, None for None.
+
+    `encode` may know better how; where it returns None, the value's own type decides.
 
     Dataclasses, models, datetimes, enums, UUIDs, paths, decimals, sets and bytes (as base64)
     become JSON; NUL and lone surrogates become U+FFFD. Raises `InvalidJob` for what JSON cannot
@@ -198,7 +205,7 @@ def dump_result(value: Any, *, limit: int = RESULT_LIMIT) -> str | None:
     if value is None:
         return None
     try:
-        raw = to_json(value, inf_nan_mode="constants", bytes_mode="base64", by_alias=True)
+        raw = encode(value) or encoded(value)
         if is_suspicious(raw):
             raw = _cleaned(from_json(raw))
     except InvalidJob:
@@ -206,6 +213,11 @@ def dump_result(value: Any, *, limit: int = RESULT_LIMIT) -> str | None:
     except Exception as error:  # noqa: BLE001 - a handler's value may do anything when looked at
         raw = _second_try(value, error)
     return sized(raw, what="The result", limit=limit)
+
+
+def encoded(value: Any) -> bytes:
+    """Return a result as JSON, as the types of its parts have it."""
+    return to_json(value, inf_nan_mode="constants", bytes_mode="base64", by_alias=True)
 
 
 def _second_try(value: Any, first: Exception) -> bytes:

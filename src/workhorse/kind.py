@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from pydantic_core import SchemaValidator, ValidationError, from_json
-
-from workhorse import codec
-from workhorse.arguments import MISSING, Arguments, Parameter, adapter, plain_schema
+from workhorse.arguments import MISSING, Arguments, Parameter
 from workhorse.context import Context
 from workhorse.domain.errors import ConfigurationError, InvalidJob
 from workhorse.domain.job import check_name
 from workhorse.domain.retry import Retry
+from workhorse.results import Results
 
 Run = Literal["async", "thread", "process"]
 RUNS: Final[tuple[Run, ...]] = ("async", "thread", "process")
@@ -69,36 +67,25 @@ class KindSpec:
 
     def dump_result(self, value: Any) -> str | None:
         """Return what the handler returned as JSON text; None for None. See `codec.dump_result`."""
-        return None if value is None else codec.dump_result(value)
+        return None if value is None else self._results.dump(value)
 
     def load_result(self, text: str | None) -> Any:
         """Return a result as the type the function is annotated to return.
 
         A result that does not fit the annotation (code changes) is returned as plain JSON data.
         """
-        if text is None:
-            return None
-        if self._result is not None:
-            try:
-                return self._result.validate_json(text)
-            except ValidationError:
-                pass
-        return from_json(text)
+        return None if text is None else self._results.load(text)
 
     @cached_property
     def _codec(self) -> Arguments:
         return Arguments(self.name, self.parameters, _hints(self.func, self.name))
 
     @cached_property
-    def _result(self) -> SchemaValidator | None:
-        """The validator of results; None when the annotation says no more than JSON does."""
+    def _results(self) -> Results:
         try:
-            hint = _hints(self.func, self.name).get("return", Any)
-            if plain_schema(hint) is not None:
-                return None
-            return adapter(hint)[0]
-        except Exception:  # noqa: BLE001 - an odd annotation must not hide a result
-            return None
+            return Results(_hints(self.func, self.name).get("return", Any))
+        except ConfigurationError:  # its parameters may be told all the same
+            return Results(Any)
 
     @cached_property
     def _by_position(self) -> tuple[Parameter, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,14 @@ from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Optional
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    computed_field,
+)
 from typing_extensions import TypedDict
 
 from tests.app.helpers import stored
@@ -43,6 +51,29 @@ class Uncomparable:
     x: int
 
 
+@dataclass
+class Place:
+    """In JSON the same as a point."""
+
+    x: int
+    y: float = 0.0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Spot(Point):
+    colour: str = "red"
+
+
+@dataclass
+class Route:
+    start: Point | Place
+
+
+class Trip(BaseModel):
+    stops: list[Point | Place]
+
+
 class Line(NamedTuple):
     start: Point
     end: Point
@@ -65,6 +96,44 @@ class Secretive(BaseModel):
     name: str
     hidden: int = Field(exclude=True)
 
+
+class Area(BaseModel, extra="forbid"):
+    """Tells more than it takes."""
+
+    width: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def size(self) -> int:
+        return self.width**2
+
+
+class Parrot(BaseModel):
+    words: list[str] = []
+
+
+class Macaw(Parrot):
+    colour: str = "red"
+
+
+class Reel:
+    """Pydantic knows nothing of it but what an annotation says."""
+
+    def __init__(self, film: str) -> None:
+        self.film = film
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reel) and other.film == self.film
+
+    def __hash__(self) -> int:
+        return hash(self.film)
+
+
+AsText = Annotated[
+    Reel,
+    PlainValidator(lambda given: given if isinstance(given, Reel) else Reel(given)),
+    PlainSerializer(lambda reel: reel.film),
+]
 
 ANNA = uuid.UUID("6f1b1e2c-5a44-4c57-9f0e-2f3b6c1d7e8f")
 NOON = datetime(2024, 2, 29, 12, 0, 0, 678, tzinfo=UTC)
@@ -130,6 +199,10 @@ CASES: list[tuple[Any, Any]] = [
     (Order, Order(orderNumber=7, when=NOON, total=Decimal("9.90"), parts=[Point(1)])),
     (Order | Point, Point(1)),
     (dict[str, Order], {"a": Order(orderNumber=7, when=NOON, total=Decimal("0.1"))}),
+    (Area, Area(width=3)),
+    (dict[str, Area], {"a": Area(width=3)}),
+    (AsText, Reel("The General")),
+    (list[AsText], [Reel("The General")]),
 ]
 
 
@@ -191,6 +264,13 @@ def test_what_cannot_be_compared_is_taken_at_its_word(inline: Workhorse) -> None
         (Point, Point(1, notes={"when": NOON})),
         (Point, Point(1, notes={"raw": b"\0"})),
         (dict[str, Secretive], {"a": Secretive(name="x", hidden=3)}),
+        (Point | Place, Place(1, 2.5)),
+        (list[Point | Place], [Point(1), Place(1)]),
+        (dict[str, Point | Place], {"a": Place(1)}),
+        (Route, Route(Place(1))),
+        (Trip, Trip(stops=[Place(1)])),
+        (Point, Place(1)),
+        (Point, Spot(1)),
     ],
     ids=str,
 )
@@ -302,6 +382,21 @@ def test_a_model_is_passed_as_outside_callers_write_it(inline: Workhorse) -> Non
     ship.enqueue(order)
     inline.enqueue_by_name("ship", {"order": as_json})
     assert seen == [order, order]
+
+
+def test_a_result_in_json_says_all_that_can_be_read_again(inline: Workhorse) -> None:
+    """What a model computes and a subclass adds is there for who reads JSON, if it does no harm."""
+
+    @inline.job
+    def bird() -> Parrot:
+        return Macaw(words=["hello"])
+
+    @inline.job
+    def area() -> Area:
+        return Area(width=3)
+
+    assert json.loads(bird.enqueue().job.result or "") == {"words": ["hello"], "colour": "red"}
+    assert json.loads(area.enqueue().job.result or "") == {"width": 3}
 
 
 def test_a_result_that_no_longer_fits_its_annotation_is_plain_data(inline: Workhorse) -> None:

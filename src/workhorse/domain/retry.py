@@ -44,8 +44,8 @@ class Backoff:
         if not makes_sense:
             raise InvalidJob(
                 f"{self!r} is not a backoff.",
-                hint="Needed: base >= 0, factor >= 1, cap >= 0 and 0 <= jitter <= 1, finite numbers, "
-                "and a cap of at most a hundred years..",
+                hint="Needed: base >= 0, factor >= 1, cap >= 0 and 0 <= jitter <= 1, finite "
+                "numbers, and a cap of at most a hundred years.",
             )
 
     def delay(self, failures: int, chance: float) -> float:
