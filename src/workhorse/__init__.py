@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from workhorse.domain.errors import ConfigurationError as ConfigurationError
     from workhorse.domain.errors import Conflict as Conflict
     from workhorse.domain.errors import InvalidJob as InvalidJob
-    from workhorse.domain.errors import JobCancelled as JobCancelled
-    from workhorse.domain.errors import JobFailed as JobFailed
     from workhorse.domain.errors import LeaseLost as LeaseLost
     from workhorse.domain.errors import NotFound as NotFound
     from workhorse.domain.errors import ResultTimeout as ResultTimeout
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from workhorse.domain.errors import UnknownKind as UnknownKind
     from workhorse.domain.errors import WorkhorseError as WorkhorseError
     from workhorse.domain.events import Event as Event
+    from workhorse.domain.failed import JobCancelled as JobCancelled
+    from workhorse.domain.failed import JobFailed as JobFailed
     from workhorse.domain.job import Job as Job
     from workhorse.domain.job import Outcome as Outcome
     from workhorse.domain.job import Priority as Priority
@@ -47,8 +47,6 @@ _HOME = {
         "ConfigurationError",
         "Conflict",
         "InvalidJob",
-        "JobCancelled",
-        "JobFailed",
         "LeaseLost",
         "NotFound",
         "ResultTimeout",
@@ -60,6 +58,7 @@ _HOME = {
         "WorkhorseError",
     ),
     "domain.events": ("Event",),
+    "domain.failed": ("JobCancelled", "JobFailed"),
     "domain.job": ("Job", "Outcome", "Priority", "State"),
     "domain.retry": ("Retry",),
     "handle": ("Handle",),

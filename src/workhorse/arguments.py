@@ -168,9 +168,9 @@ def _of_one_kind(one: Any, other: Any) -> bool:
 def _parts(value: Any) -> Mapping[str, Any]:
     """Return the fields of a dataclass or a model, and nothing of all else."""
     if dataclasses.is_dataclass(value):
-        fields = (field.name for field in dataclasses.fields(value))
+        fields = [field.name for field in dataclasses.fields(value)]
     else:
-        fields = getattr(type(value), "__pydantic_fields__", ())
+        fields = list(getattr(type(value), "__pydantic_fields__", ()))
     return {name: getattr(value, name) for name in fields if hasattr(value, name)}
 
 

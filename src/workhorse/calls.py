@@ -6,7 +6,7 @@ the context: a type checker sees a wrong, a missing and an extra argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from functools import update_wrapper
 from typing import (
@@ -85,11 +85,11 @@ class Prepared(Generic[P, R_co]):
 
     @overload
     def enqueue(
-        self: Prepared[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+        self: Prepared[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[T]: ...
     @overload
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
-    def enqueue(self, *args: Any, **kwargs: Any) -> Handle[Any]:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
+    def enqueue(self, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store one job and return its handle; when this returns, the job is durable.
 
         Raises `InvalidJob` (naming every wrong argument) or `TooLarge` with nothing stored,
@@ -99,21 +99,19 @@ class Prepared(Generic[P, R_co]):
 
     @overload
     async def aenqueue(
-        self: Prepared[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+        self: Prepared[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[T]: ...
     @overload
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
-    async def aenqueue(self, *args: Any, **kwargs: Any) -> Handle[Any]:
+    async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]: ...
+    async def aenqueue(self, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """`enqueue`, without blocking the running loop; calls at the same time share a commit."""
         return await self._app.asend(self._order(args, kwargs))
 
     @overload
-    def bind(
-        self: Prepared[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
-    ) -> Bound[T]: ...
+    def bind(self: Prepared[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> Bound[T]: ...
     @overload
-    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R_co]: ...
-    def bind(self, *args: Any, **kwargs: Any) -> Bound[Any]:
+    def bind(self, /, *args: P.args, **kwargs: P.kwargs) -> Bound[R_co]: ...
+    def bind(self, /, *args: Any, **kwargs: Any) -> Bound[Any]:
         """Check the arguments now and enqueue later, with others: see `Workhorse.enqueue_many`."""
         return Bound(self._order(args, kwargs))
 
@@ -189,10 +187,10 @@ class Kind(Prepared[P, R_co]):
         return f"<Kind {self.spec.name}>"
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     @overload
     def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, with or without a context."""
         if self.spec.takes_context and not (args and isinstance(args[0], Context)):
             args = (_nowhere(self.spec), *args)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from math import isnan
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from workhorse.domain.errors import InvalidJob, JobCancelled, JobFailed, NotFound, ResultTimeout
+from workhorse.domain.errors import InvalidJob, NotFound, ResultTimeout
+from workhorse.domain.failed import JobCancelled, JobFailed
 from workhorse.domain.job import FINAL, QueueStats, State
 from workhorse.explain import Facts, error_line, explain
 
@@ -97,7 +98,8 @@ class Handle(Generic[R_co]):
     def result(self, timeout: float | None = None) -> R_co:
         """Wait until the job has ended, and return what its handler returned.
 
-        The value has the type the handler is annotated to return. Waits up to `timeout`
+        The value has the type the handler is annotated to return, as far as JSON tells it (of a
+        union whose members look alike there, the first). Waits up to `timeout`
         seconds, by default as long as it takes. Raises `JobFailed` or `JobCancelled` with the
         job in ``.job``, `ResultTimeout`, `NotFound`, or `InvalidJob` for what is no time.
         """

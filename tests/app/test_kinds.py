@@ -32,6 +32,19 @@ def test_a_kind_is_still_the_function(app: Workhorse) -> None:
     assert app.store.events() == []
 
 
+def test_a_parameter_may_have_any_name(inline: Workhorse) -> None:
+    """Also one that our own methods use."""
+
+    @inline.job
+    def name_all(self: int, args: int, kwargs: int) -> list[int]:
+        return [self, args, kwargs]
+
+    assert name_all(self=1, args=2, kwargs=3) == [1, 2, 3]
+    assert name_all.enqueue(self=1, args=2, kwargs=3).result() == [1, 2, 3]
+    (handle,) = inline.enqueue_many([name_all.bind(self=1, args=2, kwargs=3)])
+    assert handle.result() == [1, 2, 3]
+
+
 def test_a_plain_call_needs_no_context(app: Workhorse) -> None:
     """With or without a context: without one, what is said to it goes nowhere."""
 

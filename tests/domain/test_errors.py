@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import Any
 
 import pytest
 
 import workhorse
-from workhorse.domain import errors
-from workhorse.domain.errors import JobCancelled, JobFailed, ResultTimeout, WorkhorseError
+from workhorse.domain import errors, failed
+from workhorse.domain.errors import ResultTimeout, WorkhorseError
+from workhorse.domain.failed import JobCancelled, JobFailed
 
 TREE = [
-    cls for cls in vars(errors).values() if inspect.isclass(cls) and issubclass(cls, WorkhorseError)
+    cls
+    for cls in (vars(errors) | vars(failed)).values()
+    if inspect.isclass(cls) and issubclass(cls, WorkhorseError)
 ]
 
 STABLE = {
@@ -64,7 +68,7 @@ def test_an_error_reads_as_one_line_with_its_hint() -> None:
 
 def test_a_failed_job_is_kept_with_its_error() -> None:
     """Whoever waited for the result can look at the job; a cancelled one has no result either."""
-    job = object()
+    job: Any = object()
     error = JobCancelled("cancelled", job=job)
     assert error.job is job
     assert isinstance(error, JobFailed)

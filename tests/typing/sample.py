@@ -7,12 +7,15 @@ errors. Nothing here is ever run.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
-from typing import Any, assert_type
+from typing import Any, ParamSpec, TypeVar, assert_type
 
 import workhorse
-from workhorse import Bound, Context, Handle, Kind, Retry, Workhorse
+from workhorse import Bound, Context, Handle, Job, JobFailed, Kind, Retry, Workhorse
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 app = Workhorse()
 
@@ -51,7 +54,20 @@ def anything_with_context(ctx: Context, a: int) -> Any:
 def nothing() -> None: ...
 
 
+def traced(func: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """A decorator of async functions as they are usually typed."""
+    return func
+
+
+@app.job
+@traced
+async def decorated(a: int) -> str:
+    return str(a)
+
+
 # What is returned.
+assert_type(decorated.enqueue(1), Handle[str])
+assert_type(decorated.bind(1), Bound[str])
 assert_type(plain.enqueue(1), Handle[int])
 assert_type(plain.enqueue(1).result(), int)
 assert_type(with_context.enqueue(1, b="x"), Handle[list[str]])
@@ -78,6 +94,15 @@ async def on_a_loop() -> None:
     await plain.aenqueue()  # type: ignore[call-arg]
     await awaited.aenqueue("1")  # type: ignore[call-overload]
     plain.aenqueue(1)  # type: ignore[unused-coroutine]
+
+
+def when_it_fails(handle: Handle[int]) -> Mapping[str, Any] | None:
+    try:
+        handle.result()
+    except JobFailed as failed:
+        assert_type(failed.job, Job)
+        return failed.job.error
+    return None
 
 
 # A name that is not there.

@@ -17,7 +17,8 @@
     └─ JobFailed              job_failed       1      the job ended without a result; see ``.job``
        └─ JobCancelled        job_cancelled    1
 
-Codes never change meaning; the command line exits with ``exit_code``.
+Codes never change meaning; the command line exits with ``exit_code``. The last two stand in
+`workhorse.domain.failed`.
 """
 
 from __future__ import annotations
@@ -113,20 +114,3 @@ class ResultTimeout(WorkhorseError, TimeoutError):
 
     code = "timed_out"
     exit_code = 7
-
-
-class JobFailed(WorkhorseError):
-    """The job ended, but not in `succeeded`, so it has no result."""
-
-    code = "job_failed"
-
-    def __init__(self, message: str, *, job: object = None, hint: str | None = None) -> None:
-        """Keep the ended job (a `workhorse.domain.job.Job`) as ``.job``."""
-        super().__init__(message, hint=hint)
-        self.job = job
-
-
-class JobCancelled(JobFailed):
-    """The job was cancelled before it could end by itself."""
-
-    code = "job_cancelled"
