@@ -154,8 +154,11 @@ def make_spec(
 
 def _check_callable(func: Callable[..., Any], label: str) -> bool:
     """Refuse what is not a plain function; tell whether it is async."""
-    if inspect.isclass(func) or not callable(func):
-        raise ConfigurationError(f"{label or func!r}: a handler must be a function.")
+    if not (inspect.isroutine(func) or hasattr(func, "__wrapped__")):
+        raise ConfigurationError(
+            f"{label or func!r}: a handler must be a function.",
+            hint="Write a function that calls it.",
+        )
     if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
         raise ConfigurationError(
             f"{label}: a handler must return a value, not yield.",

@@ -16,6 +16,8 @@ from workhorse.text import clean_text
 
 MAX_AFTER: Final = 1000
 """Most jobs one job can wait for."""
+MAX_INSTANT: Final = 253_402_300_800_000
+"""The year 10000, in milliseconds since 1970 UTC: dates end before."""
 MAX_KEY: Final = 255
 """Longest unique or idempotency key, in characters."""
 
@@ -70,7 +72,7 @@ def as_defaults(
     Raises `InvalidJob` for an option that makes no sense.
     """
     return Defaults(
-        Retry(max_attempts=retry) if isinstance(retry, int) else retry,
+        _retry(retry),
         timeout if isinstance(timeout, Unset) else _timeout(timeout),
         None if priority is None else priority_number(priority),
     )
@@ -147,6 +149,14 @@ def new_job(
     )
 
 
+def _retry(retry: Retry | int | None) -> Retry | None:
+    if isinstance(retry, int):
+        return Retry(max_attempts=retry)
+    if not isinstance(retry, Retry | None):
+        raise InvalidJob(f"retry must be a Retry or a number, not a {type(retry).__name__}.")
+    return retry
+
+
 def _timeout(timeout: float | None) -> float | None:
     """Return a timeout in seconds that can be kept, None for no limit."""
     if timeout is None:
@@ -182,8 +192,8 @@ def _instant(run_at: datetime | int | None) -> int | None:
         run_at = round(run_at.timestamp() * 1000)
     if isinstance(run_at, bool) or not isinstance(run_at, int):
         raise InvalidJob("run_at must be a datetime, or milliseconds since 1970 as an integer.")
-    if not 0 <= run_at < 2**53:
-        raise InvalidJob("run_at is out of range: give milliseconds since 1970.")
+    if not 0 <= run_at < MAX_INSTANT:
+        raise InvalidJob("run_at must be from 1970 to 9999; as an integer, in milliseconds.")
     return run_at
 
 
@@ -198,10 +208,10 @@ def _key(option: str, key: Any) -> str | None:
 def _after(after: Iterable[HasId | int] | HasId | int | None) -> tuple[int, ...]:
     if after is None:
         return ()
-    one = isinstance(after, int | HasId)
-    items: Iterable[Any] = [after] if one else after  # type: ignore[assignment]
+    if isinstance(after, int | HasId) or not isinstance(after, Iterable):
+        after = [after]
     ids: list[Any] = [
-        item if isinstance(item, int) else getattr(item, "id", None) for item in items
+        item if isinstance(item, int) else getattr(item, "id", None) for item in after
     ]
     if not all(isinstance(i, int) and not isinstance(i, bool) and 0 < i < 2**63 for i in ids):
         raise InvalidJob("after takes handles or ids of jobs.")

@@ -64,6 +64,8 @@ def _store_url(value: SecretStr) -> SecretStr:
 
 
 def _queue_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("Input should be one queue or more")
     for name in value:
         try:
             check_name("queue", name)
@@ -74,9 +76,7 @@ def _queue_names(value: tuple[str, ...]) -> tuple[str, ...]:
 
 AppName = Annotated[str, AfterValidator(_app_name)]
 StoreUrl = Annotated[SecretStr, AfterValidator(_store_url)]
-Queues = Annotated[
-    tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_queue_names), Field(min_length=1)
-]
+Queues = Annotated[tuple[str, ...], BeforeValidator(_comma_list), AfterValidator(_queue_names)]
 Seconds = Annotated[float, Field(gt=0, le=10 * 365 * DAY)]
 Days = Annotated[Annotated[float, Field(ge=0, le=36500)] | None, BeforeValidator(_none)]
 Count = Annotated[int, Field(ge=1)]
@@ -200,15 +200,11 @@ def load(flags: Mapping[str, Any] | None = None) -> Loaded:
     """
     found = sources.find(flags)
     warnings = sources.unknown_variables(found, Settings.model_fields)
-    problems = list(found.problems)
-    settings = None
-    try:
-        settings = Settings(**{name: given.value for name, given in found.values.items()})
-    except ValidationError as error:
-        problems += [_problem(found, details) for details in error.errors(include_url=False)]
-    else:
+    settings, wrong = _checked(found)
+    problems = [*found.problems, *wrong.values()]
+    if not wrong.keys() & {"lease", "renew"}:
         problems += _contradictions(found, settings)
-    if problems or settings is None:
+    if problems:
         raise ConfigurationError(_list_problems(list(dict.fromkeys(problems))))
     origins = {name: given.origin for name, given in found.values.items()}
     return Loaded(settings, origins, tuple(str(problem) for problem in warnings))
@@ -230,6 +226,20 @@ def settings_table() -> list[tuple[str, str, str, str]]:
         text = ",".join(default) if isinstance(default, tuple) else str(default).lower()
         rows.append((name, sources.PREFIX + name.upper(), text, field.description or ""))
     return rows
+
+
+def _checked(found: Found) -> tuple[Settings, Mapping[str, Problem]]:
+    """Return the settings, the wrong ones at their defaults, and what is wrong, by setting."""
+    values = {name: given.value for name, given in found.values.items()}
+    try:
+        return Settings(**values), {}
+    except ValidationError as error:
+        wrong = {
+            str(details["loc"][0]): _problem(found, details)
+            for details in reversed(error.errors(include_url=False))
+        }
+    right = {name: value for name, value in values.items() if name not in wrong}
+    return Settings(**right), dict(reversed(wrong.items()))
 
 
 def _problem(found: Found, details: ErrorDetails) -> Problem:

@@ -66,6 +66,13 @@ class Found:
     variables: dict[str, str] = field(default_factory=dict)
     """The variable each value from the environment came from, by setting."""
     problems: list[Problem] = field(default_factory=list)
+    unread: dict[str, Problem] = field(default_factory=dict)
+    """Why a secret could not be had, by setting, as long as no stronger place gives it."""
+
+    def put(self, name: str, value: Any, origin: str) -> None:
+        """Take a value: it is stronger than what was found so far."""
+        self.values[name] = Given(value, origin)
+        self.unread.pop(name, None)
 
     def get(self, name: str) -> Any:
         """Return the value of a setting, or None when it was found nowhere."""
@@ -82,7 +89,8 @@ def find(flags: Mapping[str, Any] | None = None) -> Found:
     _read_variables(found, os.environ, where="")
     for name, value in (flags or {}).items():
         if value is not None and value != ():
-            found.values[name] = Given(value, "--" + name.replace("_", "-"))
+            found.put(name, value, "--" + name.replace("_", "-"))
+    found.problems += found.unread.values()
     return found
 
 
@@ -105,22 +113,30 @@ def unknown_variables(found: Found, known: Iterable[str]) -> list[Problem]:
 
 
 def database_url(found: Found) -> str | None:
-    """Return the database URL that was configured, if one was."""
+    """Return the database URL that was configured, if one was and it is a text."""
     url = found.get("database_url")
     return url if isinstance(url, str) and url else None
+
+
+def leaves_url_open(found: Found) -> bool:
+    """Whether nothing here says, or tries to say, where the jobs are kept."""
+    return "database_url" not in found.values and not found.problems
 
 
 def configured_url() -> str | None:
     """Return the database URL that the environment or a file here names, if one does.
 
-    Raises `ConfigurationError` when none does and a place that might cannot be read: jobs put
-    into the default store instead would never be seen.
+    Raises `ConfigurationError` when none does and one might be meant to (it cannot be read, has a
+    slip of the pen, holds no text): jobs put into the default store would never be seen.
     """
     found = find()
     url = database_url(found)
-    if url is None and found.problems:
-        problems = "\n".join(map(str, found.problems))
-        raise ConfigurationError(f"Where the jobs are kept cannot be told.\n{problems}")
+    if url is None and not leaves_url_open(found):
+        problems = list(found.problems)
+        if (given := found.values.get("database_url")) is not None:
+            problems.append(Problem(given.origin, None, "expected the URL of a store"))
+        told = "\n".join(map(str, problems))
+        raise ConfigurationError(f"Where the jobs are kept cannot be told.\n{told}")
     return url
 
 
@@ -182,22 +198,34 @@ def _read_table(found: Found, path: Path, keys: tuple[str, ...]) -> None:
             found.problems.append(Problem(f"{path}:{'.'.join(keys)}", None, "expected a table"))
             return
     for name, value in table.items():
-        found.values[name] = Given(value, ":".join([str(path), ".".join((*keys, name))]))
+        origin = f"{path}:{'.'.join((*keys, name))}"
+        found.put(name, value, origin)
+        if name not in SECRETS and (hint := nearest(name, SECRETS)):
+            found.problems.append(Problem(origin, None, f"is not a setting.{hint}"))
 
 
 def _dotenv(found: Found) -> Mapping[str, str]:
-    """Return what ``.env`` holds, or nothing when there is no such file."""
+    """Return what ``.env`` holds, or nothing when there is no such file.
+
+    It is other programs' as well: a line that nobody understands is a problem if it is ours.
+    """
     path = Path(".env")
     if not path.is_file():
         return {}
-    from dotenv import dotenv_values  # noqa: PLC0415 - only where there is such a file
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - only where there is such a file
 
+    values: dict[str, str] = {}
     try:
-        values = dotenv_values(path, interpolate=False)
+        with path.open(encoding="utf-8-sig") as stream:
+            for line in parse_stream(stream):
+                if line.error and PREFIX in line.original.string:
+                    where = f".env:{line.original.line}"
+                    found.problems.append(Problem(where, None, "expected WORKHORSE_…=value"))
+                if line.key is not None and line.value is not None:
+                    values[line.key] = line.value
     except (OSError, UnicodeDecodeError) as error:
         found.problems.append(Problem(".env", None, f"cannot be read: {error}"))
-        return {}
-    return {name: value for name, value in values.items() if value is not None}
+    return values
 
 
 def _read_variables(found: Found, variables: Mapping[str, str], *, where: str) -> None:
@@ -205,32 +233,36 @@ def _read_variables(found: Found, variables: Mapping[str, str], *, where: str) -
 
     An empty variable is one that is not set.
     """
+    files = {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
     for variable, value in variables.items():
-        if not (value and variable.startswith(PREFIX)):
+        if not (value and variable.startswith(PREFIX)) or variable in files:
             continue
         if variable in _INTERNAL or _FOREIGN.match(variable):
             continue
         name = variable.removeprefix(PREFIX).lower()
-        if name.removesuffix("_file") in SECRETS and name.endswith("_file"):
+        found.put(name, value, where + variable)
+        found.variables[name] = where + variable
+    for variable in sorted(files):
+        if variables.get(variable):
             _read_secret(found, variables, variable, where)
-        else:
-            found.values[name] = Given(value, where + variable)
-            found.variables[name] = where + variable
 
 
 def _read_secret(found: Found, variables: Mapping[str, str], variable: str, where: str) -> None:
     """Read the secret that `variable` says is in a file."""
-    origin, plain = where + variable, variable.removesuffix("_FILE")
+    origin, plain, path = where + variable, variable.removesuffix("_FILE"), variables[variable]
+    name = plain.removeprefix(PREFIX).lower()
     if variables.get(plain):
-        found.problems.append(Problem(origin, None, f"{plain} is set as well; keep one of them"))
+        found.unread[name] = Problem(origin, None, f"{plain} is set as well; keep one of them")
         return
     try:
-        value = Path(variables[variable]).read_text(encoding="utf-8").strip()
+        value = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         expected = f"expected a file that can be read ({reason})"
-        found.problems.append(Problem(origin, repr(variables[variable]), expected))
+        found.unread[name] = Problem(origin, repr(path), expected)
         return
-    name = plain.removeprefix(PREFIX).lower()
-    found.values[name] = Given(value, origin)
+    if not value:
+        found.unread[name] = Problem(origin, repr(path), "expected a file that is not empty")
+        return
+    found.put(name, value, origin)
     found.variables[name] = origin

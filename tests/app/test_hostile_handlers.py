@@ -147,6 +147,16 @@ def test_any_result_ends_the_job(stage: Stage, value: Any) -> None:
         assert error_of(handle.job)["type"] == "workhorse.domain.errors.InvalidJob"
 
 
+def test_a_coroutine_that_nobody_awaits_is_no_result(stage: Stage) -> None:
+    """What a plain wrapper around an async function returns: the work was never done."""
+
+    async def work() -> None: ...
+
+    handle = stage.play(lambda ctx: work())
+    assert handle.state is State.FAILED
+    assert "work, that nobody has awaited" in error_of(handle.job)["message"]
+
+
 # ── exceptions ──────────────────────────────────────────────────────────────────────────────
 
 

@@ -203,6 +203,12 @@ def star(*args: int) -> None: ...
 def stars(**kwargs: int) -> None: ...
 def late_context(a: int, ctx: Context) -> None: ...
 def sync() -> None: ...
+
+
+class CallableObject:
+    def __call__(self) -> None: ...
+
+
 async def on_loop() -> None: ...
 
 
@@ -220,8 +226,14 @@ async def on_loop() -> None: ...
         (int, {}, "must be a function"),
         (5, {}, "must be a function"),
         ("sync", {}, "must be a function"),
+        (
+            functools.partial(sync),
+            {"name": "later"},
+            "must be a function.+Write a function that calls it",
+        ),
+        (CallableObject(), {"name": "called"}, "must be a function"),
     ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
+    ids=lambda value: getattr(value, "__name__", str(value).partition(" at 0x")[0]),
 )
 def test_what_cannot_be_a_handler_is_refused_at_once(
     app: Workhorse, func: Any, options: dict[str, Any], told: str
@@ -245,6 +257,8 @@ def test_what_cannot_be_a_handler_is_refused_at_once(
         ({"timeout": True}, "timeout"),
         ({"retry": 0}, "max_attempts"),
         ({"retry": -1}, "max_attempts"),
+        ({"retry": "3"}, "retry must be a Retry or a number, not a str"),
+        ({"retry": Retry}, "retry must be a Retry or a number, not a type"),
     ],
     ids=str,
 )

@@ -219,6 +219,19 @@ def test_two_settings_that_contradict_each_other(lines: str, origin: str) -> Non
     assert line.startswith(f"{origin} the lease to be at least twice as long")
 
 
+def test_a_contradiction_is_told_beside_what_else_is_wrong() -> None:
+    """Unless one of the two is wrong by itself."""
+    write("workhorse.toml", "concurrency = 0\nqueues = []\nlease = 3\n")
+    assert [line.partition(";")[2] for line in sorted(problems())] == [
+        " expected greater than or equal to 1",
+        " expected the lease to be at least twice as long as the time between renewals",
+        " expected one queue or more",
+    ]
+    write("workhorse.toml", "lease = 3\nrenew = 'often'\n")
+    (line,) = problems()
+    assert line.startswith("workhorse.toml:renew: is 'often'")
+
+
 def test_an_unknown_key_in_a_file_is_refused() -> None:
     """A slip of the pen changes nothing silently; the nearest name is offered, if one is near."""
     write("workhorse.toml", "que = 'a'\nzzz = 1\n")
@@ -291,17 +304,32 @@ def test_a_secret_in_two_places_is_a_problem(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("path", "told"),
-    [("missing", "No such file"), (".", "Is a directory"), ("binary", "not UTF-8 text")],
+    [
+        ("missing", "No such file"),
+        (".", "Is a directory"),
+        ("binary", "not UTF-8 text"),
+        ("empty", "not empty"),
+    ],
 )
 def test_a_secret_that_cannot_be_read_is_a_problem(
     monkeypatch: pytest.MonkeyPatch, path: str, told: str
 ) -> None:
     """The file and the reason are named."""
     Path("binary").write_bytes(b"\xff")
+    write("empty", "\n")
     monkeypatch.setenv("WORKHORSE_DATABASE_URL_FILE", path)
     (line,) = problems()
     assert line.startswith(f"WORKHORSE_DATABASE_URL_FILE: is '{path}'; expected a file")
     assert told in line
+
+
+def test_a_secret_that_is_not_asked_for_may_be_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stronger place gives it: the weaker one is not looked into, as with any other setting."""
+    write(".env", "WORKHORSE_DATABASE_URL_FILE=/nowhere\n")
+    assert len(problems()) == 1
+    assert load({"database_url": URL}).database_url == URL
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL", URL)
+    assert load().database_url == URL
 
 
 def test_a_secret_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:

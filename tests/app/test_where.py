@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from workhorse import ConfigurationError, Workhorse
+from workhorse.cli.start import run
 
 MINE = "sqlite:///mine.db"
 
@@ -52,3 +53,35 @@ def test_a_file_that_cannot_be_read_is_not_passed_over(workdir: Path) -> None:
     (workdir / "workhorse.toml").write_text("database_url =")
     with pytest.raises(ConfigurationError, match=r"workhorse.toml: cannot be read as TOML"):
         Workhorse()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("workhorse.toml", 'database_url = ""', "workhorse.toml:database_url: expected the URL"),
+        ("workhorse.toml", "database_url = 5", "workhorse.toml:database_url: expected the URL"),
+        ("workhorse.toml", 'database_urll = "sqlite:///a.db"', "Did you mean 'database_url'"),
+        (".env", 'WORKHORSE_DATABASE_URL="sqlite:///a.db', r"\.env:1: expected WORKHORSE_"),
+        (".env", "WORKHORSE_DATABASE_URL_FILE=secret", "is 'secret'; expected a file"),
+    ],
+)
+def test_a_url_that_was_meant_is_not_passed_over(
+    workdir: Path, file: str, text: str, told: str
+) -> None:
+    """A slip in what names the store is told by the app, the worker and the probe alike.
+
+    None of them takes the default store for the one that was meant.
+    """
+    Workhorse().store.close()  # the default one is there
+    (workdir / file).write_text(text)
+    (workdir / "secret").write_text("\n")
+    with pytest.raises(ConfigurationError, match=told):
+        Workhorse()
+    for command in ("health", "config show"):
+        assert run(command.split()) == ConfigurationError.exit_code, command
+
+
+def test_a_dotenv_of_others_may_have_odd_lines(workdir: Path) -> None:
+    """Only a line of ours has to be understood."""
+    (workdir / ".env").write_text("ODD LINE\nWORKHORSE_DATABASE_URL=sqlite:///a.db\n=x\n")
+    assert Workhorse().url == "sqlite:///a.db"

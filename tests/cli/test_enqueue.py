@@ -271,6 +271,14 @@ def test_watch_shows_its_life(cli: Cli) -> None:
     assert [line.partition("  ")[2] for line in ran.err.splitlines()] == lives
 
 
+def test_patience_is_for_who_waits(cli: Cli) -> None:
+    """--wait-timeout alone is wrong usage, and nothing is stored."""
+    ran = cli("enqueue", "hello", X, "--wait-timeout", 5)
+    assert ran.code == 2
+    assert "--wait-timeout is for --wait or --watch" in ran.err
+    assert jobs() == []
+
+
 @pytest.mark.parametrize("how", ["--wait", "--watch"])
 def test_patience_has_an_end(cli: Cli, how: str) -> None:
     """--wait-timeout: exit 7, and the job stays."""

@@ -18,6 +18,15 @@ def test_init_writes_an_app_and_its_settings(cli: Cli, workdir: Path) -> None:
     assert (folder / ".workhorse" / ".gitignore").read_text() == "*\n"
 
 
+def test_init_leaves_what_git_is_told(cli: Cli, workdir: Path) -> None:
+    """Also where a store's folder is there already."""
+    ignore = workdir / ".workhorse" / ".gitignore"
+    ignore.parent.mkdir()
+    ignore.write_text("mine")
+    assert cli("init").code == 0
+    assert ignore.read_text() == "mine"
+
+
 def test_init_overwrites_nothing(cli: Cli, workdir: Path) -> None:
     """A file that is there is named, and nothing at all is written."""
     (workdir / "app.py").write_text("mine")

@@ -68,6 +68,8 @@ def enqueue(
     from workhorse.cli import follow, watch
     from workhorse.cli.rows import job_row
 
+    if wait_timeout is not None and not (waiting or watching):
+        fail_usage("--wait-timeout is for --wait or --watch.")
     args = read_object(arguments)
     given = _given(options)
     with place.open_app() as app:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 
 import click
@@ -20,7 +21,7 @@ def events() -> None:
 
 @events.command()
 @click.option("--after", type=int, default=0, help="Only events after this one: its seq.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@click.option("--limit", type=click.IntRange(1, sys.maxsize), help="At most so many.")
 @click.option("--job", "job_id", type=int, help="Only events of this job.")
 @click.option("--with-output", is_flag=True, help="Also what jobs said: log, progress.")
 @place_options

@@ -55,8 +55,9 @@ def init(folder: Path) -> None:
     present = [str(path) for path in files if path.exists()]
     if present:
         raise Conflict(f"{' and '.join(present)} would be overwritten; nothing was written.")
+    ignore = folder / ".workhorse" / ".gitignore"
     try:
-        _write(files | {folder / ".workhorse" / ".gitignore": IGNORE})
+        _write(files if ignore.exists() else files | {ignore: IGNORE})
     except OSError as error:
         fail_usage(f"Cannot write {error.filename}: {error.strerror}.")
     print(f"Wrote {' and '.join(map(str, files))}. Now run:")

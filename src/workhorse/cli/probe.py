@@ -108,7 +108,7 @@ def _settings(options: Options) -> tuple[str, int]:
     found = sources.find({"app": options.app, "database_url": options.database_url})
     limit = found.get("crash_loop_restarts") or sources.CRASH_LOOP_RESTARTS
     url = sources.database_url(found)
-    if url is None and found.get("app") is None:
+    if sources.leaves_url_open(found) and found.get("app") is None:
         url = sources.DEFAULT_DATABASE_URL
     if url is not None and not found.problems and str(limit).isdecimal():
         return url, int(limit)

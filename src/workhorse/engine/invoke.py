@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from workhorse.context import Context, Reject, Snooze
@@ -92,11 +93,22 @@ def call_sync(
             value = asyncio.run(kind.func(*args, **kwargs))
         else:
             value = contextvars.copy_context().run(kind.func, *args, **kwargs)
+            _check_awaited(value)
         return Completed(None if value is None else kind.dump_result(value))
     except passing:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is an outcome
         return outcome_of(error, kind)
+
+
+def _check_awaited(value: object) -> None:
+    """Refuse what a ``def`` around an ``async def`` returns: the work was not done."""
+    if isinstance(value, CoroutineType):
+        value.close()
+        raise InvalidJob(
+            f"The handler returned a coroutine, {value.__qualname__}, that nobody has awaited.",
+            hint="Make what wraps it an `async def` that awaits it.",
+        )
 
 
 async def call_async(

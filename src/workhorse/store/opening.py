@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from workhorse.domain.errors import ConfigurationError
-from workhorse.store.statements import migrations
 
 if TYPE_CHECKING:
     from workhorse.store.protocol import Store
@@ -63,13 +62,15 @@ def migration_script(url: str) -> str:
     """Return all that brings the schema of the store at `url` up from nothing, as SQL."""
     if urlsplit(url).scheme in POSTGRES:
         _need_driver()
-        from workhorse.store.postgres.migrate import scripts  # noqa: PLC0415 - an extra
+        from workhorse.store.postgres.migrate import scripts as of_place  # noqa: PLC0415 - an extra
         from workhorse.store.postgres.url import parse  # noqa: PLC0415
 
-        steps = [(step.name, script) for step, script in scripts(parse(url))]
+        steps = of_place(parse(url))
     else:
-        steps = [(step.name, step.script) for step in migrations("sqlite")]
-    return "".join(f"-- {name}\n{script}\n" for name, script in steps)
+        from workhorse.store.sqlite.migrate import scripts  # noqa: PLC0415 - only what the URL names
+
+        steps = scripts()
+    return "".join(f"-- {step.name}\n{script}\n" for step, script in steps)
 
 
 def _durability(parts: SplitResult) -> str:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from workhorse.domain.errors import Unavailable
 from workhorse.store.statements import Migration, migrations
+
+_FIRST: Final = """\
+create table if not exists schema_version (number integer primary key, name text not null) strict;
+"""
+_NOTE: Final = "\ninsert into schema_version (number, name) values (%d, '%s');\n"
+
+
+def scripts() -> Iterator[tuple[Migration, str]]:
+    """Yield each migration, and all that it does, as SQL."""
+    for step in migrations("sqlite"):
+        yield step, _FIRST + step.script + _NOTE % (step.number, step.name)
 
 
 def migrate(connection: sqlite3.Connection) -> Sequence[str]:
@@ -23,7 +35,8 @@ def migrate(connection: sqlite3.Connection) -> Sequence[str]:
             f"this one knows {known[-1].number}).",
             hint="Upgrade Workhorse here.",
         )
-    return [step.name for step in known if step.number > reached and _apply(connection, step)]
+    missing = [(step, script) for step, script in scripts() if step.number > reached]
+    return [step.name for step, script in missing if _apply(connection, step, script)]
 
 
 def version(connection: sqlite3.Connection) -> int:
@@ -35,17 +48,12 @@ def version(connection: sqlite3.Connection) -> int:
     return int(number)
 
 
-def _apply(connection: sqlite3.Connection, step: Migration) -> bool:
+def _apply(connection: sqlite3.Connection, step: Migration, script: str) -> bool:
     connection.execute("begin immediate")
     applied = version(connection) < step.number
     if applied:
-        connection.execute(
-            "create table if not exists schema_version "
-            "(number integer primary key, name text not null) strict"
-        )
-        for statement in split(step.script):
+        for statement in split(script):
             connection.execute(statement)
-        connection.execute("insert into schema_version values (?, ?)", (step.number, step.name))
     connection.execute("commit")
     return applied
 
