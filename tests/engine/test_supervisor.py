@@ -17,6 +17,7 @@ from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
 from tests.scenarios.workers import WorkerProcess, environment
 from workhorse.domain.job import State
+from workhorse.engine.supervisor import HUNG
 
 pytestmark = pytest.mark.needs("linux")
 
@@ -213,6 +214,18 @@ def test_a_frozen_child_is_ended_by_its_supervisor(scene: Scene, told: str) -> N
     assert scene.until(neighbour.id).state is State.SUCCEEDED
     assert scene.outcomes(neighbour.id) == ["released", "ok"]
     assert not procs.alive(child.pid)
+
+
+def test_a_child_that_hangs_with_nothing_to_do_is_ended(scene: Scene) -> None:
+    """No time limit would end it: it is replaced after a while, and jobs run again."""
+    worker = scene.worker(lease=3, renew=0.5)
+    assert scene.until(scene.jobs.quick.enqueue().id).state is State.SUCCEEDED
+    (child,) = worker.children()
+    procs.send(child.pid, signal.SIGSTOP)
+    job = scene.jobs.quick.enqueue()
+    assert scene.until(job.id, within=HUNG + 20).state is State.SUCCEEDED
+    assert not procs.alive(child.pid)
+    assert scene.outcomes(job.id) == ["ok"]
 
 
 def test_a_child_frozen_for_a_while_is_not_taken_for_dead(scene: Scene) -> None:

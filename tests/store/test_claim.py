@@ -26,6 +26,7 @@ from tests.store.hands import (
     the,
 )
 from workhorse.domain.job import Claimed, State
+from workhorse.domain.outcome import Released
 from workhorse.domain.retry import Backoff
 from workhorse.store.protocol import ClaimRequest, Store, Turn
 
@@ -274,12 +275,25 @@ def test_solo_jobs_are_claimed_alone(store: Store, clock: SettableClock) -> None
         store.renew(worker.id, 30)
         store.promote()
     harmless = put(store)
-    assert store.look().solo == 1
+    assert store.look(worker.id).solo == 1
     assert ids(worker.claim()) == [harmless]
     put(store)
     (alone,) = worker.claim(solo=True)
     assert (alone.id, alone.solo, alone.lost, alone.attempt) == (suspect, True, 2, 3)
-    assert store.look().solo == 0
+    assert store.look(worker.id).solo == 0
+
+
+def test_a_suspect_is_waited_for_only_where_it_may_run(store: Store) -> None:
+    """One that must run alone concerns a worker of its queue and kind, while that is not paused."""
+    put(store)
+    Worker(store).run(Released("a suspect", solo=True))
+    mine = Worker(store)
+    others = [Worker(store, queues=["other"]), Worker(store, kinds=["other"])]
+    assert [store.look(worker.id).solo for worker in (mine, *others)] == [1, 0, 0]
+    store.pause("default")
+    assert store.look(mine.id).solo == 0
+    store.resume("default")
+    assert store.look(mine.id).solo == 1
 
 
 def test_a_later_attempt_starts_with_a_clean_sheet(store: Store, clock: SettableClock) -> None:

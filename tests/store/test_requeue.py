@@ -70,7 +70,7 @@ def test_a_poisonous_job_may_be_tried_again(store: Store) -> None:
     worker = Worker(store)
     worker.run(Crashed(1))
     store.requeue(job_id)
-    assert (worker.take().id, store.look().solo) == (job_id, 0)
+    assert (worker.take().id, store.look(worker.id).solo) == (job_id, 0)
 
 
 def test_twice_over(store: Store) -> None:

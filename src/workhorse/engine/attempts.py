@@ -61,6 +61,8 @@ class Attempts:
         self.ready: deque[Claimed] = deque()
         self.finished = 0
         """How many have ended since the start."""
+        self.withheld = 0
+        """Slots to leave free, for what still runs in children that are being replaced."""
         self._kinds = kinds
         self._board = board
         self._cancel_grace = config.cancel_grace
@@ -80,7 +82,7 @@ class Attempts:
     @property
     def room(self) -> int:
         """How many more could start at once; negative when more than that are ready."""
-        return len(self._free) - len(self.ready)
+        return len(self._free) - self.withheld - len(self.ready)
 
     def known(self) -> set[tuple[int, int]]:
         """Return the (id, attempt) of all that run, are ready, or wait to be written down."""
@@ -96,7 +98,7 @@ class Attempts:
 
     def start(self) -> None:
         """Start what is ready, as long as slots are free."""
-        while self.ready and self._free:
+        while self.ready and len(self._free) > self.withheld:
             self._start(self.ready.popleft())
 
     def _start(self, job: Claimed) -> None:
@@ -151,7 +153,7 @@ class Attempts:
 
     def give_back_hoard(self, at: float) -> bool:
         """Release what could not start for long; tell whether there was such."""
-        if not self.ready or self._free or at - self._taken_at <= HOARD:
+        if not self.ready or len(self._free) > self.withheld or at - self._taken_at <= HOARD:
             return False
         self.give_back("other jobs of this process take longer than they did")
         return True

@@ -2,7 +2,7 @@
 
 Run as ``python -m workhorse.engine.child CONTROL_FD BOARD_FD PARENT_PID CONFIG SLOTS``. The
 control socket carries: ``hello`` or ``import_error`` up; ``start`` (with the worker's locked
-file), ``drain`` and ``abandon`` down; ``report``, ``condemned``,
+file), ``wake``, ``pace``, ``withhold``, ``drain`` and ``abandon`` down; ``report``, ``condemned``,
 ``lease_lost`` and ``done`` up. The child dies with its supervisor.
 """
 
@@ -39,6 +39,7 @@ class _Start:
     worker: int
     child: int
     solo: bool
+    withheld: int
     lock_fd: int
 
 
@@ -92,7 +93,7 @@ def _receive_start(control: socket.socket) -> _Start | None:
     if not fds or len(body) < size:
         return None
     message: Message = json.loads(body)
-    return _Start(message["worker"], message["child"], message["solo"], fds[0])
+    return _Start(**message, lock_fd=fds[0])
 
 
 def _run_loop(main_task: Any) -> None:
@@ -120,6 +121,7 @@ async def _serve(
         worker=start.worker,
         child=start.child,
         solo=start.solo,
+        withheld=start.withheld,
         keep_fds=(start.lock_fd,),
     )
     control.setblocking(False)  # noqa: FBT003 - the only way to say it
@@ -165,6 +167,8 @@ async def _obey(frames: AsyncFrames, worker: Any) -> None:
                 worker.abandon(message["reason"])
             case "wake":
                 worker.wake()
+            case "withhold":
+                worker.withhold(message["slots"])
             case "pace":
                 worker.least_poll = message["poll"]
     os._exit(1)

@@ -84,6 +84,7 @@ class Children:
         self._on_failure = on_failure
         self._on_scheduled = on_scheduled
         self._least_poll = 0.0
+        self._told_of_base = False
         self._service: Service
         self._number = 0
         self._all: dict[int, ChildProcess] = {}
@@ -154,7 +155,8 @@ class Children:
         if (child.hello or await child.open()) and child.retiring is None:
             self._troubles.clear()
             lease.take_in(child.pid)
-            child.start(lease.worker, lease.lock_fd)
+            withheld = min(self._still_in_use(), child.board.slots)
+            child.start(lease.worker, lease.lock_fd, withheld=0 if child.solo else withheld)
             child.tell({"say": "pace", "poll": self._least_poll})
             while (message := await child.receive()) is not None:
                 self._hear(child, message)
@@ -303,8 +305,26 @@ class Children:
             child.press(at)
             if child.serving and child.retiring is None:
                 self._recycle_if_due(child, at)
+        self._withhold()
         if not self._stopping.is_asked and self._service.lease.is_alive:
             self._start_missing(at)
+
+    def _withhold(self) -> None:
+        """Have as many slots left free as are still in use in children that are being replaced.
+
+        The youngest leave them first, for it is they who replace.
+        """
+        left = self._still_in_use()
+        for child in sorted(self._all.values(), key=lambda child: -child.number):
+            if child.serving and child.retiring is None and not child.solo:
+                slots = min(left, child.board.slots)
+                left -= slots
+                child.withhold(slots)
+
+    def _still_in_use(self) -> int:
+        """Return how many attempts run in children that are to end."""
+        ending = [child for child in self._all.values() if child.retiring and not child.solo]
+        return sum(len(child.board.running()) for child in ending)
 
     def _recycle_if_due(self, child: ChildProcess, at: float) -> None:
         """Have a child that has served long enough finish what it runs and be replaced."""
@@ -319,9 +339,23 @@ class Children:
         elif config.max_jobs is not None and child.finished >= config.max_jobs:
             reason = f"it has run {child.finished} jobs"
         elif config.max_memory_mib is not None and child.resident_mib > config.max_memory_mib:
-            reason = f"it holds {child.resident_mib:.0f} MiB"
+            if not (child.finished or child.board.running()):
+                self._tell_of_base(child.resident_mib)
+            else:
+                reason = f"it holds {child.resident_mib:.0f} MiB"
         if reason:
             child.retire(reason, abandon_at=NEVER, kill_at=NEVER)
+
+    def _tell_of_base(self, mib: float) -> None:
+        """Say once that a child holds more than it may before it has run anything."""
+        if not self._told_of_base:
+            self._told_of_base = True
+            log.warning(
+                "max_memory_mib is less than the app itself needs: a child is recycled after each "
+                "job",
+                max_memory_mib=self._config.max_memory_mib,
+                needed_mib=round(mib),
+            )
 
     def _start_missing(self, at: float) -> None:
         current = [child for child in self._all.values() if child.retiring is None]
@@ -371,6 +405,15 @@ class Children:
                     )
                 elif (slot.job_id, slot.attempt) in told:
                     child.kill(f"its process was stuck in job {slot.job_id}, which was told to end")
+
+    def end_hung(self, looks: int) -> None:
+        """Kill children that run nothing and hang: there is no time limit that would end them.
+
+        Their loop may be seen not to turn in so many looks in a row, of which this is one.
+        """
+        for child in self._all.values():
+            if child.serving and child.looks_unturned() >= looks and not child.board.running():
+                child.kill("its process hung with no job running in it")
 
     # -- the end -------------------------------------------------------------------------
 

@@ -51,6 +51,10 @@ class ChildProcess:
         """Whether it was told to claim jobs."""
         self.hello: Message | None = None
         self.trouble: ConfigurationError | None = None
+        self.withheld = 0
+        """How many of its slots it was told to leave free."""
+        self._turned_at = -1.0
+        self._seen_so = 0
         self.retiring: str | None = None
         """Why its end is wanted, once it is."""
         self.kill_at = NEVER
@@ -113,9 +117,18 @@ class ChildProcess:
         reading.cancel()
         return None
 
-    def start(self, worker: int, lock_fd: int) -> None:
-        """Let it claim jobs as part of `worker`, whose locked file it holds from now on."""
-        order = {"worker": worker, "child": self.number, "solo": self.solo}
+    def start(self, worker: int, lock_fd: int, *, withheld: int) -> None:
+        """Let it claim jobs as part of `worker`, whose locked file it holds from now on.
+
+        `withheld` is as in `withhold`.
+        """
+        self.withheld = withheld
+        order = {
+            "worker": worker,
+            "child": self.number,
+            "solo": self.solo,
+            "withheld": withheld,
+        }
         body = json.dumps(order).encode()
         fds = [lock_fd] if lock_fd >= 0 else [self.board.fd]
         self.serving = True
@@ -126,6 +139,12 @@ class ChildProcess:
         """Send the child an order; one that is dead does not mind, nor one not serving yet."""
         if self._frames is not None and self.serving:
             self._frames.send(dict(message))
+
+    def withhold(self, slots: int) -> None:
+        """Have it leave so many slots free."""
+        if slots != self.withheld:
+            self.withheld = slots
+            self.tell({"say": "withhold", "slots": slots})
 
     def retire(self, reason: str, *, abandon_at: float, kill_at: float) -> None:
         """Have it finish: no new jobs; what runs is released at one instant, killed at another."""
@@ -150,6 +169,16 @@ class ChildProcess:
         elif at >= self.abandon_at and not self._abandoned:
             self._abandoned = True
             self.tell({"say": "abandon", "reason": self.retiring})
+
+    def looks_unturned(self) -> int:
+        """Look whether its loop has turned; return in how many looks in a row it had not.
+
+        Looks are counted, not seconds: a machine that was suspended has stopped who looks, too.
+        """
+        turned_at = self.board.turned_at
+        self._seen_so = self._seen_so + 1 if turned_at == self._turned_at else 0
+        self._turned_at = turned_at
+        return self._seen_so
 
     @property
     def resident_mib(self) -> float:

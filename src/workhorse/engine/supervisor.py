@@ -44,6 +44,9 @@ log = structlog.get_logger("workhorse.supervisor")
 PULSE: Final = 0.1
 """How often children are looked at, in seconds."""
 UNSTICK_EVERY: Final = 0.5
+HUNG: Final = 30.0
+"""A child that runs nothing has hung when its loop has not turned for so long: what it asks of the
+store, and waits for itself when nothing else is to be done, takes 20 s at most."""
 RESCUE_EVERY: Final = 1.0
 LOOKED_OVER: Final = 10_000
 """How many of the oldest jobs are looked over for kinds that nobody runs, in each sweep."""
@@ -247,7 +250,8 @@ class Supervisor:
             self._stopping.begin(now())
 
     async def _unstick(self) -> None:
-        """End children that cannot end a job by themselves."""
+        """End children that cannot end a job by themselves, and those that have none and hang."""
+        self._children.end_hung(looks=round(HUNG / UNSTICK_EVERY))
         self._children.end_stuck(now())
         if self._children.stuck(now()):
             asked = await self._calls.call(self._store.cancel_requests, self._lease.worker)

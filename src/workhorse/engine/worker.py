@@ -75,9 +75,13 @@ class Worker:
         worker: int,
         child: int,
         solo: bool,
+        withheld: int = 0,
         keep_fds: tuple[int, ...] = (),
     ) -> None:
-        """Serve `worker` as its child number `child`; with `solo`, one suspect at a time."""
+        """Serve `worker` as its child number `child`; with `solo`, one suspect at a time.
+
+        `withheld` is as in `withhold`.
+        """
         self.worker = worker
         self.child = child
         self.solo = solo
@@ -104,6 +108,7 @@ class Worker:
             keep_fds=keep_fds,
             on_end=self._look_for_more,
         )
+        self._attempts.withheld = withheld
         self._ended = self._attempts.ended
         self._appetite = Appetite(slots, now(), solo=solo, overlaps=store.overlaps)
         self._flush: asyncio.Task[None] | None = None
@@ -128,6 +133,12 @@ class Worker:
         """Look now: something may have been enqueued or cancelled."""
         self._hungry = True
         self._wake.set()
+
+    def withhold(self, slots: int) -> None:
+        """Leave so many slots free from now on; what runs in them already runs on."""
+        self._attempts.withheld = slots
+        self._attempts.start()
+        self.wake()
 
     def drain(self) -> None:
         """Claim no more, give back what has not started; `run` returns when nothing runs."""

@@ -113,7 +113,7 @@ class Look(NamedTuple):
     expired: Sequence[int]
     """Workers not gone whose lease has run out."""
     solo: int
-    """How many available jobs must run alone."""
+    """How many available jobs must run alone, of those that the worker may claim."""
     holding: Sequence[int]
     """The numbers of those of a worker's children that hold jobs."""
 

@@ -50,11 +50,15 @@ select id from workhorse.workers
 
 -- name: look
 -- What needs a supervisor, and when that is: workers whose lease has run out, or that are gone and
--- still hold jobs; available jobs that must run alone; which children of its own hold jobs.
+-- still hold jobs; available jobs that must run alone and that its worker may claim; which children
+-- of its own hold jobs.
 select workhorse.clock(),
        (select coalesce(json_agg(id order by id), '[]')::text from workhorse.workers
          where case when state in ('alive', 'draining') then lease_until <= workhorse.clock()
                     else id in (select worker from workhorse.jobs where worker is not null) end),
-       (select count(*) from workhorse.jobs where state = 'available' and solo),
+       (select count(*) from workhorse.jobs join workhorse.workers on workers.id = %(worker)s
+         where jobs.state = 'available' and solo
+           and queues::jsonb ? queue and kinds::jsonb ? kind
+           and queue not in (select name from workhorse.paused_queues)),
        (select coalesce(json_agg(distinct child), '[]')::text from workhorse.jobs
          where worker = %(worker)s);

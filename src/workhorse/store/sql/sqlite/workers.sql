@@ -39,10 +39,14 @@ select id from workers where state in ('alive', 'draining') and lease_until <= :
 
 -- name: look
 -- What needs a supervisor, and when that is: workers whose lease has run out, available jobs that
--- must run alone, which children of its own hold jobs.
+-- must run alone and that its worker may claim, which children of its own hold jobs.
 select :now,
        (select json_group_array(id) from (
             select id from workers
              where state in ('alive', 'draining') and lease_until <= :now order by id)),
-       (select count(*) from jobs where state = 'available' and solo = 1),
+       (select count(*) from jobs join workers on workers.id = :worker
+         where jobs.state = 'available' and solo = 1
+           and queue in (select value from json_each(queues))
+           and kind in (select value from json_each(kinds))
+           and queue not in (select name from paused_queues)),
        (select json_group_array(distinct child) from jobs where worker = :worker);
