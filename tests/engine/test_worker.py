@@ -222,6 +222,21 @@ def test_what_is_abandoned_is_released(workshop: Make, kind: Any) -> None:
     asyncio.run(play())
 
 
+def test_what_ends_by_itself_when_abandoned_counts(workshop: Make) -> None:
+    """A thread that was never told, and has done all its work, is not made to do it again."""
+
+    async def play() -> None:
+        async with workshop(cancel_grace=20) as shop:
+            one = shop.put(kinds.sleep, 0.5)
+            await shop.until_heard("ran")
+            shop.worker.abandon("its worker was told to stop")
+            await asyncio.wait_for(shop.running, 20)
+            assert hands.state(shop.store, one) is State.SUCCEEDED
+            assert shop.outcomes(one) == ["ok"]
+
+    asyncio.run(play())
+
+
 def test_an_attempt_abandoned_before_its_first_step_is_over(workshop: Make) -> None:
     """A task that is cancelled before it has begun never runs, and does not hold its slot."""
 

@@ -99,3 +99,19 @@ def test_signals_meant_for_its_supervisor(scene: Scene) -> None:
     assert scene.until(job).state is State.SUCCEEDED
     assert scene.starts(job) == 1
     assert [process.pid for process in worker.children()] == [child.pid]
+
+
+def test_a_signal_to_the_whole_group(scene: Scene) -> None:
+    """SIGTERM to each process of a worker, as systemd sends it by default, is an ordinary drain.
+
+    What runs goes on within the grace, whatever its executor; only its supervisor decides.
+    """
+    worker = scene.worker(shutdown_timeout=20).ready()
+    kinds = (scene.jobs.nap, scene.jobs.nap_thread, scene.jobs.nap_process)
+    jobs = [kind.using(max_attempts=1).enqueue(2.0).id for kind in kinds]
+    for job in jobs:
+        scene.until_told("start", job=job)
+    for process in worker.tree():
+        procs.send(process.pid, signal.SIGTERM)
+    assert worker.wait() == 0
+    assert [(scene.state(job), scene.starts(job)) for job in jobs] == [(State.SUCCEEDED, 1)] * 3

@@ -38,6 +38,14 @@ class BlockingFrames:
         message: Message = json.loads(body)
         return message
 
+    def waits(self) -> bool:
+        """Whether something can be received now, be it the end of the other side."""
+        try:
+            self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
+
     def _exactly(self, size: int) -> bytes | None:
         parts = bytearray()
         while len(parts) < size:

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,14 +88,18 @@ def unpack_outcome(row: list[Any]) -> AttemptOutcome:
 
 
 class _Stop:
-    """SIGTERM, as a flag and one exception. It waits, blocked, until a handler runs.
+    """The child's wish that the attempt end: as a flag, and as one exception.
+
+    It comes as SIGTERM, with a message that says it is the child's: another's SIGTERM, meant for
+    a whole group of processes, is not heard. Until a handler runs it waits, blocked.
 
     Where Python lets no exception out (in a ``__del__``, in what is called at a fork) it comes
     again, until it is out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_told: Callable[[], bool]) -> None:
         self.asked = False
+        self._is_told = is_told
         self._raised = False
         self._unraisable = sys.unraisablehook
         sys.unraisablehook = self._kept_in
@@ -102,6 +107,8 @@ class _Stop:
         signal.signal(signal.SIGTERM, self)
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._is_told():
+            return
         self.asked = True
         if not self._raised:
             self._raised = True
@@ -132,12 +139,12 @@ def _tell_again() -> None:
 def main(arguments: list[str]) -> int:
     """Serve until the child goes away."""
     fd, parent, app_spec = int(arguments[0]), int(arguments[1]), arguments[2]
-    stop = _Stop()
+    frames = BlockingFrames(socket.socket(fileno=fd))
+    stop = _Stop(frames.waits)
     be_usual_in_forks()
     die_with_parent(parent)
     adopt_orphans()
     prefer_for_oom()
-    frames = BlockingFrames(socket.socket(fileno=fd))
     os.set_inheritable(fd, False)  # noqa: FBT003 - the only way to say it
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
@@ -149,6 +156,8 @@ def main(arguments: list[str]) -> int:
     _flush()
     frames.send({"ready": True})
     while (message := frames.receive()) is not None:
+        if "stop" in message:
+            continue  # it came too late
         frames.send({"begun": True})
         job = unpack_job(message)
         before = threading.active_count()

@@ -25,6 +25,7 @@ class Run:
         "started",
         "stop",
         "stopped_at",
+        "told",
     )
 
     def __init__(
@@ -39,13 +40,18 @@ class Run:
         self.stop: AttemptOutcome | None = None
         """Set when the attempt is told to end: what it will be settled as."""
         self.stopped_at = 0.0
+        self.told = False
+        """Whether the handler has been told so."""
         self.over = False
         self.handle: Any = None
         """The executor's own: a task, a process."""
 
     def stopping(self) -> bool:
-        """Whether the attempt has been told to end."""
-        return self.stop is not None
+        """Tell the handler whether the attempt is to end."""
+        if self.stop is None:
+            return False
+        self.told = True
+        return True
 
 
 Finish = Callable[[Run, "AttemptOutcome"], None]

@@ -100,7 +100,7 @@ class ProcessExecutor:
             await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 runner.spoilt = True
-                runner.signal(signal.SIGTERM)
+                runner.tell_to_end()
                 await asyncio.wait({work}, timeout=self._grace)
             if not work.done():
                 await runner.end()
@@ -192,7 +192,7 @@ class _Runner:
         Raises `RuntimeError` with its last words when it cannot import the app.
         """
         frames = self._frames or await self._begin()
-        if run.stopping():
+        if run.stop is not None:
             return Released("it was told to end before it had started")
         self.served += 1
         job = run.job
@@ -257,11 +257,12 @@ class _Runner:
             pipe.end_line()
         self._hears = None
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the process itself."""
-        if self.is_alive:
+    def tell_to_end(self) -> None:
+        """Have the attempt end, if it has begun: with a message, and the signal that shows it."""
+        if self.is_alive and self._frames is not None:
+            self._frames.send({"stop": True})
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+                os.kill(self.pid, signal.SIGTERM)
 
     async def end(self) -> int:
         """Kill the whole tree, and return the exit status of the process (as `Popen` does).

@@ -10,6 +10,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from workhorse.domain.outcome import Completed, Released
 from workhorse.engine.invoke import call_sync
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class ThreadExecutor:
         while self._done:
             run, outcome = self._done.popleft()
             self._busy -= 1
-            self._home.finish(run, run.stop or outcome)
+            self._home.finish(run, outcome if _is_whole(run, outcome) else run.stop or outcome)
 
     def stop(self, run: Run) -> None:
         """Ask only: the handler sees ``ctx.cancelled``."""
@@ -66,3 +67,11 @@ class ThreadExecutor:
         """Let the idle threads go."""
         for _ in range(self._threads):
             self._work.put(None)
+
+
+def _is_whole(run: Run, outcome: AttemptOutcome) -> bool:
+    """Whether an attempt that was to be given back has done all its work instead.
+
+    A handler that knew may have left part of it for the next attempt.
+    """
+    return isinstance(run.stop, Released) and isinstance(outcome, Completed) and not run.told
