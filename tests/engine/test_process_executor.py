@@ -65,6 +65,33 @@ def test_a_process_with_something_left_in_it_is_not(workshop: Make, what: str) -
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("what", kinds.LEFTOVERS)
+def test_a_process_left_otherwise_than_it_was_found_is_not(workshop: Make, what: str) -> None:
+    """What a job changes for its whole process is seen by no other: that gets a fresh one."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            job = await do(shop, "leave", what)
+            pid = result(job)
+            assert shop.lines(job.id) == (["kept"] if what == "other stdout" else [])
+            assert not procs.alive(pid)
+            assert result(await do(shop, "pid")) != pid
+
+    asyncio.run(play())
+
+
+def test_a_process_put_back_in_order_is_used_again(workshop: Make) -> None:
+    """A job may change what it likes for as long as it runs."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            pid = result(await do(shop, "put back"))
+            assert result(await do(shop, "put back")) == pid
+            assert result(await do(shop, "pid")) == pid
+
+    asyncio.run(play())
+
+
 def test_jobs_at_once_have_a_process_each(workshop: Make) -> None:
     """No two attempts share a process while they run."""
 
