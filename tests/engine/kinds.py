@@ -258,6 +258,15 @@ def deed_put_back(_value: Any) -> int:
     return os.getpid()
 
 
+HOARD: list[bytearray] = []
+
+
+def deed_hoard(mib: int) -> int:
+    """Hold so much memory from now on."""
+    HOARD.append(bytearray(b"x" * (mib << 20)))
+    return os.getpid()
+
+
 def deed_reject(value: Any) -> None:
     raise Reject(value)
 
@@ -285,6 +294,7 @@ DEEDS: dict[str, Callable[[Any], Any]] = {
     "leave a thread": deed_leave_a_thread,
     "leave": deed_leave,
     "put back": deed_put_back,
+    "hoard": deed_hoard,
     "reject": deed_reject,
     "snooze": deed_snooze,
     "die": lambda value: os.kill(os.getpid(), value),

@@ -92,6 +92,19 @@ def test_a_process_put_back_in_order_is_used_again(workshop: Make) -> None:
     asyncio.run(play())
 
 
+def test_a_process_that_has_grown_is_not(workshop: Make) -> None:
+    """A process above the worker's limit of memory ends with the job that took it there."""
+
+    async def play() -> None:
+        async with workshop(max_memory_mib=250) as shop:
+            pid = result(await do(shop, "hoard", 1))
+            assert result(await do(shop, "hoard", 300)) == pid
+            assert not procs.alive(pid)
+            assert result(await do(shop, "pid")) != pid
+
+    asyncio.run(play())
+
+
 def test_jobs_at_once_have_a_process_each(workshop: Make) -> None:
     """No two attempts share a process while they run."""
 
