@@ -147,6 +147,16 @@ def deed_write(value: Any) -> None:
     os.write(1, value["line"].encode() * value["times"])
 
 
+def deed_bar(_value: Any) -> None:
+    """Draw a progress bar that stays where it is until the test lets it go on."""
+    for step in ("\r1/3", "\r2/3", "\r"):
+        print(step, end="", flush=True)
+    while "bar" not in heard("go on", Path(os.environ[FOLDER])):
+        time.sleep(0.01)
+    for part in ("3/3", "\r", "\n", "done\r\n"):
+        print(part, end="", flush=True)
+
+
 def deed_tidy(value: Any) -> None:
     try:
         told("tidying")
@@ -286,6 +296,7 @@ DEEDS: dict[str, Callable[[Any], Any]] = {
     "print unfinished": deed_print_unfinished,
     "write": deed_write,
     "sleep": time.sleep,
+    "bar": deed_bar,
     "tidy": deed_tidy,
     "keep in": deed_keep_in,
     "keep in at a fork": deed_keep_in_at_a_fork,

@@ -157,6 +157,20 @@ def test_a_last_line_without_an_end_is_the_jobs_own(workshop: Make) -> None:
     asyncio.run(play())
 
 
+def test_a_progress_bar_is_seen_while_it_moves(workshop: Make) -> None:
+    """A carriage return ends a line, alone or before a line feed; nothing is seen twice."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            job = shop.put(kinds.process, "bar")
+            await eventually(lambda: shop.lines(job) == ["1/3", "2/3"])
+            shop.go_on("bar")
+            await shop.until(job)
+            assert shop.lines(job) == ["1/3", "2/3", "3/3", "done"]
+
+    asyncio.run(play())
+
+
 def test_a_line_that_never_ends_is_cut(workshop: Make) -> None:
     """A megabyte without a line break is kept in pieces, as far as an attempt may write."""
 

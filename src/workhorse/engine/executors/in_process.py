@@ -346,7 +346,9 @@ class _Lines:
         if not part:
             self.close()
             return False
-        *lines, self._rest = (self._rest + part).split(b"\n")
+        # A carriage return ends a line too: that is how a progress bar moves. With a line feed
+        # after it comes an empty line, and those are not kept.
+        *lines, self._rest = (self._rest + part.replace(b"\r", b"\n")).split(b"\n")
         if len(self._rest) > LINE_LIMIT:
             lines.append(self._rest)
             self._rest = b""
