@@ -139,7 +139,9 @@ class Settings(BaseModel):
         default=None, description="Jobs after which a child is recycled, or `none`."
     )
     max_memory_mib: Limit = Field(
-        default=None, description="Resident MiB above which a child is recycled, or `none`."
+        default=None,
+        description="Resident MiB above which a child, or the process of a `process` kind, "
+        "is recycled, or `none`.",
     )
     restart_delay: Annotated[float, Field(ge=0, le=3600)] = Field(
         default=1.0,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -144,6 +147,16 @@ def deed_write(value: Any) -> None:
     os.write(1, value["line"].encode() * value["times"])
 
 
+def deed_bar(_value: Any) -> None:
+    """Draw a progress bar that stays where it is until the test lets it go on."""
+    for step in ("\r1/3", "\r2/3", "\r"):
+        print(step, end="", flush=True)
+    while "bar" not in heard("go on", Path(os.environ[FOLDER])):
+        time.sleep(0.01)
+    for part in ("3/3", "\r", "\n", "done\r\n"):
+        print(part, end="", flush=True)
+
+
 def deed_tidy(value: Any) -> None:
     try:
         told("tidying")
@@ -200,6 +213,70 @@ def deed_leave_a_thread(value: Any) -> int:
     return os.getpid()
 
 
+def deed_leave(what: str) -> int:
+    """Leave the process otherwise than it was found."""
+    LEFTOVERS[what]()
+    return os.getpid()
+
+
+def leave_other_stdout() -> None:
+    print("kept", end="")
+    sys.stdout = io.StringIO()
+
+
+def leave_closed_stdout() -> None:
+    sys.stdout.close()
+
+
+def leave_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
+
+
+LEFTOVERS: dict[str, Callable[[], object]] = {
+    "folder": lambda: os.chdir(os.environ[FOLDER]),
+    "umask": lambda: os.umask(0o077),
+    "environment": lambda: os.environ.update(LEFT="1"),
+    "no environment": lambda: delattr(os, "environ"),
+    "alarm": lambda: signal.alarm(600),
+    "timer": lambda: signal.setitimer(signal.ITIMER_PROF, 600, 600),
+    "handler": lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL),
+    "handler of another signal": lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN),
+    "blocked signal": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD}),
+    "limit": leave_limit,
+    "other stdout": leave_other_stdout,
+    "no stdout": lambda: delattr(sys, "stdout"),
+    "closed stdout": leave_closed_stdout,
+    "other descriptor": lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 1),
+    "closed descriptor": lambda: os.close(2),
+}
+
+
+def deed_put_back(_value: Any) -> int:
+    """Change all of that, and leave it as it was."""
+    with contextlib.chdir("/"), contextlib.redirect_stdout(io.StringIO()):
+        print("into the void")
+    os.umask(os.umask(0o077))
+    os.environ["LEFT"] = "1"
+    del os.environ["LEFT"]
+    signal.signal(signal.SIGTERM, signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    signal.alarm(600)
+    signal.alarm(0)
+    asyncio.run(asyncio.sleep(0))
+    subprocess.run([sys.executable, "-S", "-c", ""], check=True)
+    print("out", end="")
+    return os.getpid()
+
+
+HOARD: list[bytearray] = []
+
+
+def deed_hoard(mib: int) -> int:
+    """Hold so much memory from now on."""
+    HOARD.append(bytearray(b"x" * (mib << 20)))
+    return os.getpid()
+
+
 def deed_reject(value: Any) -> None:
     raise Reject(value)
 
@@ -219,12 +296,16 @@ DEEDS: dict[str, Callable[[Any], Any]] = {
     "print unfinished": deed_print_unfinished,
     "write": deed_write,
     "sleep": time.sleep,
+    "bar": deed_bar,
     "tidy": deed_tidy,
     "keep in": deed_keep_in,
     "keep in at a fork": deed_keep_in_at_a_fork,
     "stubborn": deed_stubborn,
     "leave a process": deed_leave_a_process,
     "leave a thread": deed_leave_a_thread,
+    "leave": deed_leave,
+    "put back": deed_put_back,
+    "hoard": deed_hoard,
     "reject": deed_reject,
     "snooze": deed_snooze,
     "die": lambda value: os.kill(os.getpid(), value),

@@ -65,6 +65,46 @@ def test_a_process_with_something_left_in_it_is_not(workshop: Make, what: str) -
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("what", kinds.LEFTOVERS)
+def test_a_process_left_otherwise_than_it_was_found_is_not(workshop: Make, what: str) -> None:
+    """What a job changes for its whole process is seen by no other: that gets a fresh one."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            job = await do(shop, "leave", what)
+            pid = result(job)
+            assert shop.lines(job.id) == (["kept"] if what == "other stdout" else [])
+            assert not procs.alive(pid)
+            assert result(await do(shop, "pid")) != pid
+
+    asyncio.run(play())
+
+
+def test_a_process_put_back_in_order_is_used_again(workshop: Make) -> None:
+    """A job may change what it likes for as long as it runs."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            pid = result(await do(shop, "put back"))
+            assert result(await do(shop, "put back")) == pid
+            assert result(await do(shop, "pid")) == pid
+
+    asyncio.run(play())
+
+
+def test_a_process_that_has_grown_is_not(workshop: Make) -> None:
+    """A process above the worker's limit of memory ends with the job that took it there."""
+
+    async def play() -> None:
+        async with workshop(max_memory_mib=250) as shop:
+            pid = result(await do(shop, "hoard", 1))
+            assert result(await do(shop, "hoard", 300)) == pid
+            assert not procs.alive(pid)
+            assert result(await do(shop, "pid")) != pid
+
+    asyncio.run(play())
+
+
 def test_jobs_at_once_have_a_process_each(workshop: Make) -> None:
     """No two attempts share a process while they run."""
 
@@ -113,6 +153,20 @@ def test_a_last_line_without_an_end_is_the_jobs_own(workshop: Make) -> None:
             assert shop.lines(silent.id) == []
             below = [p for p in procs.children(os.getpid()) if "engine.runner" in p.command]
             assert [p.pid for p in below] == [result(silent)], "they shared one process"
+
+    asyncio.run(play())
+
+
+def test_a_progress_bar_is_seen_while_it_moves(workshop: Make) -> None:
+    """A carriage return ends a line, alone or before a line feed; nothing is seen twice."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            job = shop.put(kinds.process, "bar")
+            await eventually(lambda: shop.lines(job) == ["1/3", "2/3"])
+            shop.go_on("bar")
+            await shop.until(job)
+            assert shop.lines(job) == ["1/3", "2/3", "3/3", "done"]
 
     asyncio.run(play())
 

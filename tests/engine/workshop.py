@@ -119,6 +119,11 @@ class Workshop:
     def heard(self, name: str) -> list[str]:
         return kinds.heard(name, self.folder)
 
+    def go_on(self, name: str) -> None:
+        """Let handlers go on that wait for `name`."""
+        with (self.folder / "go on").open("a") as file:
+            file.write(f"{name}\n")
+
     def outcomes(self, job_id: int) -> list[str]:
         return [str(attempt.outcome) for attempt in self.store.attempts(job_id)]
 

@@ -75,7 +75,11 @@ class Attempts:
             "async": AsyncExecutor(self),
             "thread": ThreadExecutor(self),
             "process": ProcessExecutor(
-                self, config.app, cancel_grace=config.cancel_grace, keep_fds=keep_fds
+                self,
+                config.app,
+                cancel_grace=config.cancel_grace,
+                max_memory_mib=config.max_memory_mib,
+                keep_fds=keep_fds,
             ),
         }
 

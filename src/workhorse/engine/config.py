@@ -15,11 +15,12 @@ class WorkerConfig:
 
     `app` is ``module:attribute``. Queues are in strict order. A child is started afresh after
     `max_time`, after `max_jobs`, or above `max_memory_mib` of resident memory; it finishes what
-    it runs first. `shutdown_timeout` is the whole grace of a drain; what is left is released.
-    `cancel_grace` is how long a handler may take to end once it is told to. A child that dies
-    young is started again after `restart_delay`, doubling while it goes on; more than
-    `crash_loop_restarts` deaths in `crash_loop_minutes` make the worker unhealthy. With `burst`
-    the worker ends when nothing is left to run.
+    it runs first. So is the process of a process kind, by its memory. `shutdown_timeout` is the
+    whole grace of a drain; what is left is released. `cancel_grace` is how long a handler may
+    take to end once it is told to. A child that dies young is started again after
+    `restart_delay`, doubling while it goes on; more than `crash_loop_restarts` deaths in
+    `crash_loop_minutes` make the worker unhealthy. With `burst` the worker ends when nothing is
+    left to run.
     """
 
     app: str

@@ -32,6 +32,7 @@ from workhorse.domain.retry import Backoff
 from workhorse.engine.frames import BlockingFrames, Message
 from workhorse.engine.proctree import adopt_orphans, die_with_parent, prefer_for_oom
 from workhorse.engine.signals import be_usual_in_forks
+from workhorse.engine.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from workhorse.domain.events import Output
@@ -160,7 +161,7 @@ def main(arguments: list[str]) -> int:
             continue  # it came too late
         frames.send({"begun": True})
         job = unpack_job(message)
-        before = threading.active_count()
+        threads, surroundings = threading.active_count(), Surroundings.look()
 
         def emit(name: Output, data: str) -> None:
             frames.send({"output": name.value, "data": data})
@@ -173,16 +174,16 @@ def main(arguments: list[str]) -> int:
         finally:
             stop.disarm()
         _flush()
-        spoilt = threading.active_count() > before
+        spoilt = threading.active_count() > threads or not surroundings.are_left()
         frames.send({"outcome": pack_outcome(outcome), "spoilt": spoilt})
     return 0
 
 
 def _flush() -> None:
     """Have what was printed out of the way first, if there is still something to flush."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):  # a handler may have put others
         with contextlib.suppress(Exception):
-            stream.flush()
+            getattr(sys, name).flush()
 
 
 if __name__ == "__main__":

@@ -14,13 +14,21 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import inf
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from workhorse.domain.events import Output
 from workhorse.domain.outcome import AttemptOutcome, Crashed, Failed, Failure, Released
 from workhorse.engine.exits import exit_of, signal_name
 from workhorse.engine.frames import AsyncFrames
-from workhorse.engine.proctree import RUNNER_MARK, Family, descendants, kill_family, kill_tree
+from workhorse.engine.proctree import (
+    RUNNER_MARK,
+    Family,
+    descendants,
+    kill_family,
+    kill_tree,
+    resident_mib,
+)
 from workhorse.engine.runner import pack_job, unpack_outcome
 from workhorse.text import clean_text
 
@@ -39,19 +47,30 @@ LAST_CHUNKS: Final = 16
 class ProcessExecutor:
     """Runs each attempt in a process that runs nothing else meanwhile.
 
-    A process is used again after an attempt that ended in order and left nothing behind; after
-    any other it is killed with its whole tree. Its standard output and error become log lines.
+    A process is used again after an attempt that ended in order, left nothing behind and has not
+    made it too large; after any other it is killed with its whole tree. Its standard output and
+    error become log lines.
     """
 
     apart = True
 
     def __init__(
-        self, home: Home, app: str, *, cancel_grace: float, keep_fds: tuple[int, ...]
+        self,
+        home: Home,
+        app: str,
+        *,
+        cancel_grace: float,
+        max_memory_mib: int | None,
+        keep_fds: tuple[int, ...],
     ) -> None:
-        """Serve `home`; every process inherits `keep_fds` and has `cancel_grace` s to end."""
+        """Serve `home`; every process inherits `keep_fds` and has `cancel_grace` s to end.
+
+        One that holds more than `max_memory_mib` after an attempt is not used again.
+        """
         self._home = home
         self._app = app
         self._grace = cancel_grace
+        self._max_memory_mib = inf if max_memory_mib is None else max_memory_mib
         self._keep_fds = keep_fds
         self._idle: list[_Runner] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -111,6 +130,8 @@ class ProcessExecutor:
     async def _put_back(self, runner: _Runner) -> None:
         """Keep a process for the next attempt, if this one left nothing in it or below it."""
         loop = asyncio.get_running_loop()
+        if resident_mib(runner.pid) > self._max_memory_mib:
+            runner.spoilt = True
         if not runner.spoilt:
             below = await loop.run_in_executor(self._threads, descendants, runner.pid)
             runner.spoilt = bool(below)
@@ -326,7 +347,9 @@ class _Lines:
         if not part:
             self.close()
             return False
-        *lines, self._rest = (self._rest + part).split(b"\n")
+        # A carriage return ends a line too: that is how a progress bar moves. With a line feed
+        # after it comes an empty line, and those are not kept.
+        *lines, self._rest = (self._rest + part.replace(b"\r", b"\n")).split(b"\n")
         if len(self._rest) > LINE_LIMIT:
             lines.append(self._rest)
             self._rest = b""
