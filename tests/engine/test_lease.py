@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,6 +38,8 @@ ME = NewWorker(
     lease=30.0,
 )
 LONG = 600.0
+TREE = uuid.uuid4().hex
+"""Marks the processes of these tests: others, at the same time, have a tree of their own."""
 
 
 async def call(verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -53,7 +56,7 @@ def stack() -> Iterator[ExitStack]:
 def lease(store: Store, stack: ExitStack) -> Callable[..., Lease]:
     """Return a function that begins a lease."""
 
-    def begin(length: float = LONG, tree: str = "the-tree") -> Lease:
+    def begin(length: float = LONG, tree: str = TREE) -> Lease:
         lease = Lease(store, call, length, tree)
         stack.callback(lease.end)
         asyncio.run(lease.begin(ME, store.run_dir))
@@ -66,7 +69,7 @@ def lease(store: Store, stack: ExitStack) -> Callable[..., Lease]:
 def member(stack: ExitStack) -> Callable[..., int]:
     """Return a function that starts a process of a worker's tree."""
 
-    def start(tree: str | None = "the-tree", *, session: bool = True) -> int:
+    def start(tree: str | None = TREE, *, session: bool = True) -> int:
         environment = {} if tree is None else {TREE_MARK: tree}
         process = subprocess.Popen(
             [sys.executable, "-S", "-c", "import time; time.sleep(60)"],
@@ -238,7 +241,7 @@ def test_a_lock_that_cannot_be_taken_is_a_store_out_of_reach(
     store: Store, tmp_path: Path, stack: ExitStack
 ) -> None:
     """A run folder that cannot be written is said so; a later try begins the same worker."""
-    one = Lease(store, call, LONG, "the-tree")
+    one = Lease(store, call, LONG, TREE)
     stack.callback(one.end)
     with pytest.raises(Unavailable, match="Cannot lock"):
         asyncio.run(one.begin(ME, tmp_path / "nowhere"))
