@@ -21,7 +21,7 @@ from workhorse import Context, Reject, Retry, Snooze, Workhorse
 FOLDER = "ENGINE_TEST_FOLDER"
 """The environment variable that names a folder of the test's."""
 IMPORT = "ENGINE_TEST_IMPORT"
-"""What importing this module in a process of its own does: nothing, ``exit``, or ``hang``."""
+"""What importing this module in a process of its own does: nothing, or exit, hang, wait."""
 
 app = Workhorse("sqlite:///never-opened.db")
 SOON = Retry(max_attempts=3, base=0, jitter=0)
@@ -37,6 +37,12 @@ def heard(name: str, folder: Path) -> list[str]:
     """Return the whole lines told under `name`."""
     path = folder / name
     return path.read_text().splitlines() if path.exists() else []
+
+
+def wait_to_go_on(name: str) -> None:
+    """Wait until the test has let `name` go on."""
+    while name not in heard("go on", Path(os.environ[FOLDER])):
+        time.sleep(0.01)
 
 
 @app.job(retry=SOON)
@@ -151,8 +157,7 @@ def deed_bar(_value: Any) -> None:
     """Draw a progress bar that stays where it is until the test lets it go on."""
     for step in ("\r1/3", "\r2/3", "\r"):
         print(step, end="", flush=True)
-    while "bar" not in heard("go on", Path(os.environ[FOLDER])):
-        time.sleep(0.01)
+    wait_to_go_on("bar")
     for part in ("3/3", "\r", "\n", "done\r\n"):
         print(part, end="", flush=True)
 
@@ -346,3 +351,6 @@ if __name__ != "__main__" and "workhorse.engine.runner" in sys.argv[0].replace("
         case "hang":
             told("importing", os.getpid())
             time.sleep(60)
+        case "wait":
+            told("importing", os.getpid())
+            wait_to_go_on("import")

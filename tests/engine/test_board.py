@@ -38,6 +38,8 @@ def test_what_runs_is_seen_from_outside(boards: tuple[Board, Board]) -> None:
     assert first == Slot(7, 2, Mark.NONE, 99.5, first.started)
     assert second == Slot(2**62, 2**31 - 1, Mark.APART, NEVER, second.started)
     assert before <= first.started <= second.started <= now()
+    child.set_deadline(0, 100.5)
+    assert supervisor.running() == [first._replace(deadline=100.5), second]
     child.clear(0)
     assert [slot.job_id for slot in supervisor.running()] == [2**62]
 

@@ -15,7 +15,9 @@ import pytest
 from tests.engine import kinds
 from tests.engine.workshop import Workshop, eventually
 from tests.scenarios import procs
+from tests.store import hands
 from workhorse.domain.job import Job, State
+from workhorse.engine.clock import now
 from workhorse.engine.output import BYTES_PER_ATTEMPT
 
 pytestmark = pytest.mark.needs("linux")
@@ -357,7 +359,7 @@ def test_an_app_that_cannot_be_imported_there_fails_the_attempt(
 
 
 def test_a_start_that_hangs_can_be_ended(workshop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An import that never ends does not keep its job from being cancelled, or timed out."""
+    """An import that never ends can be cancelled, and fails its attempt in the end."""
 
     async def play() -> None:
         monkeypatch.setenv(kinds.IMPORT, "hang")
@@ -367,9 +369,35 @@ def test_a_start_that_hangs_can_be_ended(workshop: Make, monkeypatch: pytest.Mon
             shop.store.cancel(job)
             assert (await shop.until(job)).state is State.CANCELLED
             assert not procs.alive(int(pid))
-            limited = await do(shop, "pid", timeout=0.3, max_attempts=1)
-            assert limited.outcome == "timed_out"
+            monkeypatch.setattr("workhorse.engine.executors.in_process.IMPORT_PATIENCE", 2)
+            late = await do(shop, "pid", timeout=0.3, max_attempts=1)
+            assert late.outcome == "error"
+            assert "not imported the app within 2 s" in message(late)
+            assert procs.living([int(one) for one in shop.heard("importing")]) == []
             assert shop.heard("ran") == []
+
+    asyncio.run(play())
+
+
+def test_its_time_is_for_the_handler(workshop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time limit begins when the app is imported, in the child and for its supervisor."""
+
+    async def play() -> None:
+        monkeypatch.setenv(kinds.IMPORT, "wait")
+        async with workshop() as shop:
+            job = shop.put(kinds.process, "sleep", 60, timeout=1.5, max_attempts=1)
+            await shop.until_heard("importing")
+            (slot,) = shop.board.running()
+            assert slot.deadline > slot.started + 60
+            await eventually(lambda: now() > slot.started + 2)  # more than the job may take
+            assert hands.state(shop.store, job) is State.RUNNING
+            shop.go_on("import")
+            await shop.until_heard("ran")
+            (slot,) = shop.board.running()
+            assert slot.deadline - slot.started > 2
+            assert slot.deadline <= now() + 1.5
+            ended = await shop.until(job)
+            assert ended.outcome == "timed_out"
 
     asyncio.run(play())
 

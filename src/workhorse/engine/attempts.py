@@ -119,6 +119,12 @@ class Attempts:
         except Exception as error:  # noqa: BLE001 - no thread, no memory: this attempt has failed
             self.finish(run, Failed(failure_from(error)))
 
+    def give_time(self, run: Run, *, ahead: float = 0.0) -> None:
+        """Have the time limit of a run begin now, or so many seconds `ahead`."""
+        if run.job.timeout is not None:
+            run.deadline = now() + ahead + run.job.timeout
+            self._board.set_deadline(run.slot, run.deadline)
+
     def finish(self, run: Run, outcome: AttemptOutcome) -> None:
         """Take the end of a run from its executor: free its slot, keep its change."""
         if run.over:

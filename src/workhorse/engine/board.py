@@ -71,6 +71,10 @@ class Board:
         at = _HEADER_SIZE + slot * _SLOT.size
         _SLOT.pack_into(self._page, at, job_id, attempt, mark, deadline, now())
 
+    def set_deadline(self, slot: int, deadline: float) -> None:
+        """Say until when the attempt in `slot` may run."""
+        struct.pack_into("<d", self._page, _HEADER_SIZE + slot * _SLOT.size + 16, deadline)
+
     def mark(self, slot: int, mark: Mark) -> None:
         """Add a mark to the attempt in `slot`."""
         at = _HEADER_SIZE + slot * _SLOT.size

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from workhorse.kind import KindSpec
 
 
+IMPORT_PATIENCE: Final = 60.0
+"""Seconds a process has to import the app; one for a job has the job's own `timeout`, if longer."""
 FRAMES: Final = 3
 """How many of the user's frames an import error shows."""
 

@@ -19,6 +19,7 @@ from workhorse.engine.clock import now
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.exits import exit_of, signal_name
 from workhorse.engine.frames import AsyncFrames, Message
+from workhorse.engine.loading import IMPORT_PATIENCE
 from workhorse.engine.proctree import (
     CHILD_MARK,
     TREE_MARK,
@@ -28,8 +29,6 @@ from workhorse.engine.proctree import (
     resident_mib,
 )
 
-HELLO_PATIENCE: Final = 60.0
-"""Seconds a child may take to import the app."""
 LAST_WORDS: Final = 1.0
 """Seconds in which what a process said before its death is still listened to."""
 
@@ -89,11 +88,11 @@ class ChildProcess:
         """
         self._frames = await AsyncFrames.over(self._socket)
         try:
-            async with asyncio.timeout(HELLO_PATIENCE):
+            async with asyncio.timeout(IMPORT_PATIENCE):
                 said = await self.receive()
         except TimeoutError:
             self.trouble = ConfigurationError(
-                f"A child has not imported the app within {HELLO_PATIENCE:g} s."
+                f"A child has not imported the app within {IMPORT_PATIENCE:g} s."
             )
             self.kill(self.trouble.message)
             return False

@@ -83,5 +83,8 @@ class Home(Protocol):
 
     output: OutputBuffer
 
+    def give_time(self, run: Run, *, ahead: float = 0.0) -> None:
+        """Have the time limit of a run begin now, or so many seconds `ahead`."""
+
     def finish(self, run: Run, outcome: AttemptOutcome) -> None:
         """Report the end of a run, on the loop's thread."""

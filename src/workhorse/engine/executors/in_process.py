@@ -21,6 +21,7 @@ from workhorse.domain.events import Output
 from workhorse.domain.outcome import AttemptOutcome, Crashed, Failed, Failure, Released
 from workhorse.engine.exits import exit_of, signal_name
 from workhorse.engine.frames import AsyncFrames
+from workhorse.engine.loading import IMPORT_PATIENCE
 from workhorse.engine.proctree import (
     RUNNER_MARK,
     Family,
@@ -80,6 +81,7 @@ class ProcessExecutor:
     def start(self, run: Run) -> None:
         """Begin the attempt in an idle process, or in a new one."""
         run.handle = asyncio.Event()
+        self._home.give_time(run, ahead=_import_patience(run.job.timeout))
         self._keep(self._perform(run))
 
     def stop(self, run: Run) -> None:
@@ -210,11 +212,14 @@ class _Runner:
     async def perform(self, run: Run, home: Home) -> AttemptOutcome:
         """Run one attempt there; a death of the process is an outcome too.
 
-        Raises `RuntimeError` with its last words when it cannot import the app.
+        Raises `RuntimeError` with its last words when it cannot import the app. The time limit
+        begins after that: a handler that needs less is not ended for what is none of its doing,
+        again and again.
         """
-        frames = self._frames or await self._begin()
+        frames = self._frames or await self._begin(_import_patience(run.job.timeout))
         if run.stop is not None:
             return Released("it was told to end before it had started")
+        home.give_time(run)
         self.served += 1
         job = run.job
         hears = self._hears = _Listener(
@@ -239,8 +244,8 @@ class _Runner:
             return Crashed(exit_signal=signal_name(-code))
         return Crashed(exit_code=code)
 
-    async def _begin(self) -> AsyncFrames:
-        """Wait until the app is imported there."""
+    async def _begin(self, patience: float) -> AsyncFrames:
+        """Wait until the app is imported there, at most so many seconds."""
         heard: list[str] = []
 
         def remember(lines: list[bytes], _: Callable[[bytes], str]) -> None:
@@ -248,10 +253,17 @@ class _Runner:
 
         self._hears = _Listener(lambda _name, _data: None, remember)
         self._frames = await AsyncFrames.over(self._socket)
-        if await self._next(self._frames) is None:
+        trouble = None
+        try:
+            async with asyncio.timeout(patience):
+                if await self._next(self._frames) is None:
+                    trouble = "could not start"
+        except TimeoutError:
+            trouble = f"had not imported the app within {patience:g} s"
+        if trouble is not None:
             self.spoilt = True
             await self.end()
-            raise RuntimeError("A process for the job could not start: " + "\n".join(heard[-20:]))
+            raise RuntimeError(f"A process for the job {trouble}: " + "\n".join(heard[-20:]))
         self._hear_out()
         return self._frames
 
@@ -259,13 +271,13 @@ class _Runner:
         """Return the next message; None when the process is gone."""
         reading = asyncio.ensure_future(frames.receive())
         either: set[asyncio.Future[Any]] = {reading, self._exit}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            await asyncio.wait({reading}, timeout=0.1)
-        if reading.done():
-            return reading.result()
-        reading.cancel()
-        return None
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                await asyncio.wait({reading}, timeout=0.1)
+            return reading.result() if reading.done() else None
+        finally:
+            reading.cancel()
 
     def _said(self, stream: str, lines: list[bytes]) -> None:
         if self._hears is not None:
@@ -361,6 +373,11 @@ class _Lines:
             self._loop.remove_reader(self._pipe.fileno())
             self._pipe.close()
             self.end_line()
+
+
+def _import_patience(timeout: float | None) -> float:
+    """Return how long the import of the app may take: at least as long as the job itself."""
+    return inf if timeout is None else max(IMPORT_PATIENCE, timeout)
 
 
 def _log_line(stream: str, line: bytes) -> str:
