@@ -19,15 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from workhorse.domain.errors import WorkhorseError
 from workhorse.engine.board import Board
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.frames import AsyncFrames, BlockingFrames, Message
 from workhorse.engine.proctree import die_with_parent, prefer_for_oom
 from workhorse.engine.signals import leave_to_supervisor
-from workhorse.engine.streams import forgive
+from workhorse.engine.streams import forgive, tell_of_dropped
 
 EXIT_IMPORT: Final = 3
+log = structlog.get_logger("workhorse.child")
 SWITCH_INTERVAL: Final = 0.0005
 """The store's thread needs the interpreter briefly and often: do not let it wait 5 ms each time."""
 
@@ -76,9 +79,6 @@ def main(arguments: list[str]) -> int:
     try:
         app.store  # noqa: B018 - opened here: what keeps it from that is no crash
     except WorkhorseError as error:
-        import structlog  # noqa: PLC0415
-
-        log = structlog.get_logger("workhorse.child")
         log.error("the store cannot be opened", error=str(error))
         return error.exit_code
     _run_loop(_serve(app, config, board, start, control))
@@ -97,12 +97,11 @@ def _receive_start(control: socket.socket) -> _Start | None:
 
 
 def _run_loop(main_task: Any) -> None:
-    with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415
-
-        uvloop.run(main_task)
-        return
-    asyncio.run(main_task)
+    try:
+        from uvloop import run  # noqa: PLC0415
+    except ImportError:
+        from asyncio import run  # noqa: PLC0415
+    run(main_task)
 
 
 async def _serve(
@@ -178,6 +177,7 @@ async def _report(frames: AsyncFrames, worker: Any, config: WorkerConfig) -> Non
     """Tell the supervisor, twice a second, how much was done and whether nothing is left."""
     told: Any = None
     while True:
+        tell_of_dropped()
         now_told = (worker.finished, worker.idle, worker.burst_done)
         if now_told != told:
             told = now_told

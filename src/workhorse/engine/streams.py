@@ -1,25 +1,114 @@
-"""A worker's standard output and error: work does not fail for a line that finds no room there."""
+"""A worker's standard output and error: work neither fails nor waits for a line nobody takes."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
+import socket
+import stat
 import sys
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable
+from functools import partial
+from select import PIPE_BUF, POLLOUT, poll
+from typing import TYPE_CHECKING, Final
+
+import structlog
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+log = structlog.get_logger("workhorse.worker")
 
-class _Forgiving(io.FileIO):
-    """A file that drops what it cannot take: its disk is full, its pipe or terminal is closed."""
+PATIENCE: Final = 0.5
+"""Seconds that are waited for room: a reader may be slow."""
+CLOGGED: Final = 60.0
+"""Seconds for which one that was too slow is not waited for again."""
+
+
+class _Forgiving(io.RawIOBase):
+    """A file that drops what it cannot take.
+
+    Its disk is full, its pipe or terminal is closed, or nobody reads it: a collector of logs that
+    hangs, a terminal that was stopped with Ctrl-S.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Write to the file descriptor `number`, which stays open."""
+        self._number = number
+        self._send = _sender(number)
+        self._poll = poll()
+        self._poll.register(number, POLLOUT)
+        self._clogged_at = -CLOGGED
+        self._is_torn = False
+        self.dropped = 0
+        """Lines that found no room, and were not told of yet."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._number
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return os.isatty(self._number)
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
 
     def write(self, data: Buffer, /) -> int:
+        """Take all of it, by parts that a pipe takes whole when it takes anything."""
+        whole = memoryview(data).cast("B")
         try:
-            written = super().write(data)
+            if self._is_torn:
+                self._part(memoryview(b"\n"))
+                self._is_torn = False
+            for at in range(0, len(whole), PIPE_BUF):
+                self._part(whole[at : at + PIPE_BUF])
+        except BlockingIOError:
+            self._is_torn |= at > 0
+            self._clogged_at = time.monotonic()
+            self.dropped += bytes(whole).count(b"\n")
         except OSError:
-            written = None
-        return memoryview(data).nbytes if written is None else written
+            pass
+        return len(whole)
+
+    def _part(self, part: memoryview) -> None:
+        """Write it, or raise `BlockingIOError`: soon, or at once if it was so a moment ago."""
+        is_new = time.monotonic() - self._clogged_at >= CLOGGED
+        left = time.monotonic() + (PATIENCE if is_new else 0.0)
+        while part:
+            if not self.has_room(max(0.0, left - time.monotonic())):
+                raise BlockingIOError
+            try:
+                part = part[self._send(part) :]
+            except BlockingIOError:  # another process has taken the room
+                if time.monotonic() >= left:
+                    raise
+
+    def has_room(self, patience: float = 0.0) -> bool:
+        """Whether something can be written, at the latest after so many seconds."""
+        return bool(self._poll.poll(patience * 1000))
+
+
+def _sender(number: int) -> Callable[[memoryview], int]:
+    """Return what writes to a descriptor and, where that is possible, never waits for a reader.
+
+    Descriptors are shared with whoever has started us: a pipe or terminal is opened once more.
+    """
+    mode = os.fstat(number).st_mode
+    if stat.S_ISSOCK(mode):
+        sock = socket.socket(fileno=os.dup(number))
+        return lambda part: sock.send(part, socket.MSG_DONTWAIT)
+    if stat.S_ISFIFO(mode) or os.isatty(number):
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        with contextlib.suppress(OSError):  # another user's
+            number = os.open(f"/proc/self/fd/{number}", flags)
+    return partial(os.write, number)
+
+
+_forgiving: list[_Forgiving] = []
 
 
 def forgive() -> None:
@@ -32,11 +121,21 @@ def forgive() -> None:
             continue
         with contextlib.suppress(OSError):
             stream.flush()
+        file = _Forgiving(number)
         forgiving = io.TextIOWrapper(
-            io.BufferedWriter(_Forgiving(number, "wb", closefd=False)),
+            io.BufferedWriter(file),
             encoding=stream.encoding,
             errors="backslashreplace",
             line_buffering=stream.line_buffering,
             write_through=stream.write_through,
         )
         setattr(sys, name, forgiving)
+        _forgiving.append(file)
+
+
+def tell_of_dropped() -> None:
+    """Log how many lines nobody read, once somebody does."""
+    for file in _forgiving:
+        if file.dropped and file.has_room():
+            lines, file.dropped = file.dropped, 0
+            log.warning("lines were dropped: nobody read them", lines=lines)

@@ -32,6 +32,7 @@ from workhorse.engine.outage import Outage
 from workhorse.engine.process import ChildProcess
 from workhorse.engine.proctree import adopt_orphans
 from workhorse.engine.stopping import Stopping
+from workhorse.engine.streams import tell_of_dropped
 from workhorse.engine.wake import Wake, sweep_sockets
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import NewWorker
@@ -244,6 +245,7 @@ class Supervisor:
 
     async def _pulse(self) -> None:
         self._lease.keep_warden()
+        tell_of_dropped()
         self._keep_pace()
         self._children.look_after(now())
         if self._config.burst and self._children.all_empty():
@@ -361,7 +363,6 @@ class Supervisor:
 
         SIGHUP comes from a terminal and from its shell as well: twice is once.
         """
-        log.info("told to stop", signal=signal.Signals(number).name)
         match number:
             case signal.SIGQUIT:
                 self._stopping.at_once(now())
@@ -369,6 +370,7 @@ class Supervisor:
                 self._stopping.begin(now())
             case _:
                 self._stopping.ask(now())
+        log.info("told to stop", signal=signal.Signals(number).name)
 
     def _fail(self, error: BaseException) -> None:
         """Stop because of what cannot be gone on from; `run` raises it in the end."""
