@@ -69,7 +69,7 @@ def test_children_that_are_replaced_leave_room_for_no_more(
     for entry in sorted(told, key=lambda entry: entry.at):
         running += 1 if entry.what == "start" else -1
         most = max(most, running)
-    assert len({entry.data["pid"] for entry in told}) >= 3, "children were replaced"
+    assert len({entry.data["pid"] for entry in told}) >= 2, "no child was replaced"
     assert most == 3
     assert worker.exit_code is None
 
