@@ -59,20 +59,21 @@ class _Forgiving(io.RawIOBase):
 
     def write(self, data: Buffer, /) -> int:
         """Take all of it, by parts that a pipe takes whole when it takes anything."""
-        whole = memoryview(data).cast("B")
+        given = bytes(data)
+        whole = memoryview(b"\n" + given if self._is_torn else given)
+        at = 0
         try:
-            if self._is_torn:
-                self._part(memoryview(b"\n"))
-                self._is_torn = False
-            for at in range(0, len(whole), PIPE_BUF):
+            while at < len(whole):
                 self._part(whole[at : at + PIPE_BUF])
+                at += PIPE_BUF
+                self._is_torn = False
         except BlockingIOError:
             self._is_torn |= at > 0
             self._clogged_at = time.monotonic()
-            self.dropped += bytes(whole).count(b"\n")
+            self.dropped += given.count(b"\n")
         except OSError:
             pass
-        return len(whole)
+        return len(given)
 
     def _part(self, part: memoryview) -> None:
         """Write it, or raise `BlockingIOError`: soon, or at once if it was so a moment ago."""

@@ -9,7 +9,7 @@ select workhorse.unblock_after(%(ids)s::bigint[]);
 -- name: add
 -- A job waits for others.
 insert into workhorse.dependencies (job_id, waits_for)
-select %(id)s, value::bigint from json_array_elements_text(%(after)s::json);
+select %(id)s, value::bigint from json_array_elements_text(%(after)s::text::json);
 
 -- name: satisfy
 -- Nobody waits for these any more.

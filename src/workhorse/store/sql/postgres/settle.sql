@@ -32,7 +32,7 @@ select count(*) from mine;
 with ended as materialized (
     select * from json_to_recordset(%(rows)s::json) as ended(
         id bigint, attempt integer, verb workhorse.event_name, state workhorse.state,
-        outcome workhorse.outcome, result text, error text, data text, delay bigint, failures smallint,
+        outcome workhorse.outcome, result text, error text, data text, delay bigint, failures integer,
         crashes smallint, lost smallint, solo boolean)
 ), mine as materialized (
     select jobs.id, jobs.attempt, jobs.kind, jobs.queue, jobs.priority, jobs.args, jobs.max_attempts,

@@ -31,7 +31,7 @@ create table workhorse.jobs (
     run_at bigint not null,
     priority integer not null,
     max_attempts integer not null,
-    failures smallint not null default 0,
+    failures integer not null default 0,
     crashes smallint not null default 0,
     lost smallint not null default 0,
     solo boolean not null default false,
@@ -82,7 +82,7 @@ create table workhorse.history (
     max_attempts integer not null,
     attempt integer not null,
     progress integer,
-    failures smallint not null,
+    failures integer not null,
     crashes smallint not null,
     lost smallint not null,
     solo boolean not null,
@@ -176,6 +176,8 @@ create index events_of_no_job on workhorse.events (at) where job_id is null;
 -- because a worker asks after each turn, and nearly always nobody waits: then nothing is planned.
 create function workhorse.unblock_after(ended bigint[]) returns void
     language plpgsql set enable_seqscan = off as $$
+declare
+    fewer bigint[]; -- who waits for fewer jobs than before
 begin
     if not exists (select 1 from workhorse.dependencies) then
         return;
@@ -188,14 +190,14 @@ begin
         delete from workhorse.dependencies
          where waits_for = any (ended)
            and waits_for in (select id from workhorse.history where state = 'succeeded')
-        returning job_id, waits_for
-    ), unblocked as (
+        returning job_id
+    )
+    select array_agg(distinct job_id) into fewer from satisfied;
+    -- A statement of its own: it no longer sees what was deleted, so nothing is compared with it.
+    with unblocked as (
         update workhorse.jobs set state = 'available'
-         where id in (select job_id from satisfied) and state = 'blocked' and run_at <= workhorse.clock()
-           and not exists (
-               select 1 from workhorse.dependencies d
-                where d.job_id = jobs.id
-                  and d.waits_for not in (select waits_for from satisfied where job_id = jobs.id))
+         where id = any (fewer) and state = 'blocked' and run_at <= workhorse.clock()
+           and not exists (select 1 from workhorse.dependencies d where d.job_id = jobs.id)
         returning id, workhorse.ring(queue)
     )
     insert into workhorse.events (at, name, job_id)
