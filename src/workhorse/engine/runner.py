@@ -1,8 +1,8 @@
 """The process a ``run="process"`` job runs in: one job at a time, and nothing else.
 
 Run as ``python -m workhorse.engine.runner FD PARENT_PID APP``. It imports the app, says so, and
-then runs what it is sent. SIGTERM raises `Stopped` in the handler, so that its ``finally`` blocks
-run; a handler that goes on regardless is killed with everything it started.
+then runs what it is sent. A SIGTERM of the child's raises `Stopped` in the handler, so that its
+``finally`` blocks run; a handler that goes on regardless is killed with everything it started.
 """
 
 from __future__ import annotations
