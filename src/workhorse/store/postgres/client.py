@@ -11,6 +11,7 @@ from psycopg.rows import tuple_row
 
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import Enqueued, NewJob, State
+from workhorse.store.postgres import record
 from workhorse.store.postgres.asking import Ask, Rows, answered
 from workhorse.store.postgres.async_session import caller_of, enqueue_in
 from workhorse.store.postgres.database import Database
@@ -72,6 +73,12 @@ class PostgresClientVerbs(ClientVerbs):
             )
         with in_our_words(self._db.place.shown):
             return await enqueue_in(caller, enqueue(jobs, self._ring_at_commit()))
+
+    def _all_events(self, **page: Any) -> list[Any]:
+        return record.of_all(self._db, **page)
+
+    def _events_of_job(self, **page: Any) -> list[Any]:
+        return record.of_job(self._db, **page)
 
     def _ring_at_commit(self) -> dict[str, Any]:
         """Return how an enqueue rings in a caller's transaction: whenever that is committed."""

@@ -48,8 +48,14 @@ class ClientVerbs:
             raise InvalidJob(f"after={after} is not the number of an event: it is too large.")
         page = {"after": after, "limit": limit, "output": output}
         if job_id is None:
-            return rows.events(self._db.read("events.all", **page))
-        return rows.events(self._db.read("events.of_job", job_id=row_id(job_id), **page))
+            return rows.events(self._all_events(**page))
+        return rows.events(self._events_of_job(job_id=row_id(job_id), **page))
+
+    def _all_events(self, **page: Any) -> list[Any]:
+        return self._db.read("events.all", **page)
+
+    def _events_of_job(self, **page: Any) -> list[Any]:
+        return self._db.read("events.of_job", **page)
 
     def cancel(self, job_id: int, *, reason: str = "cancelled on request") -> State:
         def work(tx: Transaction) -> State:

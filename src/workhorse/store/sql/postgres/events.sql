@@ -16,19 +16,19 @@ select seq, at, name, job_id, attempt, worker, data from workhorse.events
  order by seq limit %(limit)s;
 
 -- name: all
--- The whole record, after a cursor. A transaction that writes events just now may add one with a lower
--- number than one seen here: what is younger than the oldest such transaction is not shown yet.
-with writing as materialized (
-    select max(age(backend_xid)) as oldest
-      from pg_locks join pg_stat_activity using (pid)
-     where relation = 'workhorse.events'::regclass and mode = 'RowExclusiveLock'
-       and pid <> pg_backend_pid()
-)
-select seq, at, name, job_id, attempt, worker, data
-  from workhorse.events cross join writing
+-- The whole record, after a cursor.
+select seq, at, name, job_id, attempt, worker, data from workhorse.events
  where seq > %(after)s and (%(output)s or name not in ('progress', 'log'))
-   and (oldest is null or age(events.xmin) > oldest)
  order by seq limit %(limit)s;
+
+-- name: writers
+-- Transactions of others that have, or will have, added events, and when each began: all, or `ours`.
+select virtualtransaction, (extract(epoch from xact_start) * 1000)::bigint
+  from pg_locks left join pg_stat_activity using (pid)
+ where database = (select oid from pg_database where datname = current_database())
+   and relation = 'workhorse.events'::regclass and mode = 'RowExclusiveLock'
+   and pid is distinct from pg_backend_pid()
+   and (not %(ours)s or starts_with(application_name, 'workhorse '));
 
 -- name: drop
 -- The events of a job that is gone.
