@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import running, workhorse
+from tests.cli.processes import PATIENCE, running, workhorse
 from workhorse.domain.job import State
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import JobFilter
@@ -110,3 +110,21 @@ def test_the_app_that_init_writes_enqueues_by_itself(begun: Path) -> None:
     )
     assert "Job 1 is queued" in said.stdout
     assert jobs(begun / "elsewhere.db") == [State.AVAILABLE]
+
+
+def test_files_named_like_standard_modules(begun: Path) -> None:
+    """They are the user's own affair: the worker runs on Python's, a `run="process"` job too."""
+    for name in ("copy", "inspect", "json", "random", "select", "signal", "string", "token"):
+        (begun / f"{name}.py").write_text("raise ImportError('not the standard one')\n")
+    with (begun / "app.py").open("a") as app:
+        app.write("\n\n@app.job(run='process')\ndef apart() -> None: ...\n")
+    script = [sys.executable, "-P", "-m", "workhorse"]
+    for words in (
+        ["enqueue", "hello", '{"name":"x"}'],
+        ["enqueue", "apart"],
+        ["worker", "--burst"],
+    ):
+        subprocess.run(
+            [*script, *words], cwd=begun, check=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
+        )
+    assert jobs(begun / ".workhorse" / "jobs.db") == [State.SUCCEEDED] * 2

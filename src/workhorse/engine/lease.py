@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ import structlog
 
 from workhorse.domain.errors import Unavailable
 from workhorse.engine.clock import now
+from workhorse.engine.command import command
 from workhorse.engine.lease_page import LeasePage
 from workhorse.engine.proctree import TREE_MARK, Family, kill_family
 from workhorse.store.protocol import NewWorker, SupervisorStore
@@ -96,13 +96,7 @@ class Lease:
         fds = (self._page.fd, theirs, self.lock_fd)
         try:
             self._warden = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "workhorse.engine.warden",
-                    *(str(number) for number in (*fds, os.getpid())),
-                    self.tree,
-                ],
+                command("warden", *fds, os.getpid(), self.tree),
                 pass_fds=[fd for fd in fds if fd >= 0],
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,

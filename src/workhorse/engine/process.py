@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from workhorse.domain.errors import ConfigurationError
 from workhorse.engine.autopsy import Death
 from workhorse.engine.board import NEVER, Board
 from workhorse.engine.clock import now
+from workhorse.engine.command import command
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.exits import exit_of, signal_name
 from workhorse.engine.frames import AsyncFrames, Message
@@ -61,10 +61,9 @@ class ChildProcess:
         self._abandoned = False
         ours, theirs = socket.socketpair()
         fds = (theirs.fileno(), self.board.fd)
-        command = [sys.executable, "-m", "workhorse.engine.child", *(str(fd) for fd in fds)]
         try:
             self._process = subprocess.Popen(
-                [*command, str(os.getpid()), config.to_json(), str(self.board.slots)],
+                command("child", *fds, os.getpid(), config.to_json(), self.board.slots),
                 pass_fds=fds,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,

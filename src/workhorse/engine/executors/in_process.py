@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from workhorse.domain.events import Output
 from workhorse.domain.outcome import AttemptOutcome, Crashed, Failed, Failure, Released
+from workhorse.engine.command import command
 from workhorse.engine.exits import exit_of, signal_name
 from workhorse.engine.frames import AsyncFrames
 from workhorse.engine.loading import IMPORT_PATIENCE
@@ -175,7 +175,7 @@ class _Runner:
         fd = theirs.fileno()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "workhorse.engine.runner", str(fd), str(os.getpid()), app],
+                command("runner", fd, os.getpid(), app),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
