@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 DURABILITY: Final = ("full", "normal")
 POSTGRES: Final = ("postgresql", "postgres")
+LEAST_SQLITE: Final = (3, 38, 0)
+"""The oldest version that knows all that the statements say."""
 
 
 def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False) -> Store:
@@ -53,6 +55,7 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
             f"{url} cannot be a store: nothing here puts a home folder in the place of ~.",
             hint="Write the whole path: sqlite:////home/…/jobs.db, with four slashes.",
         )
+    _need_sqlite()
     from workhorse.store.sqlite import SqliteStore  # noqa: PLC0415 - only what the URL names
 
     return SqliteStore(path, durability=_durability(parts), clock=clock, adopt=migrating)
@@ -82,6 +85,19 @@ def _durability(parts: SplitResult) -> str:
             hint="There is one: durability=full or durability=normal.",
         )
     return durability
+
+
+def _need_sqlite() -> None:
+    """Say what to do where Python was built with an SQLite that is too old."""
+    import sqlite3  # noqa: PLC0415 - only what the URL names
+
+    if sqlite3.sqlite_version_info < LEAST_SQLITE:
+        least = ".".join(map(str, LEAST_SQLITE))
+        raise ConfigurationError(
+            f"SQLite {sqlite3.sqlite_version}, which this Python brings, is too old: "
+            f"a store needs {least} or later.",
+            hint="Use another Python, such as `uv python install` gives, or PostgreSQL.",
+        )
 
 
 def _open_postgres(url: str, *, migrating: bool) -> Store:

@@ -1,11 +1,15 @@
-"""Versions of SQLite that can lose pages are known, and told."""
+"""Versions of SQLite that are too old, or can lose pages, are known, and told."""
 
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 
+from workhorse.domain.errors import ConfigurationError
+from workhorse.store import opening
+from workhorse.store.opening import open_store
 from workhorse.store.protocol import Store
 from workhorse.store.sqlite.health import may_corrupt
 
@@ -42,3 +46,12 @@ def test_the_defect_is_told(
     monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
     found = [text for level, text in store.health().findings if level == "warn"]
     assert any("WAL-reset" in text and "3.51.3" in text for text in found) is told
+
+
+def test_one_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused in words before a file is made, not by the first statement it cannot read."""
+    monkeypatch.setattr(opening, "LEAST_SQLITE", (99, 1, 0))
+    with pytest.raises(ConfigurationError, match=r"is too old: a store needs 99\.1\.0") as refused:
+        open_store(f"sqlite:///{tmp_path}/jobs.db")
+    assert sqlite3.sqlite_version in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
