@@ -86,6 +86,18 @@ def test_a_database_that_cannot_hold_every_text(cluster: Cluster, encoding: Lite
         cluster.drop_database("narrow")
 
 
+def test_a_server_that_is_too_old(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused in words, not by the first statement it cannot read; nothing is changed."""
+    monkeypatch.setattr(migrate, "LEAST_SERVER", 99)
+    with closing(open_store(empty.url, migrating=True)) as store:
+        with pytest.raises(ConfigurationError, match="which is too old") as refused:
+            store.migrate()
+        assert "PostgreSQL 99 or later" in str(refused.value.hint)
+    with pytest.raises(ConfigurationError, match="which is too old"):
+        open_store(empty.url)
+    assert empty.sql("select to_regnamespace('workhorse')") == [(None,)]
+
+
 def test_a_database_becomes_a_store(empty: Database) -> None:
     """Each migration is applied and told; the second time there is nothing to do."""
     assert migrated(empty.url) == [step.name for step in KNOWN]

@@ -14,6 +14,8 @@ from workhorse.store.statements import Migration, migrations
 
 LOCK: Final = 0x776F726B
 """The advisory lock that one migrating process holds."""
+LEAST_SERVER: Final = 14
+"""The oldest version of PostgreSQL that knows all that the migrations say."""
 
 _FIRST: Final = """
 create schema if not exists workhorse;
@@ -38,9 +40,10 @@ def migrate(connection: Connection, place: Place) -> Sequence[str]:
     """Bring the schema up to date and return the names of the migrations applied.
 
     A lock that somebody else's transaction holds is waited for a bounded time (3 s), and then
-    nothing has changed. Raises `ConfigurationError` for a database that is not in UTF8.
+    nothing has changed. Raises `ConfigurationError` for a server that is too old, and for a
+    database that is not in UTF8.
     """
-    _check_encoding(connection, place)
+    _check_server(connection, place)
     applied = []
     with connection.transaction():
         connection.execute("select set_config('lock_timeout', '3s', true)")
@@ -64,11 +67,11 @@ def version(connection: Connection, place: Place) -> int:
 
 
 def check(connection: Connection, place: Place) -> None:
-    """Raise `ConfigurationError` unless the schema is there and new enough, and holds any text.
+    """Raise `ConfigurationError` unless server and schema are new enough, and hold any text.
 
     A newer schema is accepted: a migration leaves room for the version before it.
     """
-    _check_encoding(connection, place)
+    _check_server(connection, place)
     found, needed = version(connection, place), migrations("postgres")[-1].number
     if found < needed:
         state = f"is at {found}, this Workhorse needs {needed}" if found else "is not there"
@@ -78,8 +81,14 @@ def check(connection: Connection, place: Place) -> None:
         )
 
 
-def _check_encoding(connection: Connection, place: Place) -> None:
+def _check_server(connection: Connection, place: Place) -> None:
     """In another encoding than UTF8 a result may have no place, when its job has run."""
+    if connection.info.server_version < LEAST_SERVER * 10_000:
+        shown = connection.info.parameter_status("server_version")
+        raise ConfigurationError(
+            f"The server of {place.shown} is PostgreSQL {shown}, which is too old.",
+            hint=f"A store needs PostgreSQL {LEAST_SERVER} or later.",
+        )
     encoding = connection.info.parameter_status("server_encoding")
     if encoding is None:  # a pooler may keep it to itself
         ((encoding,),) = connection.execute("show server_encoding").fetchall()
