@@ -344,6 +344,19 @@ def test_a_connection_without_a_transaction(
         asyncio.run(play())
 
 
+def test_a_pipeline(store: Store, database: Database) -> None:
+    """Its answers come later, and an enqueue needs them at once: it is refused before it sends."""
+
+    async def play(mine: Mine) -> None:
+        async with mine.session.pipeline():
+            with pytest.raises(InvalidJob, match="pipeline"):
+                await store.aenqueue_with(mine.session, [a_job()])
+        await mine.commit()
+
+    with nothing_changed(store):
+        played(of_psycopg, database.url, play)
+
+
 @each_caller
 def test_on_the_loop_only(
     caller: Opened, store: Store, database: Database, ship: Kind[[int], None]

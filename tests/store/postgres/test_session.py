@@ -42,6 +42,21 @@ def test_a_transaction_that_may_only_read(store: Store, mine: psycopg.Connection
     assert mine.execute("select 1").fetchone() == (1,)
 
 
+def test_a_pipeline(store: Store, mine: psycopg.Connection) -> None:
+    """Its answers come later, and an enqueue needs them at once: it is refused before it sends."""
+    with mine.pipeline():
+        mine.execute("create table orders (number integer)")
+        with nothing_changed(store), pytest.raises(InvalidJob, match="pipeline") as refused:
+            store.enqueue_with(mine, [a_job()])
+        assert refused.value.hint
+    mine.execute("insert into orders values (1)")
+    mine.commit()
+    assert store.list_jobs(JobFilter()) == []
+    store.enqueue_with(mine, [a_job()])
+    mine.commit()
+    assert len(store.list_jobs(JobFilter())) == 1
+
+
 def test_a_session_on_another_database(store: Store, cluster: Cluster) -> None:
     """A mistake of the caller's: nothing of the store is gone, and nothing is to be waited for."""
     elsewhere = cluster.create_database()

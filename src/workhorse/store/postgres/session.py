@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 from psycopg.errors import InFailedSqlTransaction, ReadOnlySqlTransaction
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from workhorse.domain.errors import InvalidJob
 
@@ -17,6 +17,11 @@ def refuse_unfit(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[A
     """Raise `InvalidJob` for a connection that can take no job, with what is wrong with it."""
     if connection.closed:
         raise closed()
+    if connection.info.pipeline_status != PipelineStatus.OFF:
+        raise InvalidJob(
+            "The session is in a pipeline: its answers come too late for an enqueue.",
+            hint="Enqueue before the pipeline or after it, in the same transaction.",
+        )
     if connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
         raise no_transaction()
 
