@@ -54,7 +54,8 @@ select id, state::text, kind from workhorse.jobs where unique_key = %(unique)s;
 
 -- name: lock_awaited
 -- An unfinished job that another is to wait for: it does not end before this transaction does, but
--- may be claimed, and tell of its progress.
+-- may be claimed, told to end, given back, and tell of its progress. If it could end, and be deleted,
+-- before the commit, nobody could tell any more whether it had succeeded.
 select state::text from workhorse.jobs where id = %(id)s for key share;
 
 -- name: ended

@@ -1,13 +1,16 @@
 -- name: lock
--- Where one unfinished job stands, until this transaction ends …
-select state from workhorse.jobs where id = %(id)s for update;
+-- Where one unfinished job stands, until this transaction ends. Enqueues that are to wait for it go
+-- on (`enqueue.lock_awaited`): it may have to be told to end while a caller's transaction is open …
+select state from workhorse.jobs where id = %(id)s for no key update;
 
 -- name: lock_ended
 -- … and one that has ended.
 select state from workhorse.history where id = %(id)s for update;
 
 -- name: cancellable
--- Those of these that do not run; they stay so until this transaction ends.
+-- Those of these that do not run; they stay so until this transaction ends. Whoever cancels them waits
+-- here for the transactions that have enqueued after them (`enqueue.lock_awaited`), and then sees
+-- what is to be cancelled with them.
 select coalesce(json_agg(id), '[]')::text from (
     select id from workhorse.jobs
      where id in (select value::bigint from json_array_elements_text(%(ids)s::json))

@@ -28,7 +28,8 @@ select count(*) from mine;
 
 -- name: others
 -- running → succeeded, failed, cancelled, available, scheduled, by what `rows` says of each attempt
--- that is still the worker's. A job told to end that would be given back is cancelled instead.
+-- that is still the worker's. A job told to end that would be given back is cancelled instead. Only an
+-- end waits, at its delete, for the transactions that have enqueued after the job.
 with ended as materialized (
     select * from json_to_recordset(%(rows)s::json) as ended(
         id bigint, attempt integer, verb workhorse.event_name, state workhorse.state,
@@ -46,7 +47,7 @@ with ended as materialized (
                 then 'cancelled' else ended.state end as state
       from workhorse.jobs join ended on jobs.id = ended.id and jobs.attempt = ended.attempt
      where jobs.worker = %(worker)s and jobs.state = 'running'
-       for update of jobs
+       for no key update of jobs
 ), gone as (
     delete from workhorse.jobs using mine
      where jobs.id = mine.id and mine.state in ('succeeded', 'failed', 'cancelled')
@@ -94,7 +95,8 @@ select coalesce(json_agg(json_build_array(id, attempt, state)), '[]')::text from
 select set_config('lock_timeout', '1s', true);
 
 -- name: free
--- Which of these jobs no other transaction keeps: nobody does from now on. What is gone is free.
+-- Which of these jobs no other transaction keeps, be it from its end alone (`enqueue.lock_awaited`):
+-- nobody does from now on. What is gone is free.
 with locked as (
     select id from workhorse.jobs where id = any (%(ids)s::bigint[])
      order by id for update skip locked
