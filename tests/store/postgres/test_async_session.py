@@ -305,6 +305,23 @@ def test_a_transaction_that_may_only_read(caller: Opened, store: Store, database
 
 
 @each_driver
+def test_another_was_faster(caller: Opened, store: Store, database: Database) -> None:
+    """What the transaction sees is out of date: it is to begin again, not to wait."""
+
+    async def play(mine: Mine) -> None:
+        await mine.run("set transaction isolation level repeatable read")
+        await mine.run("select 1 from workhorse.jobs")
+        put(store, unique="k")
+        with pytest.raises(Unavailable, match="transaction") as refused:
+            await store.aenqueue_with(mine.session, [a_job(), a_job(unique="k")])
+        assert "all of it again" in str(refused.value.hint)
+        await mine.commit()
+
+    played(caller, database.url, play)
+    assert len(store.list_jobs(JobFilter())) == 1
+
+
+@each_driver
 def test_a_server_that_goes_away(caller: Opened, store: Store, database: Database) -> None:
     """`Unavailable`, as everywhere: with another session it may be tried again."""
 

@@ -119,12 +119,26 @@ def test_another_writer_was_faster(store: Store, legacy: sqlite3.Connection) -> 
     legacy.execute("begin deferred")
     assert legacy.execute("select count(*) from jobs").fetchone() == (0,)
     put(store)
-    with nothing_changed(store), pytest.raises(Unavailable, match="busy"):
+    with nothing_changed(store), pytest.raises(Unavailable, match="transaction") as refused:
         store.enqueue_with(legacy, [a_job()])
+    assert "all of it again" in str(refused.value.hint)
     legacy.rollback()
     store.enqueue_with(legacy, [a_job()])
     legacy.commit()
     assert len(store.list_jobs(JobFilter())) == 2
+
+
+def test_another_writes_at_this_moment(
+    store: Store, raw: sqlite3.Connection, legacy: sqlite3.Connection
+) -> None:
+    """Who has read before does not get the lock by waiting: what is read is soon out of date."""
+    legacy.execute("begin deferred")
+    assert legacy.execute("select count(*) from jobs").fetchone() == (0,)
+    raw.execute("begin immediate")
+    with pytest.raises(Unavailable, match="busy") as refused:
+        store.enqueue_with(legacy, [a_job()])
+    assert "all of it again" in str(refused.value.hint)
+    raw.execute("rollback")
 
 
 def test_a_store_is_opened_in_the_middle_of_a_transaction(

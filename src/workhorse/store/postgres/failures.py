@@ -63,6 +63,11 @@ def in_our_words(url: str) -> Iterator[None]:
             f"The session's database is not that of the store {url}: {_reason(error)}.",
             hint="Give a session on the database that the app keeps its jobs in.",
         ) from error
+    except DEADLOCKED as error:
+        raise Unavailable(
+            f"The session's transaction cannot go on beside another on {url}: {_reason(error)}.",
+            hint="To wait is of no use: roll it back, and do all of it again.",
+        ) from error
     except DRIVER_ERRORS as error:
         raise translated(error, url) from error
 
@@ -92,6 +97,11 @@ def translated(error: Exception, url: str) -> WorkhorseError:
             )
         case errors.ReadOnlySqlTransaction():
             return Unavailable(f"{url} is read-only now: a standby, or it is failing over.")
+        case errors.LockNotAvailable():
+            return Unavailable(
+                f"{url} could not be changed: another transaction kept what was to be.",
+                hint="Try again when it is over; `workhorse doctor` tells of one open for long.",
+            )
         case errors.QueryCanceled():
             return Unavailable(f"{url} took too long: {reason}.")
         case _:

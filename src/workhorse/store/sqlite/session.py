@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from workhorse.domain.errors import InvalidJob
+from workhorse.domain.errors import InvalidJob, Unavailable
 
 _LEGACY: Final = -1
 """`sqlite3.LEGACY_TRANSACTION_CONTROL`, which Python has since 3.12; the only way before."""
+
+_BEGIN_AGAIN: Final = (
+    "roll it back and do all of it again; one begun with `begin immediate` is not overtaken."
+)
 
 
 @contextmanager
@@ -24,7 +28,7 @@ def part_of_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[
     commit each statement by itself, one that cannot be used or may not write, and one that is
     not to the store at `path`.
     """
-    with _blaming_the_session():
+    with _blaming_the_session(path):
         _refuse_another_file(connection, path)
         if not connection.in_transaction:
             if connection.isolation_level is None or _commits_by_itself(connection):
@@ -45,8 +49,8 @@ def part_of_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[
 
 
 @contextmanager
-def _blaming_the_session() -> Iterator[None]:
-    """Word the errors that are the connection's own: to try again with it is of no use."""
+def _blaming_the_session(path: Path) -> Iterator[None]:
+    """Word the errors that are the connection's own: to try again in it is of no use."""
     try:
         yield
     except sqlite3.ProgrammingError as error:
@@ -58,6 +62,17 @@ def _blaming_the_session() -> Iterator[None]:
         match getattr(error, "sqlite_errorcode", None):
             case sqlite3.SQLITE_ERROR:
                 raise InvalidJob(f"The connection is not to a Workhorse store: {error}.") from error
+            case sqlite3.SQLITE_BUSY_SNAPSHOT:
+                raise Unavailable(
+                    "The session's transaction has read what another has changed since, and may "
+                    f"not write any more: {error}.",
+                    hint=f"To wait is of no use: {_BEGIN_AGAIN}",
+                ) from error
+            case sqlite3.SQLITE_BUSY:
+                raise Unavailable(
+                    f"The store {path} is busy: another transaction writes to it.",
+                    hint=f"If yours has read before, {_BEGIN_AGAIN}",
+                ) from error
             case sqlite3.SQLITE_READONLY:
                 raise InvalidJob(
                     f"The session is read-only: {error}.", hint="Give one that may write."
