@@ -19,6 +19,7 @@ from workhorse.domain.errors import ConfigurationError, Unavailable
 from workhorse.domain.job import State
 from workhorse.store.opening import migration_script, open_store
 from workhorse.store.postgres import PostgresStore, health, migrate
+from workhorse.store.protocol import Retention
 from workhorse.store.statements import migrations
 
 KNOWN = migrations("postgres")
@@ -119,9 +120,10 @@ def test_what_is_printed_does_the_same(empty: Database, database: Database) -> N
         Worker(store).run(OK)
 
 
-def test_a_schema_may_have_another_name(empty: Database) -> None:
-    """Two stores live in one database, and know nothing of each other."""
-    urls = empty.url, f"{empty.url}?schema=night_shift"
+@pytest.mark.parametrize("name", ["night_shift", "select"])
+def test_a_schema_may_have_another_name(empty: Database, name: str) -> None:
+    """Two stores live in one database, apart; a word of SQL's own is a name like any other."""
+    urls = empty.url, f"{empty.url}?schema={name}"
     for url in urls:
         assert migrated(url) == [step.name for step in KNOWN]
     with closing(open_store(urls[0])) as day, closing(open_store(urls[1])) as night:
@@ -133,9 +135,18 @@ def test_a_schema_may_have_another_name(empty: Database) -> None:
             "succeeded",
             "available",
         ]
+        night.cancel(second)
+        night.requeue(second)
+        waiting = put(night, after=[second])
+        assert (night.sweep(), night.prune(Retention(succeeded=1))) == (0, 0)
+        Worker(night).run(OK)
+        assert the(night, waiting).state is State.AVAILABLE
+        health = night.health()
+        assert (health.schema, health.counts[State.AVAILABLE]) == (KNOWN[-1].number, 1)
     names = empty.sql(
         "select proname::text from pg_proc p join pg_namespace n on n.oid = pronamespace "
-        "where nspname = 'night_shift' and prosrc like '%%workhorse.%%'"
+        "where nspname = %s and prosrc like '%%workhorse.%%'",
+        name,
     )
     assert names == [], "a function of one schema that reaches into the other"
 

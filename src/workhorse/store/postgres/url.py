@@ -19,6 +19,8 @@ DEFAULT_SCHEMA: Final = "workhorse"
 LAST_PORT: Final = 65535
 
 _PORT: Final = re.compile(r"0*[1-9][0-9]{0,4}")
+_AS_NAME: Final = re.compile(rf"\b{DEFAULT_SCHEMA}\b(?=[.;])")
+_IN_TEXT: Final = re.compile(rf"(?<=')\b{DEFAULT_SCHEMA}\b(?='::regnamespace|' and)")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -34,7 +36,8 @@ class Place:
         """Return SQL that is written for the schema ``workhorse`` as that of this one."""
         if self.schema == DEFAULT_SCHEMA:
             return sql
-        return re.sub(rf"\b{DEFAULT_SCHEMA}\b(?=\.|'::regnamespace|' and|;)", self.schema, sql)
+        sql = _IN_TEXT.sub(self.schema, sql)
+        return _AS_NAME.sub(f'"{self.schema}"', sql)  # quoted: it may be a word of SQL's own
 
     @property
     def channel(self) -> str:
