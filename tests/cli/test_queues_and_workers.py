@@ -56,13 +56,14 @@ def test_a_queue_is_paused_and_resumed(cli: Cli, store: Store) -> None:
     assert paused(store) == []
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume"])
-def test_a_queue_that_nothing_uses(cli: Cli, store: Store, verb: str) -> None:
-    """Exit 5 with the nearest name, before any other queue named is changed."""
+@pytest.mark.parametrize(("verb", "advice"), [("pause", "pause --new"), ("resume", "queues list")])
+def test_a_queue_that_nothing_uses(cli: Cli, store: Store, verb: str, advice: str) -> None:
+    """Exit 5 with the nearest name and what to do, before any other queue named is changed."""
     put(store, queue="mail")
     ran = cli("queues", verb, "mail", "mial")
     assert (ran.code, ran.out) == (5, "")
     assert "Nothing uses a queue 'mial'. Did you mean 'mail'?" in ran.err
+    assert advice in ran.err
     assert paused(store) == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.conftest import Cli
 from tests.store.hands import OK, Worker, put, put_many
 from workhorse.domain.events import Output, OutputLine
@@ -31,6 +33,16 @@ def test_an_export_goes_on_where_the_last_one_ended(cli: Cli, store: Store) -> N
         parts += part
         after = part[-1]["seq"]
     assert parts == whole
+
+
+@pytest.mark.parametrize("after", [-1, -(10**20), 10**20])
+def test_a_cursor_that_is_none(cli: Cli, store: Store, after: int) -> None:
+    """Exit 2 with what a cursor is, for the whole record as for that of a job."""
+    job_id = put(store)
+    for words in (["events", "export"], ["jobs", "logs", job_id]):
+        ran = cli(*words, f"--after={after}")
+        assert (ran.code, ran.out) == (2, "")
+        assert f"after={after} is not the number of an event" in ran.err
 
 
 def test_more_than_a_page_is_exported(cli: Cli, store: Store) -> None:

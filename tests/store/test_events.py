@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import pytest
 
@@ -114,9 +115,9 @@ def test_the_record_is_read_with_a_cursor(store: Store, clock: SettableClock) ->
     assert pages == whole
     assert store.events(after=cursor) == []
     assert store.events(after=2**63 - 1) == []
-    for job_id in (None, 1):
-        with pytest.raises(InvalidJob, match="is not the number of an event"):
-            store.events(job_id=job_id, after=10**30)
+    for job_id, after in product((None, 1), (-1, -(10**30), 10**30)):
+        with pytest.raises(InvalidJob, match=f"after={after} is not the number of an event"):
+            store.events(job_id=job_id, after=after)
     put(store)
     assert [event.name for event in store.events(after=cursor)] == ["enqueue"]
 

@@ -52,7 +52,9 @@ def pause(*, names: tuple[str, ...], new: bool, output: str, place: Place) -> No
     """Stop claims from these queues; what runs goes on."""
     with place.open_store() as store:
         if not new:
-            _refuse_unknown(store, names)
+            _refuse_unknown(
+                store, names, hint="`workhorse queues pause --new` pauses one before its first job."
+            )
         for name in names:
             store.pause(check_name("queue", name))
         print_rows(_rows(store, names), output, COLUMNS)
@@ -65,7 +67,11 @@ def pause(*, names: tuple[str, ...], new: bool, output: str, place: Place) -> No
 def resume(*, names: tuple[str, ...], output: str, place: Place) -> None:
     """Let these queues be claimed again."""
     with place.open_store() as store:
-        _refuse_unknown(store, names)
+        _refuse_unknown(
+            store,
+            names,
+            hint="`workhorse queues list` shows those there are, and which are paused.",
+        )
         for name in names:
             store.resume(name)
         ring(store)
@@ -76,14 +82,11 @@ def _rows(store: Store, names: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     return [queue_row(queue) for queue in store.queues() if not names or queue.name in names]
 
 
-def _refuse_unknown(store: Store, names: tuple[str, ...]) -> None:
+def _refuse_unknown(store: Store, names: tuple[str, ...], *, hint: str) -> None:
     """Raise `NotFound` with the nearest name, before anything is changed."""
     from workhorse.sources import nearest
 
     known = [queue.name for queue in store.queues()]
     for name in names:
         if name not in known:
-            raise NotFound(
-                f"Nothing uses a queue {name!r}.{nearest(name, known)}",
-                hint="`workhorse queues pause --new` pauses one before its first job.",
-            )
+            raise NotFound(f"Nothing uses a queue {name!r}.{nearest(name, known)}", hint=hint)

@@ -44,8 +44,11 @@ class ClientVerbs:
         limit: int = 1000,
         output: bool = True,
     ) -> list[Event]:
-        if after > LAST_ID:
-            raise InvalidJob(f"after={after} is not the number of an event: it is too large.")
+        if not 0 <= after <= LAST_ID:
+            raise InvalidJob(
+                f"after={after} is not the number of an event.",
+                hint="Give the `seq` of one, or 0 to begin with the first.",
+            )
         page = {"after": after, "limit": limit, "output": output}
         if job_id is None:
             return rows.events(self._all_events(**page))
