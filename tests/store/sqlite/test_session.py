@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.store.hands import a_job, nothing_changed, put, the
-from workhorse.domain.errors import InvalidJob, Unavailable
+from tests.store.hands import NOBODY, a_job, a_job_in, nothing_changed, put, state, the
+from workhorse.domain.errors import InvalidJob, NotFound, Unavailable
+from workhorse.domain.job import NewJob, State
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import JobFilter, Store
 
@@ -153,11 +154,43 @@ def test_a_store_is_opened_in_the_middle_of_a_transaction(
         assert len(opened_late.list_jobs(JobFilter())) == 1
 
 
+def of_every_form(holder: int, done: int) -> list[NewJob]:
+    """Jobs of which each is answered from rows of another statement."""
+    return [
+        a_job(unique="k", after=[holder]),
+        a_job(after=[holder, done]),
+        a_job(idempotency_key="i"),
+        a_job(idempotency_key="i"),
+    ]
+
+
 def test_rows_as_the_caller_likes_them(store: Store, legacy: sqlite3.Connection) -> None:
-    """A row factory of the caller's own changes nothing here, and is not changed."""
+    """What a caller has set for its own rows and texts changes nothing here, and is not changed."""
     legacy.row_factory = sqlite3.Row
-    holder = put(store, unique="k")
-    (answer,) = store.enqueue_with(legacy, [a_job(unique="k", after=[holder])])
+    legacy.text_factory = bytes
+    holder, done = put(store, unique="k"), a_job_in(State.SUCCEEDED, store)
+    held, blocked, new, old = store.enqueue_with(legacy, of_every_form(holder, done))
     legacy.commit()
-    assert (answer.id, answer.existing) == (holder, True)
-    assert legacy.row_factory is sqlite3.Row
+    assert (held.id, held.state, held.existing) == (holder, State.AVAILABLE, True)
+    assert blocked.state is state(store, blocked.id) is State.BLOCKED
+    assert (old.id, old.state, old.existing) == (new.id, State.AVAILABLE, True)
+    assert (legacy.row_factory, legacy.text_factory) == (sqlite3.Row, bytes)
+    with pytest.raises(NotFound):
+        store.enqueue_with(legacy, [a_job(after=[NOBODY])])
+    assert legacy.text_factory is bytes
+
+
+def test_columns_that_the_caller_converts(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Converters by a column's declared type are for the caller's own columns."""
+    for name in ("TEXT", "INTEGER"):
+        monkeypatch.setitem(sqlite3.converters, name, lambda raw: [raw])
+    holder, done = put(store, unique="k"), a_job_in(State.SUCCEEDED, store)
+    types = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES
+    with closing(sqlite3.connect(path, detect_types=types)) as mine:
+        held, blocked, new, old = store.enqueue_with(mine, of_every_form(holder, done))
+        mine.commit()
+    assert (held.id, held.state, held.existing) == (holder, State.AVAILABLE, True)
+    assert blocked.state is state(store, blocked.id) is State.BLOCKED
+    assert (old.id, old.state, old.existing) == (new.id, State.AVAILABLE, True)

@@ -28,7 +28,7 @@ def part_of_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[
     commit each statement by itself, one that cannot be used or may not write, and one that is
     not to the store at `path`.
     """
-    with _blaming_the_session(path):
+    with _blaming_the_session(path), _texts_as_str(connection):
         _refuse_another_file(connection, path)
         if not connection.in_transaction:
             if connection.isolation_level is None or _commits_by_itself(connection):
@@ -46,6 +46,16 @@ def part_of_transaction(connection: sqlite3.Connection, path: Path) -> Iterator[
                 connection.execute("release workhorse")
             raise
         connection.execute("release workhorse")
+
+
+@contextmanager
+def _texts_as_str(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read texts as such meanwhile, whatever the caller has its own read as."""
+    text_factory, connection.text_factory = connection.text_factory, str
+    try:
+        yield
+    finally:
+        connection.text_factory = text_factory
 
 
 @contextmanager

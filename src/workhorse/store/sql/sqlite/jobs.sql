@@ -16,16 +16,18 @@ values (:kind, :queue, :state, :priority, :args, :max_attempts, nullif(:timeout,
 on conflict (unique_key) where unique_key is not null do nothing;
 
 -- name: holder
--- Who holds a unique key.
-select id, state, kind from jobs where unique_key = :unique;
+-- Who holds a unique key. Cast, here as wherever an enqueue reads: a caller's connection may convert
+-- columns by their declared type, and what is cast has none.
+select cast(id as integer), cast(state as text), cast(kind as text)
+  from jobs where unique_key = :unique;
 
 -- name: lock
 -- Where one unfinished job stands, until this transaction ends …
-select state from jobs where id = :id;
+select cast(state as text) from jobs where id = :id;
 
 -- name: lock_ended
 -- … and one that has ended.
-select state from history where id = :id;
+select cast(state as text) from history where id = :id;
 
 -- name: cancellable
 -- Those of these that do not run.

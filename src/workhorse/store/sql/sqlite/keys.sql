@@ -1,9 +1,10 @@
 -- name: made
 -- The job that an idempotency key has made.
-select job_id, (select state from jobs where id = job_id
-                union all select state from history where id = job_id),
-               (select kind from jobs where id = job_id
-                union all select kind from history where id = job_id)
+select cast(job_id as integer),
+       cast((select state from jobs where id = job_id
+             union all select state from history where id = job_id) as text),
+       cast((select kind from jobs where id = job_id
+             union all select kind from history where id = job_id) as text)
   from idempotency_keys where key = :key;
 
 -- name: keep
