@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg import errors
-from psycopg.rows import tuple_row
 
 from workhorse.domain.errors import InvalidJob
 from workhorse.store.postgres.asking import Ask, Asking, Rows, answered_later
@@ -21,6 +20,7 @@ from workhorse.store.postgres.session import (
     no_transaction,
     refuse_unfit,
 )
+from workhorse.store.postgres.values import AsyncSessionCursor
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class _OnPsycopg:
         await self._connection.execute(command.encode(), prepare=False)
 
     async def answer(self, ask: Ask) -> Rows:
-        async with psycopg.AsyncCursor(self._connection, row_factory=tuple_row) as cursor:
+        async with AsyncSessionCursor(self._connection) as cursor:
             await cursor.execute(self._sql[ask.statement], ask.parameters)
             return await cursor.fetchall() if cursor.description else []
 
@@ -117,7 +117,9 @@ class _OnAsyncpg:
         text, names = numbered(self._sql[ask.statement].decode())
         with self._as_psycopg():
             rows: Rows = await self._connection.fetch(
-                text, *(ask.parameters[name] for name in names)
+                text,
+                *(ask.parameters[name] for name in names),
+                record_class=self._asyncpg.Record,
             )
         return rows
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
-from psycopg.rows import tuple_row
 
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import Enqueued, NewJob, State
@@ -18,6 +17,7 @@ from workhorse.store.postgres.database import Database
 from workhorse.store.postgres.enqueueing import are_alike, enqueue, enqueue_alike, is_simple, one
 from workhorse.store.postgres.failures import in_our_words
 from workhorse.store.postgres.session import part_of_transaction, refuse_unfit
+from workhorse.store.postgres.values import SessionCursor
 from workhorse.store.verbs.client import ClientVerbs
 
 QUIET: Final = 0.005
@@ -56,7 +56,7 @@ class PostgresClientVerbs(ClientVerbs):
         with (
             in_our_words(self._db.place.shown),
             part_of_transaction(connection),
-            psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
+            SessionCursor(connection) as cursor,
         ):
             return answered(
                 enqueue(jobs, self._ring_at_commit()),

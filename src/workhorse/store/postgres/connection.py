@@ -11,6 +11,8 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from workhorse.store.postgres.values import PLAIN
+
 T = TypeVar("T")
 
 PATIENCE: Final = 10.0
@@ -101,7 +103,9 @@ def connect(url: str, *, name: str, by: float = math.inf, fresh_plans: bool = Fa
         "client_encoding": "UTF8",  # whatever the database, the role or PGCLIENTENCODING would have
     }
     conninfo = make_conninfo("", **settings)
-    connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=None)
+    connection = Connection.connect(
+        conninfo, autocommit=True, prepare_threshold=None, context=PLAIN
+    )
     connection.answer_by = by
     try:
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
