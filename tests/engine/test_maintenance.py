@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.store.hands import ERROR, OK, SettableClock, Worker, put, put_many, state, the
 from workhorse.domain.errors import StoreFull, StoreGone, Unavailable
@@ -125,11 +126,21 @@ def test_pruning_goes_on_until_nothing_is_due(
         return store.prune(retention, batch=size)
 
     assert asyncio.run(prune_all(prune)) == 35
-    assert batches == [10] * 4
+    assert batches == [10] * 5
     assert all(store.get(job) is None for job in old)
     assert state(store, failed) is State.FAILED
     assert state(store, waiting) is State.AVAILABLE
     assert asyncio.run(prune_all(prune)) == 0
+
+
+def test_a_short_batch_is_not_the_last() -> None:
+    """Jobs with many events go few at a time: pruning ends when nothing went."""
+    batches = [3, 1, 1000, 0]
+
+    async def prune(_: int) -> int:
+        return batches.pop(0)
+
+    assert asyncio.run(prune_all(prune)) == 1004
 
 
 def test_no_pass_waits_for_all_that_is_pruned(
@@ -220,6 +231,24 @@ def test_a_pass_is_repeated_though_the_store_is_away() -> None:
     done.clear()
     with pytest.raises(StoreGone):
         asyncio.run(every(lambda: 0.001, one_pass))
+
+
+def test_a_pass_that_is_put_off_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, and again when much time has passed: not at each try, nor after each success."""
+    elapsed = iter([0.0, 1.0, 599.9, 600.0, 600.1])
+    monkeypatch.setattr(maintenance, "now", lambda: next(elapsed))
+    troubles = [*"ab", None, *"cde"]
+
+    async def prune() -> None:
+        if not troubles:
+            raise StoreGone("deleted")
+        if (trouble := troubles.pop(0)) is not None:
+            raise Unavailable(trouble)
+
+    with capture_logs() as logs, pytest.raises(StoreGone):
+        asyncio.run(every(0.001, prune))
+    told = {"event": "a pass was put off", "log_level": "warning"}
+    assert logs == [told | {"which": "prune", "error": error} for error in "ad"]
 
 
 def test_a_lock_is_never_seen_free_while_it_is_taken(tmp_path: Path) -> None:

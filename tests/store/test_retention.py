@@ -15,9 +15,11 @@ from tests.store.hands import (
     put_many,
     settled,
 )
+from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import UNFINISHED, State
 from workhorse.domain.outcome import Completed, Released
 from workhorse.store.protocol import JobFilter, Retention, Store
+from workhorse.store.verbs import retention
 
 DAY = 86_400.0
 FOREVER = Retention(succeeded=None, cancelled=None, failed=None, max_jobs=None)
@@ -151,6 +153,25 @@ def test_a_call_is_a_small_batch(store: Store, clock: SettableClock) -> None:
     assert sizes == [7, 7, 6]
     finished(store, 10, State.CANCELLED)
     assert store.prune(Retention(max_jobs=0), batch=4) == 4
+
+
+def test_jobs_with_many_events_go_few_at_once(
+    store: Store, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch has no more events than may go at once, but for a single job that has more itself."""
+    monkeypatch.setattr(retention, "EVENTS_AT_ONCE", 30)
+    worker = Worker(store, lease=10**9)
+    for lines in (0, 0, 12, 13, 50, 0, 27, 28):  # and three more: enqueue, claim, complete
+        put(store)
+        job = worker.take()
+        said = [OutputLine(job.id, job.attempt, Output.LOG, str(line)) for line in range(lines)]
+        worker.turn([settled(job, OK)], said)
+    clock.advance(8 * DAY)
+    sizes = []
+    while batch := store.prune(Retention()):
+        sizes.append(batch)
+    assert sizes == [3, 1, 1, 1, 1, 1]
+    assert [event.job_id for event in store.events() if event.job_id is not None] == []
 
 
 def test_the_record_of_workers_goes_at_the_longest_age(store: Store, clock: SettableClock) -> None:

@@ -19,6 +19,8 @@ from workhorse.store.protocol import SupervisorStore
 log = structlog.get_logger("workhorse.maintenance")
 
 PRUNE_BATCH: Final = 1000
+TOLD_AGAIN: Final = 600.0
+"""Least time between two words about a pass that is put off, in seconds."""
 
 
 class Pace(NamedTuple):
@@ -80,8 +82,6 @@ async def prune_all(prune: Callable[[int], Awaitable[int]]) -> int:
     total = 0
     while (gone := await prune(PRUNE_BATCH)) > 0:
         total += gone
-        if gone < PRUNE_BATCH:
-            break
     return total
 
 
@@ -119,13 +119,18 @@ async def every(
 ) -> None:
     """Repeat a pass for ever; a store out of reach is met with patience, not with an end.
 
-    Raises `StoreGone`: that store will not come back.
+    A pass may be the only one that fails, each time: so it is told of. Raises `StoreGone`: that
+    store will not come back.
     """
+    told = -math.inf
     while True:
         try:
             await one_pass()
         except StoreGone:
             raise
         except Unavailable as error:
-            log.debug("a pass was put off", error=str(error))
+            if (at := now()) >= told + TOLD_AGAIN:
+                told = at
+                which = one_pass.__name__.strip("_")
+                log.warning("a pass was put off", which=which, error=str(error))
         await asyncio.sleep(seconds() if callable(seconds) else seconds)

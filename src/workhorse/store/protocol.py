@@ -342,7 +342,10 @@ class SupervisorStore(Protocol):
         """
 
     def prune(self, retention: Retention, *, batch: int = 1000) -> int:
-        """Delete finished jobs beyond the retention, at most `batch` a call; return how many."""
+        """Delete finished jobs beyond the retention, at most `batch` a call; return how many.
+
+        Fewer go at once when they have very many events. None is left when it returns 0.
+        """
 
     def tidy(self) -> None:
         """House-keeping between jobs: checkpoint the log, refresh planner statistics."""

@@ -31,6 +31,10 @@ RECORD = """
 insert into workhorse.events (at, job_id, attempt, name) select 0, 1000000 + n, 1, 'claim'
   from generate_series(1, %s) n
 """
+LINES = """
+insert into workhorse.events (at, job_id, attempt, name) select 0, 1 + n / 5000, 1, 'log'
+  from generate_series(1, %s) n
+"""
 CLAIM = {
     "queues": ["urgent", "default"], "kinds": ["work"], "solo": False, "child": 1,
     "ranks": "{-9,-9}", "after": "{0,0}",
@@ -98,6 +102,20 @@ def test_who_waited_is_found_by_an_index(filled: Database) -> None:
             "select relname from pg_stat_xact_user_tables where seq_scan > 0"
         ).fetchall()
     assert read == []
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_pruning_reads_no_more_than_goes(
+    store: PostgresStore, database: Database, *, analyzed: bool
+) -> None:
+    """However many lines a few jobs have logged, those of the rest are left in peace."""
+    database.sql(LINES, 200_000)
+    if analyzed:
+        database.sql("vacuum analyze workhorse.events")
+    ids = json.dumps([1, 2, 3])
+    counted = explained(database, "retention.one_too_many", ids=ids, most=20_000)
+    dropped = explained(database, "retention.drop_events", ids=ids)
+    assert whole_tables(counted) == whole_tables(dropped) == []
 
 
 def test_what_is_next_is_read_in_its_order(filled: Database) -> None:

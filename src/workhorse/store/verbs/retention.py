@@ -12,6 +12,10 @@ from workhorse.store.protocol import Retention
 LEAST_MISSED: Final = (State.SUCCEEDED, State.CANCELLED, State.FAILED)
 """The order in which finished jobs go when there are too many: dead letters last."""
 
+EVENTS_AT_ONCE: Final = 20_000
+"""Most events of one batch, whether they belong to jobs or to none. A job goes whole: the first
+of a batch may have more."""
+
 _ANY_AGE: Final = -(2**62)
 _ALL: Final = 2**62
 
@@ -27,8 +31,9 @@ class RetentionVerbs:
             if len(chosen) < batch:
                 excess = min(_too_many(tx, retention) - len(chosen), batch - len(chosen))
                 chosen += _oldest(tx, excess, set(chosen))
+            chosen = _light(tx, chosen)
             _drop(tx, chosen)
-            _drop_old_record(tx, retention, batch)
+            _drop_old_record(tx, retention)
             return len(chosen)
 
         return self._db.write(work)
@@ -69,6 +74,12 @@ def _oldest(tx: Transaction, wanted: int, but: set[int]) -> list[int]:
     return chosen[: max(0, wanted)]
 
 
+def _light(tx: Transaction, chosen: list[int]) -> list[int]:
+    """Return the first of `chosen`, as many as have no more events than may go at once."""
+    over = tx.value("retention.one_too_many", ids=compact(chosen), most=EVENTS_AT_ONCE)
+    return chosen if over is None else chosen[: max(1, chosen.index(over))]
+
+
 def _drop(tx: Transaction, chosen: list[int]) -> None:
     if chosen:
         for what in ("jobs", "attempts", "events"):
@@ -76,12 +87,12 @@ def _drop(tx: Transaction, chosen: list[int]) -> None:
         tx.run("keys.drop", ids=compact(chosen))
 
 
-def _drop_old_record(tx: Transaction, retention: Retention, limit: int) -> None:
+def _drop_old_record(tx: Transaction, retention: Retention) -> None:
     """Cut what belongs to no job at the longest age of all."""
     ages = [retention.succeeded, retention.cancelled, retention.failed]
     kept = [round(age * 1000) for age in ages if age is not None]
     if len(kept) < len(ages):
         return
     tx.run("retention.move_horizon", age=max(kept))
-    tx.run("retention.drop_old_events", limit=limit)
+    tx.run("retention.drop_old_events", limit=EVENTS_AT_ONCE)
     tx.run("retention.drop_old_workers", age=max(kept))

@@ -6,6 +6,14 @@ select coalesce(json_agg(id), '[]')::text from (
      order by finished_at limit %(limit)s
        for update skip locked) as found;
 
+-- name: one_too_many
+-- Whose event it is that is one too many, when the events of these jobs are counted in their order:
+-- no more than so many are read, however many there are.
+select id
+  from (select value::bigint as id from json_array_elements_text(%(ids)s::json)) as chosen
+       cross join lateral (select 1 from workhorse.events where job_id = chosen.id offset 0) as its
+ limit 1 offset %(most)s;
+
 -- name: count
 -- How many finished jobs are kept.
 select count(*) from workhorse.history;
@@ -27,9 +35,9 @@ delete from workhorse.attempts
  where job_id in (select value::bigint from json_array_elements_text(%(ids)s::json));
 
 -- name: drop_events
--- … and their events.
+-- … and their events. An array, of which the planner expects few enough jobs to look them up.
 delete from workhorse.events
- where job_id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+ where job_id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)));
 
 -- name: move_horizon
 -- Events of no job may go when they are older than this.

@@ -4,6 +4,10 @@ select json_group_array(id) from
     (select id from history where state = :state and finished_at < :now - :age
       order by finished_at limit :limit);
 
+-- name: one_too_many
+-- Whose event it is that is one too many, when the events of these jobs are counted in their order.
+select value from json_each(:ids) cross join events on job_id = value limit 1 offset :most;
+
 -- name: count
 -- How many finished jobs are kept.
 select count(*) from history;
