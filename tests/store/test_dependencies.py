@@ -70,6 +70,40 @@ def test_what_waits_for_a_job_that_did_not_succeed(
     assert state(store, near) is State.CANCELLED
 
 
+def test_each_that_is_cancelled_names_what_it_waited_for(store: Store) -> None:
+    """However wide and deep the graph: one of those that ended just before, the oldest of them."""
+    first = put(store)
+    near = put_many(store, 3, after=[first])
+    far = [put(store, after=[job]) for job in near]
+    both, late = put(store, after=near[1:]), put(store, after=[near[2], far[0]])
+    last = put(store, after=[far[1], late])
+    Worker(store).run(FATAL)
+    causes = dict.fromkeys(near, f"{first} failed")
+    causes |= {job: f"{cause} cancelled" for job, cause in zip(far, near, strict=True)}
+    causes |= {both: f"{near[1]} cancelled", late: f"{near[2]} cancelled"}
+    causes[last] = f"{far[1]} cancelled"
+    for job, cause in causes.items():
+        assert (the(store, job).error or {})["message"] == f"job {cause}"
+        assert store.events(job_id=job)[-1].data == {
+            "outcome": "cancelled",
+            "reason": f"job {cause}",
+        }
+
+
+def test_many_cancelled_at_once_are_all_told(store: Store) -> None:
+    """By hand as well: whatever waited for it says so, near and far."""
+    first = put(store)
+    near = put_many(store, 3, after=[first])
+    far = [put(store, after=[job]) for job in near]
+    store.cancel(first, reason="enough")
+    told = [(the(store, job).error or {})["message"] for job in (first, *near, *far)]
+    assert told == [
+        "enough",
+        *[f"job {first} cancelled"] * 3,
+        *[f"job {job} cancelled" for job in near],
+    ]
+
+
 def test_a_job_lost_too_often_takes_its_dependents_along(store: Store) -> None:
     """A rescue that fails a job ends those that wait for it, too."""
     first = put(store)

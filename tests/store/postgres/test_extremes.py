@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.services.postgres import Database
-from tests.store.hands import Worker, put, the
+from tests.store.hands import ERROR, Worker, put, the
 from workhorse.domain.job import State
 from workhorse.domain.outcome import Completed, Failed, Failure
 from workhorse.domain.retry import Backoff
@@ -32,6 +32,23 @@ def test_tens_of_thousands_may_wait_for_one_job(store: PostgresStore, database: 
     Worker(store).run(Completed())
     assert time.monotonic() - began < 5
     assert store.health().counts[State.AVAILABLE] == DEPENDENTS
+    assert database.sql("select count(*) from workhorse.dependencies") == [(0,)]
+
+
+def test_tens_of_thousands_may_wait_for_a_job_that_fails(
+    store: PostgresStore, database: Database
+) -> None:
+    """They are cancelled with it, well within the time that its worker waits for an answer."""
+    awaited = put(store, priority=9, max_attempts=1)
+    database.sql(FAN_OUT, DEPENDENTS, awaited)
+    began = time.monotonic()
+    Worker(store).run(ERROR)
+    assert time.monotonic() - began < 8
+    assert store.health().counts[State.CANCELLED] == DEPENDENTS
+    assert database.sql("select distinct error::json ->> 'message' from workhorse.history") == [
+        (f"job {awaited} failed",),
+        ("it went wrong",),
+    ]
     assert database.sql("select count(*) from workhorse.dependencies") == [(0,)]
 
 

@@ -51,6 +51,15 @@ HOT: dict[str, dict[str, Any]] = {
     "events.of_job": {"job_id": 1, "after": 0, "output": True, "limit": 100},
 }
 
+CANCELLING: dict[str, dict[str, Any]] = {
+    "dependencies.waiting": {"ids": "[7]"},
+    "dependencies.forget": {"ids": "[7]"},
+    "jobs.cancellable": {"ids": "[7]"},
+    "jobs.cancel": {"rows": '[[7, "why"]]'},
+    "jobs.drop_cancelled": {"ids": "[7]"},
+}
+GROWING = {"jobs", "history", "events", "attempts", "dependencies"}
+
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
@@ -69,7 +78,7 @@ def explained(database: Database, statement: str, **more: Any) -> list[dict[str,
 def whole_tables(plan: list[dict[str, Any]]) -> list[str]:
     """Return the big tables that a plan reads from end to end."""
     scans = [node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"]
-    return [name for name in scans if name in {"jobs", "history", "events", "attempts"}]
+    return [name for name in scans if name in GROWING]
 
 
 @pytest.fixture
@@ -102,6 +111,21 @@ def test_who_waited_is_found_by_an_index(filled: Database) -> None:
             "select relname from pg_stat_xact_user_tables where seq_scan > 0"
         ).fetchall()
     assert read == []
+
+
+@pytest.mark.parametrize("backlog", [5_000, 50_000])
+@pytest.mark.parametrize("statement", CANCELLING)
+def test_who_is_cancelled_is_found_by_an_index(
+    store: PostgresStore, database: Database, statement: str, backlog: int
+) -> None:
+    """In a long chain each is cancelled by itself: what else waits is not read each time."""
+    database.sql(FILL, backlog)
+    database.sql(
+        "insert into workhorse.dependencies select n, n + 1 from generate_series(1, %s) n", backlog
+    )
+    database.sql("vacuum analyze workhorse.jobs, workhorse.dependencies")
+    plan = explained(database, statement, **CANCELLING[statement])
+    assert whole_tables(plan) == []
 
 
 @pytest.mark.parametrize("analyzed", [False, True])

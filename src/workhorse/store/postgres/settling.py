@@ -77,9 +77,8 @@ def settle(tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> 
 
 def cancel_dependents(tx: PostgresTransaction, ended: Iterable[tuple[int, int, str]]) -> None:
     """Cancel what waited for those of (id, attempt, state) that will not succeed."""
-    for id, _, state in ended:
-        if state in {State.FAILED, State.CANCELLED}:
-            edges.cancel_dependents(tx, id, state)
+    bad = {id: state for id, _, state in ended if state in {State.FAILED, State.CANCELLED}}
+    edges.cancel_dependents(tx, bad)
 
 
 def not_recorded(tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:

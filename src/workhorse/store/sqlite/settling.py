@@ -102,11 +102,9 @@ def _follow(tx: SqliteTransaction, *, only_plain: bool) -> None:
     """Let others go, or cancel them; cancel what was told to end and was given back instead."""
     if edges.any_dependencies(tx):
         edges.unblock_after(tx, tx.listed("settle.succeeded"))
-        for ended, state in tx.listed("settle.ended_badly"):
-            edges.cancel_dependents(tx, ended, state)
-    if not only_plain:
-        for job_id, reason in tx.listed("jobs.end_requested"):
-            edges.cancel_jobs(tx, [job_id], reason)
+        edges.cancel_dependents(tx, dict(tx.listed("settle.ended_badly")))
+    if not only_plain and (requested := dict(tx.listed("jobs.end_requested"))):
+        edges.cancel_jobs(tx, requested)
 
 
 def _stale(tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:

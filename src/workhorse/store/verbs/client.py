@@ -68,7 +68,7 @@ class ClientVerbs:
             if state is State.RUNNING:
                 tx.run("jobs.ask_to_end", id=job_id, reason=reason)
                 return state
-            edges.cancel_jobs(tx, [job_id], reason)
+            edges.cancel_jobs(tx, {job_id: reason})
             return State.CANCELLED
 
         return self._db.write(work)

@@ -5,7 +5,6 @@ Functions here run inside the caller's open transaction; ids travel as JSON arra
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +42,7 @@ def promote_due(tx: Transaction, limit: int) -> int:
 
 def unblock_after(tx: Transaction, succeeded: Sequence[int]) -> None:
     """unblock: blocked → available, for jobs whose last dependency is among `succeeded`."""
-    waiting = tx.listed("dependencies.waiting", ids=compact(succeeded))
+    waiting = [job for job, _ in tx.listed("dependencies.waiting", ids=compact(succeeded))]
     if waiting:
         tx.run("dependencies.satisfy", ids=compact(succeeded))
         ready = tx.listed("dependencies.ready", ids=compact(waiting))
@@ -57,37 +56,37 @@ def unblock_ready(tx: Transaction) -> int:
     return len(ready)
 
 
-def cancel_jobs(tx: Transaction, targets: Sequence[int], reason: str) -> int:
+def cancel_jobs(tx: Transaction, reasons: Mapping[int, str]) -> int:
     """cancel: scheduled, blocked, available → cancelled, and whatever waits for them."""
-    targets = _cancel(tx, targets, reason)
-    cancelled = len(targets)
-    if any_dependencies(tx):
-        tx.run("dependencies.forget", ids=compact(targets))
-        for target in targets:
-            cancelled += cancel_dependents(tx, target, "cancelled")
+    targets = _cancel(tx, reasons)
+    if not any_dependencies(tx):
+        return len(targets)
+    tx.run("dependencies.forget", ids=compact(targets))
+    return len(targets) + cancel_dependents(tx, dict.fromkeys(targets, "cancelled"))
+
+
+def cancel_dependents(tx: Transaction, ended: Mapping[int, str]) -> int:
+    """cancel: blocked → cancelled, for all that wait, near or far, for those that did not succeed.
+
+    `ended` says of each how it ended. Who waits for them goes at once; then who waits for those.
+    """
+    cancelled = 0
+    while ended and (waiting := tx.listed("dependencies.waiting", ids=compact(list(ended)))):
+        reasons = {job: f"job {awaited} {ended[awaited]}" for job, awaited in waiting}
+        tx.run("dependencies.forget", ids=compact(list(reasons)))
+        targets = _cancel(tx, reasons)
+        ended = dict.fromkeys(targets, "cancelled")
+        cancelled += len(targets)
     return cancelled
 
 
-def cancel_dependents(tx: Transaction, ended: int, state: str) -> int:
-    """cancel: blocked → cancelled, for all that wait, near or far, for one that did not succeed."""
-    cancelled, causes = 0, deque([(ended, state)])
-    while causes:
-        cause, state = causes.popleft()
-        waiting = tx.listed("dependencies.waiting", ids=compact([cause]))
-        if waiting:
-            tx.run("dependencies.forget", ids=compact(waiting))
-            ended_now = _cancel(tx, waiting, f"job {cause} {state}")
-            causes.extend((one, "cancelled") for one in ended_now)
-            cancelled += len(ended_now)
-    return cancelled
-
-
-def _cancel(tx: Transaction, targets: Sequence[int], reason: str) -> list[int]:
-    """Cancel those of `targets` that do not run; return them."""
-    found = tx.listed("jobs.cancellable", ids=compact(targets))
-    tx.run("jobs.cancel", ids=compact(found), reason=reason)
+def _cancel(tx: Transaction, reasons: Mapping[int, str]) -> list[int]:
+    """Cancel those that do not run, each for its reason; return them."""
+    found = tx.listed("jobs.cancellable", ids=compact(list(reasons)))
+    rows = compact([(id, reasons[id]) for id in found])
+    tx.run("jobs.cancel", rows=rows)
+    tx.run("jobs.cancel_event", rows=rows)
     tx.run("jobs.drop_cancelled", ids=compact(found))
-    _record_all(tx, "cancel", found, {"outcome": "cancelled", "reason": reason})
     return found
 
 
@@ -99,10 +98,4 @@ def any_dependencies(tx: Transaction) -> bool:
 def _move(tx: Transaction, statement: str, verb: str, targets: Sequence[int]) -> None:
     if targets:
         tx.run(statement, ids=compact(targets))
-        _record_all(tx, verb, targets, None)
-
-
-def _record_all(
-    tx: Transaction, name: str, targets: Sequence[int], data: Mapping[str, Any] | None
-) -> None:
-    tx.run("events.for_jobs", ids=compact(targets), name=name, data=compact_or_none(data))
+        tx.run("events.for_jobs", ids=compact(targets), name=verb)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from workhorse.domain.events import Life
-from workhorse.domain.job import Claimed
+from workhorse.domain.job import Claimed, State
 from workhorse.domain.outcome import Lost, Released
 from workhorse.domain.transitions import settle as settle_by_rule
 from workhorse.store import rows
@@ -103,13 +103,13 @@ class SupervisorVerbs:
             return 0
 
         def work(tx: Transaction) -> int:
-            moved = 0
-            for ended, state in tx.run("dependencies.unseen").fetchall():
-                if state == "succeeded":
-                    tx.run("dependencies.satisfy", ids=compact([ended]))
-                else:
-                    moved += edges.cancel_dependents(tx, ended, state or "is gone")
-            return moved + edges.unblock_ready(tx)
+            unseen = dict(tx.run("dependencies.unseen").fetchall())
+            good = [id for id, state in unseen.items() if state == State.SUCCEEDED]
+            bad = {
+                id: state or "is gone" for id, state in unseen.items() if state != State.SUCCEEDED
+            }
+            tx.run("dependencies.satisfy", ids=compact(good))
+            return edges.cancel_dependents(tx, bad) + edges.unblock_ready(tx)
 
         return self._db.write(work)
 

@@ -17,12 +17,15 @@ delete from workhorse.dependencies
  where waits_for in (select value::bigint from json_array_elements_text(%(ids)s::json));
 
 -- name: waiting
--- Who waits for these; they are locked, so that of two that end at once the later one sees both.
-select coalesce(json_agg(id), '[]')::text from (
-    select id from workhorse.jobs
-     where id in (select job_id from workhorse.dependencies
-                   where waits_for in (select value::bigint from json_array_elements_text(%(ids)s::json)))
-     order by id for no key update) as locked;
+-- Who waits for these, and the first of those it waits for; who waits is locked, so that of two that
+-- end at once the later one sees both.
+select coalesce(json_agg(json_build_array(id, awaited)), '[]')::text from (
+    select id, awaited
+      from workhorse.jobs
+      join (select job_id, min(waits_for) as awaited from workhorse.dependencies
+             where waits_for = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)))
+             group by job_id) as waiting on job_id = id
+     order by id for no key update of jobs) as locked;
 
 -- name: ready
 -- blocked jobs among these whose last dependency has ended and whose time has come.
@@ -62,4 +65,4 @@ select distinct waits_for, (select state from workhorse.history where id = waits
 -- name: forget
 -- These wait for nothing: they have ended.
 delete from workhorse.dependencies
- where job_id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+ where job_id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)));

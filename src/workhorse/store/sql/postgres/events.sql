@@ -5,8 +5,8 @@ values (workhorse.clock(), %(name)s, %(job_id)s, %(attempt)s, %(worker)s, %(data
 
 -- name: for_jobs
 -- The same event for several unfinished jobs.
-insert into workhorse.events (at, name, job_id, data)
-select workhorse.clock(), %(name)s, value::bigint, %(data)s
+insert into workhorse.events (at, name, job_id)
+select workhorse.clock(), %(name)s, value::bigint
   from json_array_elements_text(%(ids)s::json);
 
 -- name: of_job

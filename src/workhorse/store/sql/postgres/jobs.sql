@@ -10,10 +10,11 @@ select state from workhorse.history where id = %(id)s for update;
 -- name: cancellable
 -- Those of these that do not run; they stay so until this transaction ends. Whoever cancels them waits
 -- here for the transactions that have enqueued after them (`enqueue.lock_awaited`), and then sees
--- what is to be cancelled with them.
+-- what is to be cancelled with them. They are an array, here and below: the planner expects few enough
+-- of it to look them up, where a query stands for a hundred.
 select coalesce(json_agg(id), '[]')::text from (
     select id from workhorse.jobs
-     where id in (select value::bigint from json_array_elements_text(%(ids)s::json))
+     where id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)))
        and state <> 'running'
      order by id for update) as locked;
 
@@ -98,6 +99,9 @@ update workhorse.jobs set cancel_at = workhorse.clock(), cancel_reason = %(reaso
 
 -- name: cancel
 -- scheduled, blocked, available → cancelled: the row goes to the history …
+with told as materialized (
+    select (row ->> 0)::bigint as id, row ->> 1 as reason
+      from json_array_elements(%(rows)s::json) as row)
 insert into workhorse.history (
        id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, finished_at, unique_key, cancel_at, progress,
@@ -105,14 +109,21 @@ insert into workhorse.history (
 select id, kind, queue, 'cancelled', priority, solo, args, attempt, failures, crashes, lost,
        max_attempts, timeout, backoff, enqueued_at, run_at, started_at, workhorse.clock(), unique_key,
        coalesce(cancel_at, workhorse.clock()), progress, message, outcome,
-       json_build_object('type', 'Cancelled', 'message', %(reason)s::text)::text
-  from workhorse.jobs
- where id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+       json_build_object('type', 'Cancelled', 'message', reason)::text
+  from workhorse.jobs join told using (id)
+ where id = any (array(select id from told));
+
+-- name: cancel_event
+-- … says why …
+insert into workhorse.events (at, name, job_id, data)
+select workhorse.clock(), 'cancel', (row ->> 0)::bigint,
+       json_build_object('outcome', 'cancelled', 'reason', row ->> 1)::text
+  from json_array_elements(%(rows)s::json) as row;
 
 -- name: drop_cancelled
 -- … and leaves the unfinished ones.
 delete from workhorse.jobs
- where id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+ where id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)));
 
 -- name: keep_last_attempt
 -- The attempt that had ended the job is one of several now.

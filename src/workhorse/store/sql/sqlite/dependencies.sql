@@ -11,9 +11,11 @@ insert into dependencies (job_id, waits_for) select :id, value from json_each(:a
 delete from dependencies where waits_for in (select value from json_each(:ids));
 
 -- name: waiting
--- Who waits for these.
-select json_group_array(distinct job_id) from dependencies
- where waits_for in (select value from json_each(:ids));
+-- Who waits for these, and the first of those it waits for.
+select json_group_array(json_array(job_id, awaited)) from (
+    select job_id, min(waits_for) as awaited from dependencies
+     where waits_for in (select value from json_each(:ids))
+     group by job_id);
 
 -- name: ready
 -- blocked jobs among these whose last dependency has ended and whose time has come.

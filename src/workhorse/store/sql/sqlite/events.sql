@@ -16,8 +16,8 @@ select :now, 'enqueue', id, iif(:state = 'available', null, json_object('state',
 
 -- name: for_jobs
 -- The same event for several unfinished jobs.
-insert into events (at, name, job_id, data)
-select :now, :name, value, :data from json_each(:ids);
+insert into events (at, name, job_id)
+select :now, :name, value from json_each(:ids);
 
 -- name: of_job
 -- The record of one job, after a cursor.

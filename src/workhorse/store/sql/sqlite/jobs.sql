@@ -104,11 +104,18 @@ update jobs set cancel_at = :now, cancel_reason = :reason
 insert into history (id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost,
                      max_attempts, timeout, backoff, enqueued_at, run_at, started_at, finished_at,
                      unique_key, cancel_at, progress, message, outcome, error)
-select id, kind, queue, 'cancelled', priority, solo, args, attempt, failures, crashes, lost,
+select jobs.id, kind, queue, 'cancelled', priority, solo, args, attempt, failures, crashes, lost,
        max_attempts, timeout, backoff, enqueued_at, run_at, started_at, :now,
        unique_key, coalesce(cancel_at, :now), progress, message, outcome,
-       json_object('type', 'Cancelled', 'message', :reason)
-  from jobs where id in (select value from json_each(:ids)) and state <> 'running';
+       json_object('type', 'Cancelled', 'message', value ->> 1)
+  from json_each(:rows) cross join jobs on jobs.id = value ->> 0
+ where state <> 'running';
+
+-- name: cancel_event
+-- … says why …
+insert into events (at, name, job_id, data)
+select :now, 'cancel', value ->> 0, json_object('outcome', 'cancelled', 'reason', value ->> 1)
+  from json_each(:rows);
 
 -- name: drop_cancelled
 -- … and leaves the unfinished ones.
