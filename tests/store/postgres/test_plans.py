@@ -11,8 +11,12 @@ import pytest
 
 from tests.services.postgres import Database
 from tests.store.hands import Worker
+from workhorse.domain.job import State
 from workhorse.store.postgres import PostgresStore
+from workhorse.store.protocol import JobFilter
+from workhorse.store.rows import LAST_ID
 from workhorse.store.statements import statements
+from workhorse.store.verbs.client import selection
 
 SQL = statements("postgres")
 BACKLOG = 50_000
@@ -126,6 +130,36 @@ def test_who_is_cancelled_is_found_by_an_index(
     database.sql("vacuum analyze workhorse.jobs, workhorse.dependencies")
     plan = explained(database, statement, **CANCELLING[statement])
     assert whole_tables(plan) == []
+
+
+@pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize(
+    ("states", "jobs", "history"),
+    [
+        ([], 50, 50),
+        ([State.AVAILABLE], 50, 0),
+        ([State.RUNNING], BACKLOG, 0),
+        ([State.SUCCEEDED], 0, 50),
+        ([State.FAILED, State.CANCELLED], 0, 30),
+        ([State.AVAILABLE, State.FAILED], 50, 30),
+    ],
+)
+def test_a_list_is_read_from_where_its_states_are(
+    filled: Database, states: list[State], jobs: int, history: int, plans: str
+) -> None:
+    """A page of it reads no job that cannot be of it, in a plan that is kept as well."""
+    filled.sql("update workhorse.history set state = 'failed' where id <= 1000030")
+    filled.sql("vacuum analyze workhorse.history")
+    with psycopg.connect(filled.url) as connection:
+        connection.execute(f"set plan_cache_mode = {plans}")
+        asked = {**selection(JobFilter(states=states)), "limit": 50, "before": LAST_ID}
+        connection.execute(SQL["jobs.list"].encode(), asked, prepare=True)
+        from_history, from_jobs = connection.execute(
+            "select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables"
+            " where relname in ('jobs', 'history') order by relname"
+        ).fetchall()
+    assert from_jobs[0] <= jobs
+    assert from_history[0] <= history
 
 
 @pytest.mark.parametrize("analyzed", [False, True])

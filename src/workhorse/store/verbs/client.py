@@ -7,7 +7,7 @@ from typing import Any
 
 from workhorse.domain.errors import Conflict, InvalidJob, NotFound
 from workhorse.domain.events import Event, Life
-from workhorse.domain.job import FINAL, Attempt, Job, QueueStats, State, WorkerInfo
+from workhorse.domain.job import FINAL, UNFINISHED, Attempt, Job, QueueStats, State, WorkerInfo
 from workhorse.domain.transitions import EDGES, Verb
 from workhorse.store import rows
 from workhorse.store.driver import Driver, Transaction
@@ -30,7 +30,7 @@ class ClientVerbs:
         self, where: JobFilter, *, limit: int = 50, before: int | None = None
     ) -> list[Job]:
         before = LAST_ID if before is None else row_id(before)
-        found = self._db.read("jobs.list", **_filter(where), limit=limit, before=before)
+        found = self._db.read("jobs.list", **selection(where), limit=limit, before=before)
         return [rows.job(row) for row in found]
 
     def attempts(self, job_id: int) -> list[Attempt]:
@@ -141,6 +141,17 @@ class ClientVerbs:
                 edges.record(tx, name, data={"queue": queue})
 
         self._db.write(work)
+
+
+def selection(where: JobFilter) -> dict[str, Any]:
+    """Return what `where` asks of ``jobs.list``, and which of its parts can hold any of it."""
+    wanted = set(where.states or State)
+    succeeded = State.SUCCEEDED in wanted
+    return _filter(where) | {
+        "unfinished": not wanted.isdisjoint(UNFINISHED),
+        "finished": succeeded,
+        "unsuccessful": not succeeded and not wanted.isdisjoint(FINAL),
+    }
 
 
 def _filter(where: JobFilter) -> dict[str, Any]:

@@ -34,7 +34,8 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
   from workhorse.history where id = %(id)s;
 
 -- name: list
--- Jobs newest first. A null parameter does not filter.
+-- Jobs newest first. A null parameter does not filter. Three parts, each read only when it can hold
+-- what is wanted: the unfinished, the finished, and of those, when no success is wanted, the others.
 with wanted as materialized (
     select array(select json_array_elements_text(%(states)s::json)::workhorse.state) as states,
            array(select json_array_elements_text(%(queues)s::json)) as queues,
@@ -47,7 +48,7 @@ with wanted as materialized (
         (select coalesce(json_agg(waits_for), '[]')::text
            from workhorse.dependencies where job_id = jobs.id) as waits_for
    from workhorse.jobs
-  where id < %(before)s
+  where %(unfinished)s and id < %(before)s
     and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
     and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
     and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
@@ -59,7 +60,19 @@ union all
         timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
         solo, cancel_at is not null, progress, message, outcome, result, error, '[]'
    from workhorse.history
-  where id < %(before)s
+  where %(finished)s and id < %(before)s
+    and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
+    and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
+    and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
+    and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
+    and (%(worker)s::bigint is null or worker = %(worker)s)
+  order by id desc limit %(limit)s)
+union all
+(select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+        timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
+        solo, cancel_at is not null, progress, message, outcome, result, error, '[]'
+   from workhorse.history
+  where %(unsuccessful)s and state <> 'succeeded' and id < %(before)s
     and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
     and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
     and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))

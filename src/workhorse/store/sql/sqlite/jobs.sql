@@ -49,13 +49,14 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
   from history where id = :id;
 
 -- name: list
--- Jobs newest first. A null parameter does not filter.
+-- Jobs newest first. A null parameter does not filter. Three parts, each read only when it can hold
+-- what is wanted: the unfinished, the finished, and of those, when no success is wanted, the others.
 select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, null as finished_at, worker, unique_key,
        solo, cancel_at is not null as cancel_requested, progress, message, outcome, null as result,
        error, (select json_group_array(waits_for) from dependencies where job_id = jobs.id) as waits_for
   from jobs
- where id < :before
+ where :unfinished and id < :before
    and (:states is null or state in (select value from json_each(:states)))
    and (:queues is null or queue in (select value from json_each(:queues)))
    and (:kinds is null or kind in (select value from json_each(:kinds)))
@@ -67,7 +68,19 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
        solo, cancel_at is not null, progress, message, outcome, result,
        error, '[]'
   from history
- where id < :before
+ where :finished and id < :before
+   and (:states is null or state in (select value from json_each(:states)))
+   and (:queues is null or queue in (select value from json_each(:queues)))
+   and (:kinds is null or kind in (select value from json_each(:kinds)))
+   and (:ids is null or id in (select value from json_each(:ids)))
+   and (:worker is null or worker = :worker)
+union all
+select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
+       solo, cancel_at is not null, progress, message, outcome, result,
+       error, '[]'
+  from history
+ where :unsuccessful and state <> 'succeeded' and id < :before
    and (:states is null or state in (select value from json_each(:states)))
    and (:queues is null or queue in (select value from json_each(:queues)))
    and (:kinds is null or kind in (select value from json_each(:kinds)))
