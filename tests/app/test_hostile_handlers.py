@@ -276,7 +276,7 @@ def test_a_field_may_be_anything(stage: Stage) -> None:
 @given(value=odd_values)
 def test_any_argument_arrives_as_it_was_or_is_refused(stage: Stage, value: Any) -> None:
     """The handler sees exactly what was enqueued, or nothing is stored at all."""
-    before = stage.app.store.health().counts
+    before = stage.app.store.counts()
     seen: list[Any] = []
     kind = stage.app._kinds.get("take")
     if kind is None:
@@ -290,7 +290,7 @@ def test_any_argument_arrives_as_it_was_or_is_refused(stage: Stage, value: Any) 
     try:
         handle = kind.enqueue(value)
     except InvalidJob:
-        assert stage.app.store.health().counts == before
+        assert stage.app.store.counts() == before
     else:
         assert handle.state is State.SUCCEEDED
         assert seen == [value]

@@ -101,7 +101,7 @@ def settle_account(scene: Scene, acknowledged: Collection[int], *, within: float
     """Wait until nothing is unfinished, and say what became of everything."""
 
     def over() -> bool:
-        counts = scene.store.health().counts
+        counts = scene.store.counts()
         return not any(number for state, number in counts.items() if state not in FINAL)
 
     eventually(patient(over), within=within, every=0.2, what="every job to end")

@@ -187,7 +187,7 @@ def test_a_chain_of_any_length_is_cancelled(store: Store, backend: Backend) -> N
     for _ in range(700 if backend.name == "sqlite" else 100):  # a statement is a round trip there
         chain.append(put(store, after=[chain[-1]]))
     store.cancel(chain[0])
-    assert store.health().counts[State.CANCELLED] == len(chain)
+    assert store.counts()[State.CANCELLED] == len(chain)
     assert story(store, chain[-1]) == ["enqueue", "cancel"]
 
 

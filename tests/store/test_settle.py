@@ -242,7 +242,7 @@ def test_what_ended_is_gone_from_the_unfinished(store: Store) -> None:
     worker = Worker(store)
     worker.run(OK)
     worker.run(FATAL)
-    counts = store.health().counts
+    counts = store.counts()
     assert {state: n for state, n in counts.items() if n} == {
         State.AVAILABLE: 1,
         State.SUCCEEDED: 1,

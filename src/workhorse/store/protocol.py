@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -163,7 +163,6 @@ class StoreHealth:
     version: str
     schema: int
     size: int
-    counts: Mapping[State, int] = field(default_factory=dict)
     findings: Sequence[tuple[str, str]] = ()
 
 
@@ -203,6 +202,9 @@ class ClientStore(Protocol):
         self, where: JobFilter, *, limit: int = 50, before: int | None = None
     ) -> list[Job]:
         """Return jobs newest first (by id); `before` is the last id of the page before."""
+
+    def counts(self) -> Mapping[State, int]:
+        """Return how many jobs there are in each state. All that are kept are counted."""
 
     def attempts(self, job_id: int) -> list[Attempt]:
         """Return the ended attempts of a job, oldest first."""

@@ -284,7 +284,7 @@ def _drain(fleet: Fleet, store: ClientStore, until: float) -> None:
 def _waiting(store: ClientStore) -> int:
     """Return how many jobs have not ended; while the store is away, that is some."""
     try:
-        counts = store.health().counts
+        counts = store.counts()
     except Unavailable:
         return BUSY
     return sum(count for state, count in counts.items() if state not in FINAL)

@@ -31,7 +31,7 @@ def test_tens_of_thousands_may_wait_for_one_job(store: PostgresStore, database: 
     began = time.monotonic()
     Worker(store).run(Completed())
     assert time.monotonic() - began < 5
-    assert store.health().counts[State.AVAILABLE] == DEPENDENTS
+    assert store.counts()[State.AVAILABLE] == DEPENDENTS
     assert database.sql("select count(*) from workhorse.dependencies") == [(0,)]
 
 
@@ -44,7 +44,7 @@ def test_tens_of_thousands_may_wait_for_a_job_that_fails(
     began = time.monotonic()
     Worker(store).run(ERROR)
     assert time.monotonic() - began < 8
-    assert store.health().counts[State.CANCELLED] == DEPENDENTS
+    assert store.counts()[State.CANCELLED] == DEPENDENTS
     assert database.sql("select distinct error::json ->> 'message' from workhorse.history") == [
         (f"job {awaited} failed",),
         ("it went wrong",),

@@ -52,6 +52,16 @@ def test_a_sound_server_has_no_findings(durable: Cluster, store: PostgresStore) 
     assert store.health().version.startswith("PostgreSQL ")
 
 
+def test_a_look_over_reads_no_job(database: Database) -> None:
+    """It is made every few seconds, however many there are."""
+    database.cluster.log_statements(database.name)
+    with closing(open_store(database.url)) as store:
+        store.health()
+    asked = [sql for sql in database.cluster.statements(database.name) if "workhorse." in sql]
+    assert asked
+    assert [sql for sql in asked if "workhorse.jobs" in sql or "workhorse.history" in sql] == []
+
+
 @pytest.mark.parametrize("name", ["fsync", "full_page_writes"])
 def test_a_server_that_forgets(durable: Cluster, store: PostgresStore, name: str) -> None:
     """Without either a crash of the server loses jobs: that is an error."""

@@ -112,5 +112,5 @@ def test_a_write_that_waits_too_long_changes_nothing(store: Store, url: str) -> 
             errors = [future.exception(30) for future in waiting]
         assert [type(error) for error in errors] == [Unavailable] * 4
     with closing(open_store(url)) as again:
-        assert again.health().counts[State.AVAILABLE] == 0
+        assert again.counts()[State.AVAILABLE] == 0
     put(store)

@@ -46,7 +46,7 @@ def test_a_mass_is_enqueued_claimed_and_ended(small: Store) -> None:
     assert [job.id for job in claimed] == ids
     assert {job.args for job in claimed} == {PAYLOAD}
     assert worker.turn([settled(job, Completed(PAYLOAD)) for job in claimed]).stale == []
-    assert small.health().counts[State.SUCCEEDED] == NUMBER
+    assert small.counts()[State.SUCCEEDED] == NUMBER
     assert the(small, ids[-1]).result == PAYLOAD
 
 

@@ -68,6 +68,18 @@ def test_a_list_is_read_from_where_its_states_are(
     assert steps < PAST
 
 
+def test_a_look_over_reads_no_job(store: Store) -> None:
+    """It is made every few seconds, however many there are."""
+    assert isinstance(store, SqliteStore)
+    store.health()
+    asked: list[str] = []
+    for reader in store._db._readers:
+        reader.set_trace_callback(asked.append)
+    store.health()
+    assert asked
+    assert [sql for sql in asked if re.search("from (jobs|history)", sql)] == []
+
+
 @pytest.mark.parametrize("name", HOT)
 def test_no_table_is_read_whole(store: Store, name: str) -> None:
     """With a thousand jobs waiting and the planner's numbers fresh."""

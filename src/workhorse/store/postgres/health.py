@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from workhorse.domain.job import State
 from workhorse.store.postgres.database import Database
 from workhorse.store.protocol import StoreHealth
 from workhorse.store.statements import migrations
@@ -30,7 +29,6 @@ class HealthVerbs:
         ((schema,),) = self._db.read("health.schema")
         (server,) = self._db.read("health.server")
         ((size,),) = self._db.read("health.size")
-        counts = {State(state): number for state, number in self._db.read("health.counts")}
         with self._db.connection() as connection:
             pooled = connection.pooled
         return StoreHealth(
@@ -38,7 +36,6 @@ class HealthVerbs:
             version=f"PostgreSQL {server[0]}",
             schema=schema,
             size=size,
-            counts={state: counts.get(state, 0) for state in State},
             findings=tuple(self._findings(schema, server, pooled=pooled)),
         )
 

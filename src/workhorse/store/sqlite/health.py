@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-from workhorse.domain.job import State
 from workhorse.store.protocol import StoreHealth
 from workhorse.store.sqlite.database import Database
 from workhorse.store.sqlite.filesystem import nearly_full
@@ -27,13 +26,11 @@ class HealthVerbs:
 
     def health(self) -> StoreHealth:
         ((schema,),) = self._db.read("health.schema")
-        counts = {State(state): number for state, number in self._db.read("health.counts")}
         return StoreHealth(
             url=self.url,
             version=f"SQLite {sqlite3.sqlite_version}",
             schema=schema,
             size=self._db.size(),
-            counts={state: counts.get(state, 0) for state in State},
             findings=tuple(self._findings(schema)),
         )
 

@@ -33,6 +33,10 @@ class ClientVerbs:
         found = self._db.read("jobs.list", **selection(where), limit=limit, before=before)
         return [rows.job(row) for row in found]
 
+    def counts(self) -> Mapping[State, int]:
+        found = dict(self._db.read("jobs.counts"))
+        return {state: found.get(state, 0) for state in State}
+
     def attempts(self, job_id: int) -> list[Attempt]:
         return rows.attempts(self._db.read("jobs.attempts", id=row_id(job_id)))
 

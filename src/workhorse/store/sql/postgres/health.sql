@@ -1,9 +1,3 @@
--- name: counts
--- How many jobs there are in each state.
-select state, count(*) from workhorse.jobs group by state
-union all
-select state, count(*) from workhorse.history group by state;
-
 -- name: schema
 -- The newest migration applied.
 select coalesce(max(number), 0) from workhorse.schema_version;

@@ -82,6 +82,12 @@ union all
  order by id desc
  limit %(limit)s;
 
+-- name: counts
+-- How many jobs there are in each state.
+select state, count(*) from workhorse.jobs group by state
+union all
+select state, count(*) from workhorse.history group by state;
+
 -- name: unsuccessful
 -- Failed and cancelled jobs that match, oldest first.
 select id from workhorse.history

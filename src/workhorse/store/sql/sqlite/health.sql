@@ -1,11 +1,3 @@
--- name: counts
--- How many jobs there are in each state.
-select 'available', count(*) from jobs where state = 'available'
-union all select 'scheduled', count(*) from jobs where state = 'scheduled'
-union all select 'blocked', count(*) from jobs where state = 'blocked'
-union all select 'running', count(*) from jobs where worker is not null
-union all select state, count(*) from history group by state;
-
 -- name: stranger
 -- A table of somebody else's, in a file that is no store.
 select name from sqlite_schema

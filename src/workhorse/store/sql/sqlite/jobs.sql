@@ -89,6 +89,14 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
  order by id desc
  limit :limit;
 
+-- name: counts
+-- How many jobs there are in each state.
+select 'available', count(*) from jobs where state = 'available'
+union all select 'scheduled', count(*) from jobs where state = 'scheduled'
+union all select 'blocked', count(*) from jobs where state = 'blocked'
+union all select 'running', count(*) from jobs where worker is not null
+union all select state, count(*) from history group by state;
+
 -- name: unsuccessful
 -- Failed and cancelled jobs that match, oldest first.
 select id from history
