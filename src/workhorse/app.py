@@ -27,6 +27,7 @@ from workhorse.options import (
     UNSET,
     Defaults,
     Options,
+    Terms,
     Unset,
     as_defaults,
     new_job,
@@ -177,8 +178,17 @@ class Workhorse:
 
     def _resolved(self, spec: KindSpec) -> KindSpec:
         """Return the kind with its own options, then its queue's, then the defaults."""
-        found = terms_of(self._declared[spec.name], self._queues.get(spec.queue))
-        return replace(spec, **found._asdict())
+        declared = self._declared[spec.name]
+
+        def terms_in(queue: str) -> Terms:
+            return terms_of(declared, self._queues.get(queue))
+
+        return replace(
+            spec,
+            retry_in=lambda queue: terms_in(queue).retry,
+            timeout=terms_in(spec.queue).timeout,
+            priority=terms_in(spec.queue).priority,
+        )
 
     def queue(
         self,

@@ -34,11 +34,17 @@ class KindSpec:
     run: Run
     queue: str = "default"
     priority: int = 0
-    retry: Retry = field(default_factory=Retry)
+    retry_in: Callable[[str], Retry] = field(default=lambda _: Retry(), compare=False)
+    """The policy of its jobs in a queue, which need not be its own."""
     timeout: float | None = DEFAULT_TIMEOUT
     takes_context: bool = False
     parameters: tuple[Parameter, ...] = ()
     is_async: bool = False
+
+    @property
+    def retry(self) -> Retry:
+        """The policy in its own queue."""
+        return self.retry_in(self.queue)
 
     def dump_args(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Return the arguments of a typed call as JSON text, an object keyed by parameter name.

@@ -226,6 +226,21 @@ def test_a_job_sent_to_another_queue_follows_that_one(app: Workhorse, noop: Noop
     assert noop.enqueue().job.max_attempts == 5
 
 
+def test_the_errors_worth_another_attempt_are_those_of_the_jobs_queue(inline: Workhorse) -> None:
+    """Of a job sent to another queue, too: the policy is that queue's as a whole."""
+
+    @inline.job
+    def fragile() -> None:
+        raise ValueError("broken")
+
+    inline.queue("careful", retry=Retry(never=(ValueError,)))
+    assert fragile.using(queue="careful").enqueue().job.attempt == 1
+    assert fragile.enqueue().job.attempt == 5
+    inline.queue("default", retry=Retry(never=(ValueError,)))
+    assert fragile.enqueue().job.attempt == 1
+    assert fragile.using(queue="other").enqueue().job.attempt == 5
+
+
 def test_a_queue_can_be_declared_anew(app: Workhorse) -> None:
     """The last declaration of a queue holds, whole."""
     app.queue("default", retry=9, timeout=None)

@@ -28,6 +28,7 @@ from workhorse.text import safe_text
 if TYPE_CHECKING:
     from workhorse.domain.events import Output
     from workhorse.domain.job import Claimed
+    from workhorse.domain.retry import Retry
     from workhorse.kind import KindSpec
 
 Emit = Callable[["Output", str], None]
@@ -46,20 +47,20 @@ def context_for(job: Claimed, emit: Emit, stopping: Stopping) -> Context:
     )
 
 
-def outcome_of(error: BaseException, kind: KindSpec) -> AttemptOutcome:
+def outcome_of(error: BaseException, retry: Retry) -> AttemptOutcome:
     """Return the outcome of an attempt whose handler raised `error`.
 
     Where the error's own class keeps that from being told, the attempt has failed for good.
     """
     failure = failure_from(error)
     try:
-        return _judged(error, failure, kind)
+        return _judged(error, failure, retry)
     except Exception as odd:  # noqa: BLE001 - else the attempt would never end
         told = f"{failure.message} (what it means cannot be told: {safe_text(repr(odd))})"
         return Failed(failure._replace(message=safe_text(told)), permanent=True)
 
 
-def _judged(error: BaseException, failure: Failure, kind: KindSpec) -> AttemptOutcome:
+def _judged(error: BaseException, failure: Failure, retry: Retry) -> AttemptOutcome:
     if isinstance(error, Snooze):
         snooze = Snooze(error.seconds, error.reason)  # a class of the handler's may hold anything
         return Snoozed(snooze.seconds, snooze.reason)
@@ -69,7 +70,7 @@ def _judged(error: BaseException, failure: Failure, kind: KindSpec) -> AttemptOu
         return Failed(failure, out_of_memory=True)
     if isinstance(error, InvalidJob):  # arguments or a result that no attempt will change
         return Failed(failure, permanent=True)
-    permanent = isinstance(error, Exception) and not kind.retry.wants(error)
+    permanent = isinstance(error, Exception) and not retry.wants(error)
     return Failed(failure, permanent=permanent)
 
 
@@ -98,7 +99,7 @@ def call_sync(
     except passing:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is an outcome
-        return outcome_of(error, kind)
+        return outcome_of(error, kind.retry_in(job.queue))
 
 
 def _check_awaited(value: object) -> None:
@@ -124,4 +125,4 @@ async def call_async(
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is an outcome
-        return outcome_of(error, kind)
+        return outcome_of(error, kind.retry_in(job.queue))
