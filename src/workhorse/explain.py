@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from workhorse.domain.job import Attempt, Job, QueueStats, State, WorkerInfo
+
+NO_WORKER: Final = "No worker is alive: start one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class Facts:
     attempts: Sequence[Attempt]
     queue: QueueStats
     workers: Sequence[WorkerInfo]
+    silent: Collection[int]
+    """Those of the workers whose lease has run out."""
     waits_for: Mapping[int, State | None]
     """The state of each job it waits for; None for one that is gone."""
 
@@ -34,11 +38,17 @@ def standing(facts: Facts) -> Iterator[str]:
     match job.state:
         case State.SCHEDULED:
             yield f"{name} is scheduled until {instant(job.run_at)}{_why_scheduled(facts)}."
-        case State.BLOCKED:
+            yield from _in_the_way(facts)
+        case State.BLOCKED if facts.waits_for:
             yield f"{name} is blocked: it waits for {_blockers(facts)} to succeed."
+        case State.BLOCKED:
+            due = instant(job.run_at)
+            yield f"{name} is blocked until {due}: what it waited for has succeeded."
+            yield from _in_the_way(facts)
         case State.AVAILABLE:
             yield f"{name} is available, and waits to be claimed."
-            yield from _why_waiting(facts)
+            yield from _in_the_way(facts)
+            yield from _before_it(facts)
         case State.RUNNING:
             yield (
                 f"{name} is running: attempt {job.attempt}, since {instant(job.started_at)}, "
@@ -46,6 +56,13 @@ def standing(facts: Facts) -> Iterator[str]:
             )
             if job.cancel_requested:
                 yield "It was asked to stop, and ends as soon as its worker has ended it."
+            if job.worker in facts.silent:
+                yield (
+                    f"Worker {job.worker} has let its lease run out: "
+                    "another worker will give the job back."
+                )
+                if not _alive(facts.workers, facts.silent):
+                    yield NO_WORKER
         case State.SUCCEEDED:
             yield f"{name} succeeded at {instant(job.finished_at)}, in attempt {job.attempt}."
         case State.FAILED:
@@ -63,28 +80,46 @@ def _why_scheduled(facts: Facts) -> str:
     return f" (attempt {last.attempt} ended: {last.outcome}; {_budget(job)})"
 
 
-def _why_waiting(facts: Facts) -> Iterator[str]:
-    job, queue = facts.job, facts.queue
-    if queue.paused:
+def _in_the_way(facts: Facts) -> Iterator[str]:
+    """Yield what will keep it from being claimed, whenever that may be."""
+    job = facts.job
+    if facts.queue.paused:
         yield f"Queue {job.queue!r} is paused: resume it, and its jobs are claimed again."
-    alive = [worker for worker in facts.workers if worker.state == "alive"]
-    serving = [worker for worker in alive if job.queue in worker.queues]
-    able = [worker for worker in serving if job.kind in worker.kinds]
+    alive = _alive(facts.workers, facts.silent)
     if not alive:
-        yield "No worker is alive: start one."
-    elif not serving:
+        yield NO_WORKER
+    elif not any(job.queue in worker.queues for worker in alive):
         yield f"No living worker serves queue {job.queue!r}."
-    elif not able:
+    elif not able(job, facts.workers, facts.silent):
         yield f"No living worker of queue {job.queue!r} knows kind {job.kind!r}: deploy its code."
+
+
+def _before_it(facts: Facts) -> Iterator[str]:
+    """Yield what is in its queue, and in the slots of those who can run it."""
+    job, queue = facts.job, facts.queue
     ahead = queue.counts.get(State.AVAILABLE, 0) - 1
     if ahead > 0:
         yield f"Queue {job.queue!r} has {_count(ahead, 'other job')} available."
-    if able:
-        slots = sum(worker.processes * worker.concurrency for worker in able)
-        running = sum(worker.running for worker in able)
-        yield f"{_count(len(able), 'worker')} can run it: {running} of {slots} slots are in use."
+    if can := able(job, facts.workers, facts.silent):
+        slots = sum(worker.processes * worker.concurrency for worker in can)
+        running = sum(worker.running for worker in can)
+        yield f"{_count(len(can), 'worker')} can run it: {running} of {slots} slots are in use."
     if job.solo:
         yield "It runs alone in its process, because earlier attempts were interrupted."
+
+
+def able(job: Job, workers: Sequence[WorkerInfo], silent: Collection[int]) -> list[WorkerInfo]:
+    """Return the workers that may claim a job: alive, of its queue, with its kind."""
+    return [
+        worker
+        for worker in _alive(workers, silent)
+        if job.queue in worker.queues and job.kind in worker.kinds
+    ]
+
+
+def _alive(workers: Sequence[WorkerInfo], silent: Collection[int]) -> list[WorkerInfo]:
+    """Return those that are neither draining nor silent."""
+    return [worker for worker in workers if worker.state == "alive" and worker.id not in silent]
 
 
 def _blockers(facts: Facts) -> str:
@@ -95,7 +130,7 @@ def _blockers(facts: Facts) -> str:
     more = len(facts.waits_for) - len(told)
     if more > 0:
         told.append(f"{more} more")
-    return "job " + ", ".join(told) if told else "a job"
+    return "job " + ", ".join(told)
 
 
 def _why_failed(job: Job) -> str:

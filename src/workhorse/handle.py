@@ -199,6 +199,7 @@ def facts(store: ClientStore, job: Job) -> Facts:
         attempts=store.attempts(job.id),
         queue=stats.get(job.queue) or QueueStats(job.queue),
         workers=store.workers(),
+        silent=store.expired_workers(),
         waits_for={other: was.state if was else None for other, was in found.items()},
     )
 

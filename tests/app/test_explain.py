@@ -37,10 +37,15 @@ def says(handle: Handle[object], *lines: str) -> None:
         assert re.fullmatch(pattern, line), (line, pattern)
 
 
-def test_a_scheduled_job(noop: Noop) -> None:
-    """Until when, in UTC."""
+def test_a_scheduled_job(app: Workhorse, noop: Noop) -> None:
+    """Until when, in UTC, and what will be in its way then."""
     handle = noop.using(run_at=1_999_999_999_000).enqueue()
-    says(handle, r"Job 1 \(noop\) is scheduled until 2033-05-18 03:33:19\+00:00\.")
+    until = r"Job 1 \(noop\) is scheduled until 2033-05-18 03:33:19\+00:00\."
+    says(handle, until, r"No worker is alive: start one\.")
+    a_worker(app)
+    says(handle, until)
+    app.store.pause("default")
+    says(handle, until, r"Queue 'default' is paused: resume it, and its jobs are claimed again\.")
 
 
 def ends(app: Workhorse, job_id: int, *outcomes: AttemptOutcome) -> None:
@@ -97,6 +102,7 @@ def test_a_snoozed_job(app: Workhorse) -> None:
         handle,
         rf"Job 1 \(wait\) is scheduled until {AT} "
         r"\(attempt 1 ended: snoozed; 0 of 5 attempts used\)\.",
+        r"No worker is alive: start one\.",
         "Attempts:",
         r"  1\. snoozed after \d+\.\d{3} s: Snooze: not open yet",
     )
@@ -112,6 +118,38 @@ def test_a_blocked_job(app: Workhorse, noop: Noop) -> None:
         r"Job 13 \(noop\) is blocked: it waits for job 1 \(running\), 2 \(available\) to succeed\.",
     )
     assert "10 (available), 2 more to succeed" in noop.using(after=handles).enqueue().explain()
+
+
+def test_a_blocked_job_that_waits_for_its_time(app: Workhorse, noop: Noop) -> None:
+    """Those before it have succeeded, and it is not due: no job is in its way."""
+    first = noop.enqueue()
+    handle = noop.using(after=first, run_at=1_999_999_999_000).enqueue()
+    work(app, first.id)
+    a_worker(app)
+    says(
+        handle,
+        r"Job 2 \(noop\) is blocked until 2033-05-18 03:33:19\+00:00: "
+        r"what it waited for has succeeded\.",
+    )
+
+
+def test_a_worker_whose_lease_has_run_out_is_not_counted_on(app: Workhorse, noop: Noop) -> None:
+    """Nobody has found it lost yet: what it runs is to be given back, what waits has no worker."""
+    waiting, running = noop.enqueue(), noop.enqueue()
+    silent = a_worker(app)
+    assert app.store.claim_job(silent, running.id) is not None
+    app.store.renew(silent, 0)
+    says(
+        waiting,
+        r"Job 1 \(noop\) is available, and waits to be claimed\.",
+        r"No worker is alive: start one\.",
+    )
+    on = rf"Job 2 \(noop\) is running: attempt 1, since {AT}, on worker {silent}\."
+    lapsed = rf"Worker {silent} has let its lease run out: another worker will give the job back\."
+    says(running, on, lapsed, r"No worker is alive: start one\.")
+    a_worker(app)
+    says(running, on, lapsed)
+    assert "1 worker can run it: 0 of 2 slots are in use." in waiting.explain()
 
 
 def test_an_available_job_that_nobody_can_run(app: Workhorse, noop: Noop) -> None:

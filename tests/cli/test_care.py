@@ -198,12 +198,16 @@ def test_jobs_that_nobody_will_run_are_pointed_out(cli: Cli, store: Store) -> No
 
 
 def test_a_worker_in_trouble_is_an_error(cli: Cli, store: Store) -> None:
-    """Exit 1: a lease has run out."""
+    """Exit 1: a lease has run out; whose it is does no work."""
     Worker(store, lease=0.001)
     time.sleep(0.002)
     ran = cli("doctor")
     assert ran.code == 1
     assert "error workers: Worker 1" in ran.out
+    assert "ok    workers: 0 at work." in ran.out
+    put(store)
+    waits = "warn  queues: 1 job waits in default and no worker takes from it.\n"
+    assert waits in cli("doctor").out
 
 
 def test_an_app_with_nothing_to_run(cli: Cli, store: Store, workdir: Path) -> None:

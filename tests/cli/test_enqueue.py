@@ -297,6 +297,15 @@ def test_waiting_for_nobody_is_said(cli: Cli, how: str, monkeypatch: pytest.Monk
     assert ran.err.splitlines().count(said) == 1
 
 
+def test_a_dead_worker_is_nobody(cli: Cli, monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
+    """One whose lease has run out is not waited for, though nobody has found it lost yet."""
+    monkeypatch.setattr("workhorse.cli.follow.QUIET", 0.05)
+    with closing(open_store(URL)) as store:
+        Worker(store, queues=["letters"], kinds=["hello"], lease=0)
+        ran = cli("enqueue", "hello", X, "--wait", "--wait-timeout", 0.3)
+    assert "No worker runs 'hello' from queue 'letters'" in ran.err
+
+
 def test_a_worker_at_hand_is_not_missed(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, workdir: Path
 ) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from tests.cli.conftest import URL, Cli
-from tests.store.hands import ERROR, Worker, a_job_in, put, put_many, settled, state
+from tests.store.hands import ERROR, OK, Worker, a_job_in, put, put_many, settled, state
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.outcome import Completed, Failed, Failure, Rejected
@@ -170,6 +170,16 @@ def test_a_waiting_job_says_why_it_waits(cli: Cli, store: Store) -> None:
     why = cli("jobs", "show", job_id, "-o", "json").json["why"]
     assert "Queue 'default' is paused" in why
     assert "No worker" not in why
+
+
+def test_a_blocked_job_notes_what_it_waits_for(cli: Cli, store: Store) -> None:
+    """The jobs before it; when those have succeeded, its time."""
+    first = put(store)
+    waiting = put(store, after=[first], run_at=1_999_999_999_000)
+    assert f" after {first}\n" in cli("jobs", "list").out
+    Worker(store).run(OK)
+    assert state(store, waiting) is State.BLOCKED
+    assert " due 2033-05-18T03:33:19Z\n" in cli("jobs", "list").out
 
 
 def test_a_succeeded_job_shows_its_result(cli: Cli, store: Store) -> None:

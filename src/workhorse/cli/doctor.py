@@ -171,14 +171,15 @@ def _store(store: Store) -> Iterator[Finding]:
 def _workers(store: Store, crash_loop_restarts: int) -> Iterator[Finding]:
     from workhorse.cli.probe import worker_problems
 
-    workers = store.workers()
-    for problem in worker_problems(workers, store.expired_workers(), crash_loop_restarts):
+    workers, silent = store.workers(), store.expired_workers()
+    for problem in worker_problems(workers, silent, crash_loop_restarts):
         yield Finding(
             "error", "workers", problem, "See its log; start a worker: it gives the jobs back."
         )
-    yield Finding("ok", "workers", f"{len(workers)} at work.")
-    yield from _kinds(store, {kind for worker in workers for kind in worker.kinds})
-    yield from _queues(store, {queue for worker in workers for queue in worker.queues})
+    at_work = [worker for worker in workers if worker.id not in silent]
+    yield Finding("ok", "workers", f"{len(at_work)} at work.")
+    yield from _kinds(store, {kind for worker in at_work for kind in worker.kinds})
+    yield from _queues(store, {queue for worker in at_work for queue in worker.queues})
 
 
 def _kinds(store: Store, known: set[str]) -> Iterator[Finding]:

@@ -89,7 +89,7 @@ def follow(store: Store, job_id: int, patience: Patience, *, after: int = 0) -> 
 
 
 def _say_when_nobody_works(store: Store, job: Job) -> None:
-    if job.state == "available" and not any(
-        job.queue in worker.queues and job.kind in worker.kinds for worker in store.workers()
-    ):
+    from workhorse.explain import able
+
+    if job.state == "available" and not able(job, store.workers(), store.expired_workers()):
         say(f"No worker runs {job.kind!r} from queue {job.queue!r}: start `workhorse worker`.")

@@ -32,10 +32,10 @@ def note(row: Any) -> str | None:
             return "cancel requested"
         percent = "" if row["progress"] is None else f"{row['progress']}% "
         return f"{percent}{row['message'] or ''}".strip() or None
-    if row["state"] == "scheduled":
-        return f"due {short_instant(row['run_at'])}"
-    if row["state"] == "blocked":
+    if row["state"] == "blocked" and row["waits_for"]:
         return "after " + ", ".join(map(str, row["waits_for"]))
+    if row["state"] in {"scheduled", "blocked"}:
+        return f"due {short_instant(row['run_at'])}"
     return None
 
 
