@@ -105,6 +105,23 @@ def test_more_than_a_page_in_bulk(cli: Cli, store: Store) -> None:
     assert len(cli("jobs", "requeue", "--all", "--yes", "-o", "ids").ids) == 1001
 
 
+def test_a_held_key_is_told_in_bulk_too(cli: Cli, store: Store) -> None:
+    """Those that refuse are named, as one by one; the others are available."""
+    before, free, twice = put(store, unique="key"), put(store), put(store, unique="two")
+    for job_id in (before, free, twice):
+        store.cancel(job_id)
+    again = put(store, unique="two")
+    store.cancel(again)
+    put(store, unique="key")
+    ran = cli("jobs", "requeue", "--all", "--yes", "-o", "jsonl")
+    assert ran.code == 6
+    assert [state(store, job_id) for job_id in (before, free)] == ["cancelled", "available"]
+    assert {state(store, twice), state(store, again)} == {"cancelled", "available"}
+    assert f"Error: Another unfinished job holds the unique key of job {before}." in ran.err
+    assert len(ran.err.splitlines()) == 2
+    assert len(ran.out.splitlines()) == 4
+
+
 def test_without_a_terminal_only_yes_is_an_agreement(cli: Cli, store: Store) -> None:
     """Many, or for good: it asks; where it cannot, exit 2 and nothing has changed."""
     ids = put_many(store, 2)

@@ -96,12 +96,7 @@ def requeue(*, selection: Selection) -> int:
 
     They are available again under the same id, with a fresh budget.
     """
-
-    def act(store: Store, job_id: int) -> str:
-        store.requeue(job_id)
-        return State.AVAILABLE
-
-    apply = _requeue_in_bulk if selection.everything else one_by_one(act)
+    apply = _requeue_in_bulk if selection.everything else one_by_one(_requeue)
     return _change("Requeue", EDGES[Verb.REQUEUE].sources, apply, selection)
 
 
@@ -130,11 +125,19 @@ def one_by_one(act: Callable[[Store, int], str]) -> Act:
     return apply
 
 
+def _requeue(store: Store, job_id: int) -> str:
+    store.requeue(job_id)
+    return State.AVAILABLE
+
+
 def _requeue_in_bulk(store: Store, ids: Sequence[int]) -> Iterator[Changed]:
-    """Requeue many in few transactions; those that changed state meanwhile are left out."""
+    """Requeue many in few transactions; those that are left out say why, one by one."""
     for start in range(0, len(ids), PAGE):
-        for job_id in store.requeue_many(JobFilter(ids=ids[start : start + PAGE]), limit=PAGE):
-            yield Changed(job_id, State.AVAILABLE.value)
+        page = ids[start : start + PAGE]
+        done = store.requeue_many(JobFilter(ids=page), limit=PAGE)
+        yield from (Changed(job_id, State.AVAILABLE.value) for job_id in done)
+        left = set(page).difference(done)
+        yield from one_by_one(_requeue)(store, [job_id for job_id in page if job_id in left])
 
 
 def _change(
