@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 from workhorse.calls import Bound, JobDecorator, Kind, Order, Prepared
 from workhorse.context import Context
 from workhorse.domain.errors import ConfigurationError, InvalidJob, NotFound, UnknownKind
-from workhorse.domain.job import Enqueued, NewJob, State, check_name
+from workhorse.domain.job import Enqueued, Job, NewJob, State, check_name
 from workhorse.domain.retry import Retry
 from workhorse.handle import Handle, Home
 from workhorse.kind import KindSpec, Run, make_spec
@@ -352,9 +352,9 @@ class Workhorse:
         run_inline(self.store, self._specs, found.id)
         return True
 
-    def _requeued(self, job_id: int) -> None:
-        if self.inline:
-            self._run_inline(Enqueued(job_id, State.AVAILABLE, existing=False))
+    def _requeued(self, job: Job) -> None:
+        if self.inline and job.kind in self._specs:
+            self._run_inline(Enqueued(job.id, job.state, existing=False))
 
 
 def _with_args(job: NewJob, args: str) -> NewJob:

@@ -36,7 +36,7 @@ class Home:
         self,
         store: Callable[[], ClientStore],
         changed: Callable[[], None],
-        requeued: Callable[[int], None],
+        requeued: Callable[[Job], None],
     ) -> None:
         """`changed` wakes workers; `requeued` is told of a job that is available again."""
         self.store = store
@@ -182,7 +182,7 @@ class Handle(Generic[R_co]):
         """
         self._home.store().requeue(self.id)
         self._home.changed()
-        self._home.requeued(self.id)
+        self._home.requeued(self._look())
         self._look()
 
     def explain(self) -> str:

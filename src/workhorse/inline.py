@@ -4,9 +4,10 @@ The job is stored, claimed and settled like any other, by a worker that lives as
 the same edges, events, fences and limits. What is different: a failed attempt is tried again at
 once, without its backoff; a ``def`` handler cannot be ended by a time limit or a cancel (it sees
 ``ctx.cancelled``), nor can an ``async def`` one that swallows its cancellation; ``run="process"``
-kinds run in this process too. A delayed or snoozed job stays scheduled, one that waits for a job
-still running (by whose handler it was enqueued) stays blocked until that has ended, and one
-enqueued in the caller's own transaction stays available: a worker, or nobody, runs it.
+kinds run in this process too; a paused queue holds nothing up. A delayed or snoozed job stays
+scheduled, one that waits for a job still running (by whose handler it was enqueued) stays blocked
+until that has ended. One enqueued in the caller's own transaction, or requeued where its kind is
+not known, stays available: a worker, or nobody, runs it.
 """
 
 from __future__ import annotations

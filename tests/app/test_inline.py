@@ -461,6 +461,18 @@ def test_a_requeued_job_is_run_here_too(inline: Workhorse) -> None:
     assert (handle.state, handle.result(timeout=0)) == (State.SUCCEEDED, "fine")
 
 
+def test_a_requeued_job_of_an_unknown_kind_is_left_for_a_worker(app: Workhorse) -> None:
+    """As a worker leaves it alone: it is available, and was never claimed."""
+    here = Workhorse(app.url, inline=True)
+    app.job(name="elsewhere")(lambda: None)
+    job_id = app.kind("elsewhere").enqueue().id
+    app.get(job_id).cancel()
+    handle = here.get(job_id)
+    handle.requeue()
+    assert (handle.state, edges(handle)) == (State.AVAILABLE, ["enqueue", "cancel", "requeue"])
+    here.close()
+
+
 def test_a_handlers_context_variables_stay_its_own(inline: Workhorse) -> None:
     """What a handler sets does not leak into the code that enqueued it; what that set is seen."""
     variable = contextvars.ContextVar("variable", default="unset")
