@@ -42,6 +42,15 @@ TEXTS = {
 }
 
 
+def test_what_was_refused_does_not_stand_in_the_way_of_the_next(store: Store) -> None:
+    """A transaction that was undone leaves its connection as good as it was."""
+    first = put(store)
+    for _ in range(2):
+        with pytest.raises(Conflict):
+            store.requeue(first)
+        assert state(store, put(store)) is State.AVAILABLE
+
+
 def test_a_job_is_kept_as_it_was_asked_for(
     store: Store, other: Store, clock: SettableClock
 ) -> None:

@@ -43,6 +43,15 @@ def test_values_arrive_as_they_are(connection: Connection) -> None:
     assert ask(connection, VALUES, text=None, yes=None, no=None, n=None, x=None) == [None] * 6
 
 
+def test_a_statement_that_was_let_go_of_is_prepared_anew(connection: Connection) -> None:
+    """As the driver does with all that the server has, when a transaction was undone."""
+    for _ in range(3):
+        assert ask(connection, "select %(n)s::int", n=1) == ["1"]
+        assert connection.execute("select %s::int", [1]).fetchone() == (1,)
+        with connection.transaction() as work:
+            raise psycopg.Rollback(work)
+
+
 class Level(IntEnum):
     HIGH = 10
 

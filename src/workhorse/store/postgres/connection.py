@@ -53,7 +53,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     incoming: select.poll
     """Tells whether there is something to read."""
     prepared: set[bytes]
-    """The names of the statements prepared past the driver."""
+    """The names of the statements prepared past the driver, which may have let go of them."""
     patience = PATIENCE
     """Longest wait for an answer to one operation, in seconds."""
     answer_by = math.inf

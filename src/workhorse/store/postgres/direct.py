@@ -23,6 +23,8 @@ Row: TypeAlias = list[Any]
 """One row in PostgreSQL's own words: texts, and None. Numbers are digits."""
 
 _PLACEHOLDER: Final = re.compile(r"%\((\w+)\)[sb]")
+_NOT_PREPARED: Final = b"26000"
+"""A statement is not there: the driver lets go of all of them after a transaction was undone."""
 _GOOD: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
@@ -74,12 +76,17 @@ def _ask(connection: Connection, statement: Direct, values: list[bytes | None]) 
     if connection.pooled:
         pgconn.send_query_params(statement.sql, values)
         return _answer(connection)
-    if statement.name not in connection.prepared:
-        pgconn.send_prepare(statement.name, statement.sql)
+    if statement.name in connection.prepared:
+        pgconn.send_query_prepared(statement.name, values)
         found = _answer(connection)
-        if found.status not in _GOOD:
+        if found.error_field(pq.DiagnosticField.SQLSTATE) != _NOT_PREPARED:
             return found
-        connection.prepared.add(statement.name)
+        connection.prepared.clear()
+    pgconn.send_prepare(statement.name, statement.sql)
+    found = _answer(connection)
+    if found.status not in _GOOD:
+        return found
+    connection.prepared.add(statement.name)
     pgconn.send_query_prepared(statement.name, values)
     return _answer(connection)
 
