@@ -411,7 +411,7 @@ def test_after_a_job_that_will_never_succeed_is_refused(app: Workhorse, noop: No
     """One that is not there, or has ended badly: nothing is stored."""
     first = noop.enqueue()
     first.cancel()
-    with pytest.raises(Conflict, match="cancelled"):
+    with pytest.raises(Conflict, match="Job 1 is cancelled: a job after it could never start"):
         noop.using(after=first).enqueue()
     with pytest.raises(NotFound, match="no job 999 to wait for"):
         noop.using(after=[999]).enqueue()

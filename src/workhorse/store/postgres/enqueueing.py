@@ -134,7 +134,7 @@ def _unfinished(job_id: int) -> Asking[list[int]]:
         if found:
             state = State(found[0][0])
             if state in {State.FAILED, State.CANCELLED}:
-                raise Conflict(f"Job {job_id} has {state}: a job after it could never start.")
+                raise Conflict(f"Job {job_id} is {state}: a job after it could never start.")
             return [] if state is State.SUCCEEDED else [job_id]
     raise NotFound(f"There is no job {job_id} to wait for.")
 

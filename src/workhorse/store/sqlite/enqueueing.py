@@ -107,5 +107,5 @@ def _waits_for(tx: SqliteTransaction, after: Sequence[int]) -> list[int]:
         if ended is None:
             raise NotFound(f"There is no job {job_id} to wait for.")
         if ended != State.SUCCEEDED:
-            raise Conflict(f"Job {job_id} has {ended}: a job after it could never start.")
+            raise Conflict(f"Job {job_id} is {ended}: a job after it could never start.")
     return found
