@@ -102,6 +102,16 @@ def test_a_long_list_is_shown_page_by_page(cli: Cli, store: Store) -> None:
     assert (ran.ids, ran.err) == (ids[3:], "")
 
 
+def test_a_name_of_the_past_is_no_slip(cli: Cli, store: Store) -> None:
+    """Nothing waits in a queue whose jobs have ended: they are there all the same."""
+    a_job_in(State.SUCCEEDED, store, queue="mail", kind="work")
+    store.retire(store.workers()[0].id)
+    put(store, queue="other", kind="resize")
+    for name in (["--queue", "mail"], ["--kind", "work"]):
+        ran = cli("jobs", "list", "--state", "failed", *name)
+        assert (ran.code, ran.err) == (0, "")
+
+
 def test_a_name_that_nothing_has_is_met_with_the_nearest(cli: Cli, store: Store) -> None:
     """An empty list under a slip of the pen says which name was probably meant."""
     put(store, kind="resize", queue="pictures")

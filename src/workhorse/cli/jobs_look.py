@@ -144,8 +144,16 @@ def _hint_at_names(store: Store, where: JobFilter) -> None:
     kinds = {kind for worker in workers for kind in worker.kinds} | set(store.kinds_waiting())
     for what, asked, known in (("queue", where.queues, queues), ("kind", where.kinds, kinds)):
         for name in asked:
-            if known and name not in known:
+            if known and name not in known and not _ever(store, what, name):
                 say(f"Nothing uses a {what} {name!r}.{nearest(name, known)}")
+
+
+def _ever(store: Store, what: str, name: str) -> bool:
+    """Tell whether there is any job of that queue or kind, ended or not."""
+    from workhorse.store.protocol import JobFilter
+
+    where = JobFilter(queues=[name]) if what == "queue" else JobFilter(kinds=[name])
+    return bool(store.list_jobs(where, limit=1))
 
 
 def _lines(row: Any) -> Iterator[tuple[str, Any]]:
