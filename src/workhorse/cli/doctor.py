@@ -197,7 +197,7 @@ def _kinds(store: Store, known: set[str]) -> Iterator[Finding]:
 
 def _queues(store: Store, served: set[str]) -> Iterator[Finding]:
     for queue in store.queues():
-        waiting = queue.counts.get(State.AVAILABLE, 0)
+        waiting = sum(queue.counts.get(state, 0) for state in (State.AVAILABLE, State.SCHEDULED))
         if waiting and queue.paused:
             yield Finding(
                 "warn",
