@@ -138,7 +138,10 @@ def test_an_event_that_cannot_be(cli: Cli, store: Store) -> None:
     """A number beyond all that an event can have is refused in words."""
     ran = cli("jobs", "logs", put(store), "--after", 10**30)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"Error: after={10**30} is not the number of an event: it is too large.\n"
+    assert ran.err == (
+        f"Error: after={10**30} is not the number of an event. "
+        "Give the `seq` of one, or 0 to begin with the first.\n"
+    )
 
 
 # ── show ────────────────────────────────────────────────────────────────────────────────────────
