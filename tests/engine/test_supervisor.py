@@ -62,6 +62,9 @@ def test_children_that_keep_dying_are_seen_by_the_health_probe(scene: Scene) -> 
     starts = [event.at for event in scene.events(None, "child_died")]
     assert starts[3] - starts[2] > 2 * 100, "the wait between restarts did not grow"
     assert scene.until(scene.jobs.quick.enqueue().id).state is State.SUCCEEDED
+    run_dir = scene.store.run_dir
+    assert run_dir is not None
+    assert len(list(run_dir.glob("wake-*"))) == len(worker.children()), "the dead are rung, too"
     assert worker.stop() == 0
 
 

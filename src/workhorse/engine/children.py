@@ -20,6 +20,7 @@ from workhorse.engine.config import WorkerConfig
 from workhorse.engine.offloop import OffLoop, until_available
 from workhorse.engine.process import ChildProcess, reap_strangers
 from workhorse.engine.restarts import SAME_TROUBLE, Restarts, Troubles
+from workhorse.engine.wake import sweep_sockets
 from workhorse.store.protocol import Settled, first_due
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ class Children:
                 self._hear(child, message)
         await child.gone()
         lease.let_go(child.pid)
+        if (run_dir := self._service.store.run_dir) is not None:
+            sweep_sockets(run_dir)
         death = child.reap()
         if death.planned is None and lease.lapsed_since(child.started):
             death = death._replace(planned="the worker's lease could not be renewed in time")
