@@ -27,6 +27,11 @@ def clean_text(text: str, limit: int | None = None) -> str:
     return raw[: max(0, limit - 3)].decode(errors="ignore") + "…"
 
 
+def octets(text: str) -> int:
+    """Return the length of text in bytes, as UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def cut_middle(text: str, limit: int) -> str:
     """Return at most `limit` bytes of text, its beginning and its end."""
     raw = text.encode()

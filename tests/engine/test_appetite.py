@@ -89,13 +89,15 @@ def test_no_more_is_claimed_ahead_than_is_sure_to_run_next(
 
 
 def test_large_arguments_are_claimed_by_a_few() -> None:
-    """What a turn carries is bounded; each slot may have its job all the same."""
+    """What a turn carries is bounded; there is always one."""
     hungry = appetite()
     hungry.judge(0.1, 5000)
     hungry.learn([a_job()._replace(args="x" * (TURN_BYTES // 50))])
     assert hungry.limit(SLOTS) == 50
-    hungry.learn([a_job()._replace(args="x" * TURN_BYTES)])
-    assert hungry.limit(SLOTS) == SLOTS
+    hungry.learn([a_job()._replace(args="ж" * (TURN_BYTES // 100))])
+    assert hungry.limit(SLOTS) == 50
+    hungry.learn([a_job()._replace(args="x" * 2 * TURN_BYTES)])
+    assert hungry.limit(SLOTS) == 1
 
 
 def test_a_claim_beside_a_flush_is_for_hundreds() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,7 +126,21 @@ def test_a_turn_carries_no_more_than_it_can(
             shop.worker._appetite.ahead, shop.worker._hungry = BATCH, True  # as in a flood
             request = shop.worker._request()
             assert request is not None
-            assert request.limit == shop.config.concurrency
+            assert request.limit == TURN_BYTES // 1_000_011
+
+    asyncio.run(play())
+
+
+def test_a_slot_is_not_left_empty_because_a_turn_was_full(workshop: Make) -> None:
+    """Where large arguments end a claim early, the next one follows at once."""
+
+    async def play() -> None:
+        shop = workshop(concurrency=120, poll_interval=600.0)
+        large = replace(nap := job(kinds.nap, 600), args=nap.args + " " * (TURN_BYTES // 50))
+        shop.put_many([large] * 130)
+        async with shop:
+            await eventually(lambda: shop.worker.running == shop.config.concurrency)
+            shop.worker.abandon("the test is over")
 
     asyncio.run(play())
 

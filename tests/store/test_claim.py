@@ -28,7 +28,14 @@ from tests.store.hands import (
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.outcome import Released
 from workhorse.domain.retry import Backoff
-from workhorse.store.protocol import ClaimRequest, Store, Turn
+from workhorse.store.protocol import (
+    TURN_BYTES,
+    ClaimRequest,
+    Store,
+    Turn,
+    args_bytes,
+    fills_turn,
+)
 
 
 def ids(claimed: Sequence[Claimed]) -> list[int]:
@@ -193,6 +200,30 @@ def test_nothing_is_claimed_twice(store: Store, other: Store) -> None:
         taken = [pair for pairs in pool.map(work, workers) for pair in pairs]
     assert sorted(job_id for _, job_id in taken) == jobs
     assert all(the(store, job_id).worker == worker for worker, job_id in taken)
+
+
+@pytest.mark.parametrize("letter", ["x", "ж"], ids=["one byte", "two bytes"])
+def test_a_claim_carries_no_more_than_a_turn_can(store: Store, letter: str) -> None:
+    """It ends near so many bytes of arguments, in order; a next one goes on from there."""
+    size = TURN_BYTES // 40
+    args = f'["{letter * (size // len(letter.encode()) - 4)}"]'
+    jobs = put_many(store, 130, args=args)
+    worker = Worker(store)
+    taken: list[int] = []
+    while claimed := worker.claim():
+        assert fills_turn(claimed) or taken
+        assert args_bytes(claimed) <= 2 * TURN_BYTES
+        taken += ids(claimed)
+    assert taken == jobs
+
+
+def test_a_job_larger_than_a_turn_is_claimed_alone(store: Store) -> None:
+    """What no turn has room for is carried all the same, by one of its own."""
+    large = [put(store, args=f'["{"x" * TURN_BYTES}"]') for _ in range(60)]
+    worker = Worker(store)
+    claimed = worker.claim()
+    assert ids(claimed) == large[: len(claimed)]
+    assert len(claimed) < len(large)
 
 
 def test_a_claim_needs_a_living_lease(store: Store, clock: SettableClock) -> None:

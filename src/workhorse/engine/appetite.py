@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from workhorse.store.protocol import TURN_BYTES
+from workhorse.store.protocol import TURN_BYTES, args_bytes
 
 if TYPE_CHECKING:
     from workhorse.domain.job import Claimed
@@ -41,7 +41,7 @@ class Appetite:
 
     def limit(self, room: int) -> int:
         """Return the most jobs to claim when `room` more could start at once; 0 for none."""
-        most = min(room + self.ahead, BATCH, max(self._slots, TURN_BYTES // self._job_bytes))
+        most = min(room + self.ahead, BATCH, max(1, TURN_BYTES // self._job_bytes))
         return max(most, 0)
 
     def has_plenty(self, ready: int) -> bool:
@@ -53,7 +53,7 @@ class Appetite:
 
     def learn(self, claimed: Sequence[Claimed]) -> None:
         """Take note of a claim that found something."""
-        self._job_bytes = sum(len(job.args) for job in claimed) // len(claimed) or 1
+        self._job_bytes = args_bytes(claimed) // len(claimed) or 1
         self._most_ahead = 2 * BATCH if self._overlaps and _alike(claimed) else BATCH
 
     def judge(self, at: float, finished: int) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from workhorse.engine.clock import now
 from workhorse.store.protocol import TURN_BYTES, Settled, Turn
+from workhorse.text import octets
 
 if TYPE_CHECKING:
     from workhorse.domain.job import Claimed
@@ -46,7 +47,7 @@ class Ended:
         """Take what waits, from the first on, as far as one turn may carry it."""
         left = TURN_BYTES
         for place, one in enumerate(self.waiting):
-            left -= len(one.change.result or "")
+            left -= octets(one.change.result or "")
             if left < 0 and place:
                 taken, self.waiting = self.waiting[:place], self.waiting[place:]
                 return taken

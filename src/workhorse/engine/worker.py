@@ -30,7 +30,14 @@ from workhorse.engine.board import NEVER, Board
 from workhorse.engine.clock import happens, now
 from workhorse.engine.outage import Outage
 from workhorse.engine.output import OutputBuffer
-from workhorse.store.protocol import ClaimRequest, Settled, Turn, first_due, wanted_kinds
+from workhorse.store.protocol import (
+    ClaimRequest,
+    Settled,
+    Turn,
+    fills_turn,
+    first_due,
+    wanted_kinds,
+)
 
 if TYPE_CHECKING:
     from workhorse.domain.events import OutputLine
@@ -289,7 +296,7 @@ class Worker:
             self.on_scheduled(due)
         self._heed(turn, settled)
         if request is not None:
-            self._hungry |= len(turn.claimed) == request.limit
+            self._hungry |= len(turn.claimed) == request.limit or fills_turn(turn.claimed)
             self._burst_done = self.config.burst and not turn.claimed
         if turn.claimed:
             self._appetite.learn(turn.claimed)

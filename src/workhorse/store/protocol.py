@@ -31,6 +31,7 @@ from workhorse.domain.job import (
 )
 from workhorse.domain.transitions import Change
 from workhorse.store.driver import Whole
+from workhorse.text import octets
 
 
 class Settled(NamedTuple):
@@ -48,7 +49,8 @@ class ClaimRequest:
     Queues are in strict order: a job of a later queue is claimed only when the earlier ones
     have none left; within a queue the highest priority first, then the lowest id. Only kinds
     named in `kinds` are claimed; paused queues are passed over. With `solo`, only jobs that
-    must run alone are claimed, else only those that need not. `limit` is for the whole claim.
+    must run alone are claimed, else only those that need not. `limit` is for the whole claim,
+    which also ends where its arguments come to `TURN_BYTES`: see `fills_turn`.
     """
 
     child: int
@@ -381,6 +383,16 @@ def first_due(settled: Iterable[Settled]) -> float | None:
     """Return in how many seconds the first of the jobs that were put off is due; None without."""
     delays = (one.change.delay for one in settled if one.change.state is State.SCHEDULED)
     return min(delays, default=None)
+
+
+def args_bytes(claimed: Iterable[Claimed]) -> int:
+    """Return how many bytes the arguments of these jobs are together."""
+    return sum(octets(job.args) for job in claimed)
+
+
+def fills_turn(claimed: Iterable[Claimed]) -> bool:
+    """Whether the arguments of a claim are as much as one turn carries: more jobs may be left."""
+    return args_bytes(claimed) >= TURN_BYTES
 
 
 def wanted_kinds(kinds: Iterable[str]) -> tuple[str, ...]:

@@ -55,9 +55,9 @@ def key_answer(asked: NewJob, key: str, row: Sequence[Any]) -> Enqueued:
     return Enqueued(id, State(state), existing=True)
 
 
-def slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield neighbours, as many as may travel as one text."""
-    return (items[start : start + SLICE] for start in range(0, len(items), SLICE))
+def slices(items: Sequence[T], size: int = SLICE) -> Iterator[Sequence[T]]:
+    """Yield neighbours, `size` together: at most as many as may travel as one text."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def compact_or_none(value: Sequence[Any] | Mapping[str, Any] | None) -> str | None:

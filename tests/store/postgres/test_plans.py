@@ -13,7 +13,7 @@ from tests.services.postgres import Database
 from tests.store.hands import Worker
 from workhorse.domain.job import State
 from workhorse.store.postgres import PostgresStore
-from workhorse.store.protocol import JobFilter
+from workhorse.store.protocol import TURN_BYTES, JobFilter
 from workhorse.store.rows import LAST_ID
 from workhorse.store.statements import statements
 from workhorse.store.verbs.client import selection
@@ -45,7 +45,7 @@ CLAIM = {
 }  # fmt: skip
 ENDED = {"ids": "{1,2,3}", "attempts": "{1,1,1}", "results": []}
 HOT: dict[str, dict[str, Any]] = {
-    "claim.claim": CLAIM | {"limit": 100},
+    "claim.claim": CLAIM | {"limit": 100, "bytes": TURN_BYTES},
     "claim.cancel_requests": {},
     "settle.complete": ENDED,
     "settle.recorded": {"id": 1, "attempt": 1, "outcome": "ok"},

@@ -13,6 +13,7 @@ from tests.services.postgres import Database
 from tests.store.hands import OK, Worker, put, put_many, settled
 from workhorse.domain.outcome import Released
 from workhorse.store.postgres import PostgresStore, position
+from workhorse.store.protocol import TURN_BYTES
 from workhorse.store.statements import statements
 
 CLAIM = statements("postgres")["claim.claim"]
@@ -32,7 +33,7 @@ def pages(connection: psycopg.Connection[Any], worker: int, after: str) -> int:
     explain = f"explain (analyze, buffers, format json) {CLAIM}"
     given = {
         "worker": worker, "child": 1, "queues": ["default"], "kinds": ["work"], "solo": False,
-        "limit": 10, "ranks": "{0}", "after": after,
+        "limit": 10, "bytes": TURN_BYTES, "ranks": "{0}", "after": after,
     }  # fmt: skip
     found = connection.execute(explain.encode(), given).fetchone()
     connection.rollback()

@@ -54,7 +54,7 @@ class Position:
             _START if self._from_start else self._reached.get(q, _START) for q in queues
         )
 
-    def reach(self, claimed: Sequence[Claimed], *, took: float, wanted: int) -> bool:
+    def reach(self, claimed: Sequence[Claimed], *, took: float, is_full: bool) -> bool:
         """Note how far the claim came, and in how many seconds; tell whether to look behind it."""
         if self._from_start:
             is_long = took > LONG + LONG_EACH * len(claimed)
@@ -64,7 +64,7 @@ class Position:
             self._look_again_at = time.monotonic() + wait
         self._is_flood = len(claimed) >= MANY
         self._reached |= {job.queue: (-job.priority, job.id) for job in claimed}
-        if self._from_start or len(claimed) == wanted:
+        if self._from_start or is_full:
             return False
         self._look_again_at = -math.inf
         return True

@@ -38,7 +38,7 @@ from workhorse.store.postgres.settling import (
     other_rows,
     settle,
 )
-from workhorse.store.protocol import ClaimRequest, Settled, Turn
+from workhorse.store.protocol import TURN_BYTES, ClaimRequest, Settled, Turn, fills_turn
 from workhorse.store.verbs import edges
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
@@ -107,8 +107,8 @@ class WorkerVerbs:
         valid = bool(answer[0][0])
         claimed = claimed_jobs(answer, claim.queues) if claim and answer[0][1] is not None else []
         if claim and _goes_on(ended, output, claim):
-            missing = claim.limit - len(claimed)
-            if self._position.reach(claimed, took=took, wanted=claim.limit):
+            missing = 0 if fills_turn(claimed) else claim.limit - len(claimed)
+            if self._position.reach(claimed, took=took, is_full=not missing):
                 claimed += self._turn(worker, (), (), replace(claim, limit=missing)).claimed
         return Turn(stale, claimed, valid)
 
@@ -152,6 +152,7 @@ class WorkerVerbs:
                     queues=list(claim.queues),
                     kinds=list(claim.kinds),
                     limit=max(0, claim.limit),
+                    bytes=TURN_BYTES,
                     solo=claim.solo,
                     **place(claim.queues),
                 )

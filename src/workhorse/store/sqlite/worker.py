@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from workhorse.domain.events import OutputLine
 from workhorse.domain.job import Claimed, State
 from workhorse.domain.transitions import Verb
 from workhorse.store import rows
 from workhorse.store.fast_json import compact
-from workhorse.store.protocol import ClaimRequest, Settled, Turn
+from workhorse.store.protocol import TURN_BYTES, ClaimRequest, Settled, Turn, args_bytes
 from workhorse.store.rows import slices
 from workhorse.store.sqlite.database import Database
 from workhorse.store.sqlite.settling import keep_output, settle
 from workhorse.store.sqlite.transaction import SqliteTransaction
 from workhorse.store.verbs import edges
+
+CLAIM_SLICE: Final = 50
+"""Jobs that are claimed before their arguments are weighed: to weigh is to read them."""
 
 
 class WorkerVerbs:
@@ -77,14 +80,20 @@ def _claim(tx: SqliteTransaction, worker: int, request: ClaimRequest) -> list[Cl
         if left <= 0:
             break
         picked += tx.listed("claim.next", queue=queue, limit=left, **among)
-    return _take(tx, worker, request.child, picked) if picked else []
+    return _take(tx, worker, request.child, picked)
 
 
 def _take(tx: SqliteTransaction, worker: int, child: int, picked: Sequence[int]) -> list[Claimed]:
-    ids = compact(picked)
-    tx.run("claim.claim", ids=ids, worker=worker, child=child)
-    tx.run("claim.claim_event", ids=ids, worker=worker)
+    """Claim the first of these, as far as one turn carries their arguments."""
     taken: list[Claimed] = []
-    for some in slices(picked):
-        taken += rows.claimed(tx.value("claim.claimed", ids=compact(some)))
+    left = TURN_BYTES
+    for some in slices(picked, CLAIM_SLICE):
+        ids = compact(some)
+        tx.run("claim.claim", ids=ids, worker=worker, child=child)
+        tx.run("claim.claim_event", ids=ids, worker=worker)
+        claimed = rows.claimed(tx.value("claim.claimed", ids=ids))
+        taken += claimed
+        left -= args_bytes(claimed)
+        if left <= 0:
+            break
     return taken

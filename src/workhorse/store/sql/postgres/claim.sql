@@ -1,17 +1,17 @@
 -- name: claim
--- available → running, attempt + 1: queue by queue, highest priority first, then the oldest. Those
--- that are alike, as a flood's are, come as one row of arrays, in no order: half the work to read.
--- Nothing is locked against a rescue of this very worker at this very moment: what is claimed then
--- is rescued by the next pass.
+-- available → running, attempt + 1: queue by queue, highest priority first, then the oldest, until
+-- the arguments come to so many bytes. Those that are alike, as a flood's are, come as one row of
+-- arrays, in no order: half the work to read. Nothing is locked against a rescue of this very worker
+-- at this very moment: what is claimed then is rescued by the next pass.
 with me as materialized (
     select lease_until > workhorse.clock() as valid, state = 'alive' as alive
       from workhorse.workers where id = %(worker)s and state in ('alive', 'draining')
-), next as materialized (
-    select picked.row
+), free as materialized (
+    select picked.row, picked.bytes
       from unnest(%(queues)s::text[], %(ranks)s::bigint[], %(after)s::bigint[])
            as wanted(queue, rank, after)
      cross join lateral (
-        select jobs.ctid as row from workhorse.jobs
+        select jobs.ctid as row, octet_length(args) as bytes from workhorse.jobs
          where jobs.queue = wanted.queue and state = 'available' and solo = %(solo)s
            and kind = any (%(kinds)s::text[])
            and (- priority::bigint, id) > (wanted.rank, wanted.after)
@@ -21,6 +21,10 @@ with me as materialized (
            for no key update of jobs skip locked) as picked
      where (select valid and alive from me)
      limit %(limit)s
+), next as materialized (
+    select row
+      from (select row, sum(bytes) over (rows unbounded preceding) - bytes as before from free) as _
+     where before < %(bytes)s
 ), claimed as (
     update workhorse.jobs
        set state = 'running', attempt = attempt + 1, worker = %(worker)s, child = %(child)s,
