@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from urllib.parse import quote
 
@@ -72,6 +73,92 @@ def test_a_parameter_that_is_none_of_libpqs(option: str) -> None:
         open_store(f"postgresql://me:secret@here/jobs?{option}")
     assert "libpq" in str(refused.value.hint)
     assert "secret" not in str(refused.value)
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that says nothing of a server; a test says it."""
+    for name in list(os.environ):
+        if name.startswith("PG"):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret@here/jobs", "postgresql://here/jobs"),
+        ("postgres://here:5432/jobs?sslmode=require", "postgresql://here/jobs"),
+        ("postgresql://here/jobs?schema=night", "postgresql://here/jobs?schema=night"),
+        ("postgresql://here/jobs?port=6543", "postgresql://here:6543/jobs"),
+        ("postgresql://here:1/jobs?port=2&host=there", "postgresql://there:2/jobs"),
+        ("postgresql://here/jobs?dbname=others", "postgresql://here/others"),
+        ("postgresql://me:secret@here", "postgresql://here/me"),
+        ("postgresql://here/a%2Fb", "postgresql://here/a%2Fb"),
+        ("postgresql:///jobs?host=/run&password=secret", "postgresql://%2Frun/jobs"),
+        ("postgresql://%2Frun:6543/jobs", "postgresql://%2Frun:6543/jobs"),
+        ("postgresql://one:1,two/jobs", "postgresql://one:1,two/jobs"),
+        ("postgresql://one,two/jobs?port=1", "postgresql://one:1,two:1/jobs"),
+        ("postgresql://[::1]:6543/jobs", "postgresql://[::1]:6543/jobs"),
+        ("postgresql://me@/?service=one", "postgresql:///?service=one"),
+        ("postgresql://here/jobs?hostaddr=::1", "postgresql://here/jobs?hostaddr=%3A%3A1"),
+    ],
+)
+@pytest.mark.usefixtures("bare")
+def test_what_is_shown_of_a_url(url: str, shown: str) -> None:
+    """Where libpq looks, by whichever part of the URL; nothing of who looks."""
+    assert parse(url).shown == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "shown"),
+    [
+        (
+            "postgresql:///jobs",
+            {"PGHOST": "/run", "PGPORT": "6543"},
+            "postgresql://%2Frun:6543/jobs",
+        ),
+        (
+            "postgresql://here:1/jobs",
+            {"PGHOST": "there", "PGPORT": "2"},
+            "postgresql://here:1/jobs",
+        ),
+        ("postgresql://me@here", {"PGDATABASE": "jobs"}, "postgresql://here/jobs"),
+        ("postgresql://here", {"PGUSER": "me", "PGPASSWORD": "secret"}, "postgresql://here/me"),
+        ("postgresql:///jobs", {"PGSERVICE": "one"}, "postgresql:///jobs?service=one"),
+        (
+            "postgresql://here/jobs",
+            {"PGHOSTADDR": "::1"},
+            "postgresql://here/jobs?hostaddr=%3A%3A1",
+        ),
+    ],
+)
+def test_what_is_shown_of_the_environment(
+    bare: pytest.MonkeyPatch, url: str, environment: dict[str, str], shown: str
+) -> None:
+    """It says what the URL leaves open, and no more."""
+    for name, value in environment.items():
+        bare.setenv(name, value)
+    assert parse(url).shown == shown
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["?port=6543", "?host=there", "?dbname=others", "?service=one", "?schema=night"],
+)
+@pytest.mark.usefixtures("bare")
+def test_two_places_share_no_folder(other: str) -> None:
+    """A worker of the one is not taken for one of the other, which may be gone."""
+    one = parse("postgresql://here/jobs")
+    assert parse(f"postgresql://here/jobs{other}").run_dir != one.run_dir
+
+
+def test_two_places_of_the_environment_share_no_folder(bare: pytest.MonkeyPatch) -> None:
+    """The same URL names another server where the environment does."""
+    bare.setenv("PGHOST", "here")
+    one = parse("postgresql:///jobs").run_dir
+    bare.setenv("PGHOST", "there")
+    assert parse("postgresql:///jobs").run_dir != one
 
 
 @pytest.mark.parametrize(

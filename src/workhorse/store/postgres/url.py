@@ -6,18 +6,26 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
+
 from workhorse.domain.errors import ConfigurationError
+from workhorse.store.postgres.failures import cannot_connect
 
 SCHEMES: Final = ("postgresql", "postgres")
 DEFAULT_SCHEMA: Final = "workhorse"
+DEFAULT_PORT: Final = "5432"
 LAST_PORT: Final = 65535
 
+_WHERE: Final = ("host", "hostaddr", "port", "dbname", "user", "service")
+"""What libpq finds a database by; one that is not named has the name of the user."""
 _PORT: Final = re.compile(r"0*[1-9][0-9]{0,4}")
 _AS_NAME: Final = re.compile(rf"\b{DEFAULT_SCHEMA}\b(?=[.;])")
 _IN_TEXT: Final = re.compile(rf"(?<=')\b{DEFAULT_SCHEMA}\b(?='::regnamespace|' and)")
@@ -26,7 +34,11 @@ _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One schema of one database. `shown` has no credentials."""
+    """One schema of one database.
+
+    `shown` says where libpq looks for it, whoever of URL and environment says so: what is shown
+    alike is one place. It has no credentials.
+    """
 
     conninfo: str
     shown: str
@@ -56,8 +68,8 @@ def parse(url: str) -> Place:
     """Return the place a URL names: ``postgresql://user@host:5432/database?schema=workhorse``.
 
     Every other parameter is libpq's (``sslmode``, ``host`` for a socket, …). Raises
-    `ConfigurationError` for a schema that is not a plain lower-case name, a port that is none, or
-    a password that is not quoted.
+    `ConfigurationError` for a schema that is not a plain lower-case name, a port that is none, a
+    password that is not quoted, or what libpq cannot read.
     """
     parts = urlsplit(url)
     options = parse_qsl(parts.query, keep_blank_values=True)
@@ -82,11 +94,45 @@ def parse(url: str) -> Place:
     others = [(name, value) for name, value in options if name != "schema"]
     # Not by `urlunsplit`: without a host it leaves the slashes out.
     conninfo = f"postgresql://{parts.netloc}{parts.path}?{urlencode(others, quote_via=quote)}"
-    host = parts.netloc.rpartition("@")[2] or dict(others).get("host", "")
-    shown = f"postgresql://{host}{parts.path}"
+    try:
+        taken = _taken(conninfo)
+    except psycopg.Error as error:
+        host = parts.netloc.rpartition("@")[2]
+        raise cannot_connect(error, f"postgresql://{host}{parts.path}") from error
+    return Place(conninfo, _shown(taken, schema), schema)
+
+
+def _taken(conninfo: str) -> dict[str, str]:
+    """Return where libpq looks: as the URL says, else the environment, else by its own rules."""
+    usual = {option.keyword.decode(): option.val for option in pq.Conninfo.get_defaults()}
+    given = conninfo_to_dict(conninfo)
+    taken = {name: (usual[name] or b"").decode(errors="replace") for name in _WHERE}
+    taken |= {name: str(given[name]) for name in _WHERE if name in given}
+    if not taken["dbname"] and "service" not in given:
+        taken["dbname"] = taken["user"]
+    return taken
+
+
+def _shown(taken: Mapping[str, str], schema: str) -> str:
+    query = {name: taken[name] for name in ("hostaddr", "service") if taken[name]}
     if schema != DEFAULT_SCHEMA:
-        shown += f"?schema={schema}"
-    return Place(conninfo, shown, schema)
+        query["schema"] = schema
+    servers = _servers(taken["host"] or taken["hostaddr"], taken["port"])
+    url = f"postgresql://{servers}/{quote(taken['dbname'], safe='')}"
+    return f"{url}?{urlencode(query)}" if query else url
+
+
+def _servers(hosts: str, ports: str) -> str:
+    """Return servers as a URL names them; a port that stands alone is that of all."""
+    names, numbers = hosts.split(","), ports.split(",")
+    if len(numbers) == 1:
+        numbers *= len(names)
+    return ",".join(map(_server, names, numbers))
+
+
+def _server(host: str, port: str) -> str:
+    name = f"[{host}]" if ":" in host else quote(host, safe="")
+    return name if port in {"", DEFAULT_PORT} else f"{name}:{port}"
 
 
 def _ports(netloc: str, options: Sequence[tuple[str, str]]) -> Iterator[str]:
