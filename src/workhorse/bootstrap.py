@@ -148,12 +148,15 @@ def _retention(loaded: Loaded) -> Retention:
 
 
 def _same_store(one: str, other: str) -> bool:
-    """Whether two URLs name one store, whatever their options and however the path is spelled."""
-    return _place(one) == _place(other)
+    """Whether two URLs name one store, however they spell it, and whoever they log in as."""
+    return one == other or _place(one) == _place(other)
 
 
 def _place(url: str) -> str:
     from workhorse.sources import sqlite_path  # noqa: PLC0415
+    from workhorse.store.opening import is_postgres, postgres_place  # noqa: PLC0415
 
     path = sqlite_path(url)
-    return url.partition("?")[0] if path is None else os.path.realpath(path)
+    if path is not None:
+        return os.path.realpath(path)
+    return postgres_place(url).shown if is_postgres(url) else url

@@ -70,6 +70,33 @@ def test_one_store_may_be_spelled_in_many_ways(
     bootstrap.open_app(load())
 
 
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "postgresql://other:hunter2@here/jobs",
+        "postgres://me@here:5432/jobs?sslmode=require",
+        "postgresql://me@/jobs?host=here",
+        "postgresql://here/?dbname=jobs&schema=workhorse",
+    ],
+)
+def test_one_database_may_be_spelled_in_many_ways(
+    monkeypatch: pytest.MonkeyPatch, spelled: str
+) -> None:
+    """By another role, with options, in another place of the URL: the same schema of it."""
+    an_app("postgresql://me@here/jobs")
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL", spelled)
+    bootstrap.open_app(load())
+
+
+@pytest.mark.parametrize("other", ["schema=b", "host=there", "port=6543", "dbname=others"])
+def test_two_databases_are_refused(monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    """Whatever part of the URL tells them apart: two schemas are two stores as well."""
+    an_app("postgresql://me@here/jobs")
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL", f"postgresql://me@here/jobs?{other}")
+    with pytest.raises(ConfigurationError, match="keeps its jobs in"):
+        bootstrap.open_app(load())
+
+
 def test_two_stores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs put into one would never be seen on the other: both are named, without passwords."""
     an_app("sqlite:///mine.db")

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from workhorse.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from workhorse.store.postgres.url import Place
     from workhorse.store.protocol import Store
     from workhorse.store.sqlite.clock import Clock
 
@@ -28,15 +29,9 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
     `ConfigurationError` for a URL that is none of ours or a schema that is not there,
     `Unavailable` when the store cannot be reached or written.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ConfigurationError(
-            "The URL of the store cannot be read.",
-            hint="A bracket in a password is written %5B or %5D.",
-        ) from None
-    if parts.scheme in POSTGRES:
+    if is_postgres(url):
         return _open_postgres(url, migrating=migrating)
+    parts = _split(url)
     path = unquote(parts.path[1:])
     if parts.scheme != "sqlite" or parts.netloc or not path:
         raise ConfigurationError(
@@ -61,19 +56,41 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
     return SqliteStore(path, durability=_durability(parts), clock=clock, adopt=migrating)
 
 
+def is_postgres(url: str) -> bool:
+    """Tell whether a URL is one of PostgreSQL. Raises `ConfigurationError` for no URL."""
+    return _split(url).scheme in POSTGRES
+
+
+def postgres_place(url: str) -> Place:
+    """Return where a URL of PostgreSQL leads. Raises `ConfigurationError` when it leads nowhere."""
+    _need_driver()
+    from workhorse.store.postgres.url import parse  # noqa: PLC0415 - an extra
+
+    return parse(url)
+
+
 def migration_script(url: str) -> str:
     """Return all that brings the schema of the store at `url` up from nothing, as SQL."""
-    if urlsplit(url).scheme in POSTGRES:
-        _need_driver()
+    if is_postgres(url):
+        place = postgres_place(url)
         from workhorse.store.postgres.migrate import scripts as of_place  # noqa: PLC0415 - an extra
-        from workhorse.store.postgres.url import parse  # noqa: PLC0415
 
-        steps = of_place(parse(url))
+        steps = of_place(place)
     else:
         from workhorse.store.sqlite.migrate import scripts  # noqa: PLC0415 - only what the URL names
 
         steps = scripts()
     return "".join(f"-- {step.name}\n{script}\n" for step, script in steps)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(
+            "The URL of the store cannot be read.",
+            hint="A bracket in a password is written %5B or %5D.",
+        ) from None
 
 
 def _durability(parts: SplitResult) -> str:
@@ -101,10 +118,10 @@ def _need_sqlite() -> None:
 
 
 def _open_postgres(url: str, *, migrating: bool) -> Store:
-    _need_driver()
-    from workhorse.store.postgres import PostgresStore, parse  # noqa: PLC0415 - an extra
+    place = postgres_place(url)
+    from workhorse.store.postgres import PostgresStore  # noqa: PLC0415 - an extra
 
-    return PostgresStore(parse(url), migrating=migrating)
+    return PostgresStore(place, migrating=migrating)
 
 
 def _need_driver() -> None:
