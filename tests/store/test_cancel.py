@@ -15,13 +15,14 @@ from tests.store.hands import (
     a_job_in,
     nothing_changed,
     put,
+    settled,
     state,
     story,
     the,
 )
 from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.job import FINAL, State
-from workhorse.domain.outcome import AttemptOutcome, Cancelled, Released, Snoozed
+from workhorse.domain.outcome import AttemptOutcome, Cancelled, Rejected, Released, Snoozed
 from workhorse.store.protocol import Store
 
 WAITING = (State.SCHEDULED, State.BLOCKED, State.AVAILABLE)
@@ -67,6 +68,37 @@ def test_a_running_job_is_told(store: Store, clock: SettableClock) -> None:
     assert store.cancel_requests(worker.id) == []
     (attempt,) = store.attempts(job_id)
     assert attempt.outcome == "cancelled"
+
+
+def test_a_running_job_is_cancelled_with_the_reason(store: Store) -> None:
+    """Job, attempt and record tell why, as of a job that was waiting; so it is of each of many."""
+    told, other, failed = put(store), put(store), put(store, max_attempts=1)
+    worker = Worker(store)
+    jobs = worker.claim()
+    reason = 'the "café" is closed\n'
+    store.cancel(told, reason=reason)
+    outcomes: list[AttemptOutcome] = [Cancelled(), Cancelled("by itself"), ERROR]
+    worker.turn([settled(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)])
+    for job_id, why in {told: reason, other: "by itself"}.items():
+        assert the(store, job_id).error == {"type": "Cancelled", "message": why}
+        (attempt,) = store.attempts(job_id)
+        assert attempt.error == {"type": "Cancelled", "message": why}
+        event = store.events(job_id=job_id)[-1]
+        assert (event.name, event.attempt, event.worker) == ("cancel", 1, worker.id)
+        assert event.data == {"outcome": "cancelled", "reason": why}
+    assert the(store, failed).error == {"type": "ValueError", "message": "it went wrong"}
+
+
+@pytest.mark.parametrize("outcome", [ERROR, Rejected("never")])
+def test_a_job_told_to_end_that_fails(store: Store, outcome: AttemptOutcome) -> None:
+    """What went wrong before it could be ended is what it tells."""
+    job_id = put(store, max_attempts=1)
+    worker = Worker(store)
+    job = worker.take()
+    store.cancel(job_id, reason="enough")
+    worker.settle(job, outcome)
+    assert state(store, job_id) is State.FAILED
+    assert "enough" not in str(the(store, job_id).error)
 
 
 def test_asking_again_changes_nothing(store: Store, clock: SettableClock) -> None:

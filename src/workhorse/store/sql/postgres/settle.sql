@@ -28,8 +28,9 @@ select count(*) from mine;
 
 -- name: others
 -- running → succeeded, failed, cancelled, available, scheduled, by what `rows` says of each attempt
--- that is still the worker's. A job told to end that would be given back is cancelled instead. Only an
--- end waits, at its delete, for the transactions that have enqueued after the job.
+-- that is still the worker's. One that was ended on request says what the request did; a job told to
+-- end that would be given back is cancelled instead. Only an end waits, at its delete, for the
+-- transactions that have enqueued after the job.
 with ended as materialized (
     select * from json_to_recordset(%(rows)s::json) as ended(
         id bigint, attempt integer, verb workhorse.event_name, state workhorse.state,
@@ -41,11 +42,16 @@ with ended as materialized (
            jobs.unique_key, jobs.cancel_at, jobs.cancel_reason, jobs.progress, jobs.message,
            jobs.failures + ended.failures as failures, jobs.crashes + ended.crashes as crashes,
            jobs.lost + ended.lost as lost, ended.solo, ended.verb, ended.outcome, ended.result,
-           ended.error, coalesce(ended.error, jobs.error) as last_error, ended.data, ended.delay,
+           coalesce(told.error, ended.error) as error, coalesce(told.data, ended.data) as data,
+           coalesce(told.error, ended.error, jobs.error) as last_error, ended.delay,
            ended.state in ('available', 'scheduled') as given_back,
            case when ended.state in ('available', 'scheduled') and jobs.cancel_at is not null
                 then 'cancelled' else ended.state end as state
       from workhorse.jobs join ended on jobs.id = ended.id and jobs.attempt = ended.attempt
+      left join lateral (
+        select json_build_object('type', 'Cancelled', 'message', jobs.cancel_reason)::text as error,
+               json_build_object('outcome', 'cancelled', 'reason', jobs.cancel_reason)::text as data
+         where ended.outcome = 'cancelled' and jobs.cancel_at is not null) as told on true
      where jobs.worker = %(worker)s and jobs.state = 'running'
        for no key update of jobs
 ), gone as (

@@ -26,10 +26,14 @@ select jobs.id, attempt, 'complete', 'succeeded', 'ok'
  where state = 'running' and attempt = :attempt and worker = :worker;
 
 -- name: load
--- All other attempts.
+-- All other attempts. One that was ended on request says what the request did.
 insert or ignore into settling (id, attempt, verb, state, outcome, result, error, data, run_at,
                                 failures, crashes, lost, solo)
-select jobs.id, attempt, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+select jobs.id, attempt, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+       iif(value ->> 4 = 'cancelled' and cancel_at is not null,
+           json_object('type', 'Cancelled', 'message', cancel_reason), value ->> 6),
+       iif(value ->> 4 = 'cancelled' and cancel_at is not null,
+           json_object('outcome', 'cancelled', 'reason', cancel_reason), value ->> 7),
        value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
   from json_each(:rows) cross join jobs on jobs.id = value ->> 0
  where state = 'running' and attempt = value ->> 1 and worker = :worker;
