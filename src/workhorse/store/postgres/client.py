@@ -14,7 +14,14 @@ from workhorse.store.postgres import record
 from workhorse.store.postgres.asking import Ask, Rows, answered
 from workhorse.store.postgres.async_session import caller_of, enqueue_in
 from workhorse.store.postgres.database import Database
-from workhorse.store.postgres.enqueueing import are_alike, enqueue, enqueue_alike, is_simple, one
+from workhorse.store.postgres.enqueueing import (
+    Ring,
+    are_alike,
+    enqueue,
+    enqueue_alike,
+    is_simple,
+    one,
+)
 from workhorse.store.postgres.failures import in_our_words
 from workhorse.store.postgres.session import part_of_transaction, refuse_unfit
 from workhorse.store.postgres.values import SessionCursor
@@ -35,6 +42,16 @@ class PostgresClientVerbs(ClientVerbs):
         if not jobs:
             return []
         ring = self._ring()
+        added = False
+        try:
+            answers = self._enqueue(jobs, ring)
+            added = not all(answer.existing for answer in answers)
+            return answers
+        finally:
+            if ring["ring"] and not added:
+                self._rung_at = 0.0  # nobody was rung: the next one rings
+
+    def _enqueue(self, jobs: Sequence[NewJob], ring: Ring) -> list[Enqueued]:
         if len(jobs) == 1 and is_simple(jobs[0]):
             found = self._db.direct("enqueue.one", {**one(jobs[0]), **ring})
             assert found is not None

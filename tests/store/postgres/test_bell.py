@@ -1,0 +1,95 @@
+"""Who waits for work is rung by a job that is stored, and silence follows a ring alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from tests.services.postgres import Database
+from tests.store.hands import NOBODY, a_job, put
+from workhorse.domain.errors import WorkhorseError
+from workhorse.domain.job import NewJob
+from workhorse.store.opening import open_store
+from workhorse.store.postgres import PostgresStore, client
+
+NUL = '["\0"]'
+REFUSED: dict[str, list[NewJob]] = {
+    "one": [a_job(args=NUL)],
+    "many alike": [a_job(), a_job(args=NUL)],
+    "in a transaction": [a_job(), a_job(after=[NOBODY])],
+}
+
+Heard = Callable[[], list[str]]
+
+
+@pytest.fixture(autouse=True)
+def _long_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silence that no test outlasts."""
+    monkeypatch.setattr(client, "QUIET", 600.0)
+
+
+@pytest.fixture
+def heard(store: PostgresStore, database: Database) -> Iterator[Heard]:
+    """The queues that were rung for since the last look."""
+    assert store.place.channel == "workhorse"
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute("listen workhorse")
+
+        def look() -> list[str]:
+            connection.execute("select")  # what was committed before is there with the answer
+            return [notified.payload for notified in connection.notifies(timeout=0)]
+
+        yield look
+
+
+def test_a_ring_is_followed_by_silence(store: PostgresStore, heard: Heard) -> None:
+    """The first job rings; those right after it do not."""
+    put(store, queue="first")
+    put(store, queue="second")
+    assert heard() == ["first"]
+
+
+@pytest.mark.parametrize("jobs", REFUSED.values(), ids=REFUSED)
+def test_a_refused_job_rings_nobody(store: PostgresStore, heard: Heard, jobs: list[NewJob]) -> None:
+    """It is not what the next one leaves the ringing to."""
+    with pytest.raises(WorkhorseError):
+        store.enqueue(jobs)
+    assert heard() == []
+    put(store, queue="next")
+    assert heard() == ["next"]
+
+
+def test_a_job_that_is_there_already_rings_nobody(
+    store: PostgresStore, database: Database, heard: Heard
+) -> None:
+    """An enqueue that is answered with another's job adds nothing, and rings for nothing."""
+    with closing(open_store(database.url)) as other:
+        put(other, idempotency_key="k")
+    assert heard() == ["default"]
+    put(store, idempotency_key="k")
+    assert heard() == []
+    put(store, queue="next")
+    assert heard() == ["next"]
+
+
+def test_a_refused_job_does_not_end_a_silence(store: PostgresStore, heard: Heard) -> None:
+    """Who was rung a moment ago looks again by itself."""
+    put(store, queue="first")
+    with pytest.raises(WorkhorseError):
+        store.enqueue([a_job(after=[NOBODY])])
+    put(store, queue="second")
+    assert heard() == ["first"]
+
+
+def test_a_session_that_is_rolled_back_rings_nobody(
+    store: PostgresStore, database: Database, heard: Heard
+) -> None:
+    """A job in a caller's transaction rings when that is committed, and is no other's ring."""
+    with psycopg.connect(database.url) as session:
+        store.enqueue_with(session, [a_job(queue="undone")])
+        session.rollback()
+    put(store, queue="next")
+    assert heard() == ["next"]
