@@ -112,14 +112,36 @@ def test_a_spent_budget_fails_the_job(inline: Workhorse) -> None:
         handle.result()
 
 
-def test_an_error_that_is_not_wanted_again_fails_at_once(inline: Workhorse) -> None:
-    """`never` and `on` of the retry policy hold here too."""
+@pytest.mark.parametrize("error", [PermissionError, SystemExit, GeneratorExit, MemoryError])
+def test_an_error_that_is_not_wanted_again_fails_at_once(
+    inline: Workhorse, error: type[BaseException]
+) -> None:
+    """`never` of the retry policy holds here too, whatever kind of exception it names."""
+    policy = Retry(max_attempts=5, never=(error,))
 
-    @inline.job(retry=Retry(max_attempts=5, never=(PermissionError,)))
+    @inline.job(retry=policy)
     def forbidden() -> None:
-        raise PermissionError("no")
+        raise error("no")
 
-    assert outcomes(inline, forbidden.enqueue()) == ["error"]
+    @inline.job(retry=policy)
+    async def forbidden_on_loop() -> None:
+        raise error("no")
+
+    assert len(outcomes(inline, forbidden.enqueue())) == 1
+    assert len(outcomes(inline, forbidden_on_loop.enqueue())) == 1
+
+
+@pytest.mark.parametrize("error", [SystemExit, MemoryError])
+def test_what_no_policy_speaks_of_is_tried_again(
+    inline: Workhorse, error: type[BaseException]
+) -> None:
+    """`on` is about what a handler means to raise."""
+
+    @inline.job(retry=Retry(max_attempts=2, base=0, on=(OSError,)))
+    def leaves() -> None:
+        raise error("no")
+
+    assert len(outcomes(inline, leaves.enqueue())) == 2
 
 
 def test_reject_and_snooze(inline: Workhorse) -> None:

@@ -66,11 +66,12 @@ def _judged(error: BaseException, failure: Failure, retry: Retry) -> AttemptOutc
         return Snoozed(snooze.seconds, snooze.reason)
     if isinstance(error, Reject):
         return Rejected(failure.message)
+    never = isinstance(error, retry.never)
     if isinstance(error, MemoryError):
-        return Failed(failure, out_of_memory=True)
+        return Failed(failure, permanent=never, out_of_memory=True)
     if isinstance(error, InvalidJob):  # arguments or a result that no attempt will change
         return Failed(failure, permanent=True)
-    permanent = isinstance(error, Exception) and not retry.wants(error)
+    permanent = never or (isinstance(error, Exception) and not retry.wants(error))
     return Failed(failure, permanent=permanent)
 
 
