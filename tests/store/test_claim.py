@@ -363,10 +363,22 @@ def test_inline_claims_only_what_may_run(store: Store, held_back: State) -> None
         assert store.claim_job(worker.id, NOBODY) is None
 
 
-def test_inline_needs_a_living_lease_too(store: Store, clock: SettableClock) -> None:
-    """Without a lease nothing is claimed by its id either."""
-    job_id, worker = put(store), Worker(store, lease=10)
-    clock.advance(10)
+@pytest.mark.parametrize("delay", [0, 3600], ids=["available", "scheduled"])
+@pytest.mark.parametrize("end", ["lease ran out", "draining", "retired", "never there"])
+def test_inline_needs_a_worker_that_may_claim(
+    store: Store, clock: SettableClock, end: str, delay: int
+) -> None:
+    """Without a lease, or while it drains, nothing is claimed by its id, nor made available."""
+    job_id, worker = put(store, delay=delay), Worker(store, lease=10)
+    match end:
+        case "lease ran out":
+            clock.advance(10)
+        case "draining":
+            store.draining(worker.id)
+        case "retired":
+            store.retire(worker.id)
+        case _:
+            worker.id = NOBODY
     with nothing_changed(store):
         assert store.claim_job(worker.id, job_id) is None
 

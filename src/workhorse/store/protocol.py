@@ -294,7 +294,10 @@ class WorkerStore(Protocol):
         """
 
     def claim_job(self, worker: int, job_id: int) -> Claimed | None:
-        """Claim one job by id, for inline mode: scheduled, available → running; None otherwise."""
+        """Claim one job by id, for inline mode: scheduled, available → running.
+
+        None, with nothing changed, for any other, and for a worker that may not claim.
+        """
 
     def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
         """Return (id, attempt, ms since asked) of this worker's running jobs told to end."""

@@ -179,6 +179,8 @@ class WorkerVerbs:
 
     def claim_job(self, worker: int, job_id: int) -> Claimed | None:
         def work(tx: PostgresTransaction) -> Claimed | None:
+            if tx.value("claim.may_claim", worker=worker) is None:
+                return None
             if tx.value("jobs.lock", id=job_id) == State.SCHEDULED:
                 tx.run("jobs.promote", ids=compact([job_id]))
                 edges.record(tx, Verb.PROMOTE, job_id=job_id)

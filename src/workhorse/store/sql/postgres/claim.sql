@@ -46,15 +46,20 @@ select coalesce((select valid from me), false) as valid, alike.*
      group by attempt, kind, queue, priority, timeout, max_attempts, failures, crashes, lost, solo,
               cancel_requested, backoff, started_at) as alike on true;
 
+-- name: may_claim
+-- Whether a worker may claim: its lease, its state. It neither drains nor is found lost until this
+-- transaction ends.
+select 1 from workhorse.workers
+ where id = %(worker)s and state = 'alive' and lease_until > workhorse.clock()
+   for share;
+
 -- name: claim_one
--- available → running, for one job by its id.
+-- available → running, for one job by its id, of a worker that may claim (`claim.may_claim`).
 with claimed as (
     update workhorse.jobs
        set state = 'running', attempt = attempt + 1, worker = %(worker)s, child = 0,
            started_at = workhorse.clock(), progress = null, message = null
-     where id = %(id)s and state = 'available' and exists (
-           select 1 from workhorse.workers
-            where id = %(worker)s and state = 'alive' and lease_until > workhorse.clock())
+     where id = %(id)s and state = 'available'
     returning *
 ), told as (
     insert into workhorse.events (at, name, job_id, attempt, worker)
