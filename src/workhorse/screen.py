@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any, Final
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -42,9 +43,11 @@ def cut(text: str, columns: int) -> str:
     """Return `text`, or its beginning and an ellipsis where it is wider than `columns`."""
     if width(text) <= columns:
         return text
-    while text and width(text) > columns - 1:
-        text = text[:-1]
-    return text + "…" if columns > 0 else ""
+    if columns <= 0:
+        return ""
+    taken = accumulate(map(width, text))
+    kept = next(place for place, wide in enumerate(taken) if wide >= columns)
+    return text[:kept] + "…"
 
 
 def speaks_unicode(stream: Any) -> bool:
