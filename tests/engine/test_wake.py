@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import socket
 from collections.abc import Callable, Iterator
@@ -73,6 +75,22 @@ def test_a_ring_never_fails(tmp_path: Path) -> None:
         wake.ring()
         wake.close()
         wake.close()
+
+
+def test_a_ring_that_finds_no_free_descriptor_keeps_none(
+    wake: Wake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the limit of open files a ring is lost; it does not make matters worse."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("workhorse.engine.wake.socket.socket", refuse)
+    wake.ring()
+    before = os.listdir("/proc/self/fd")
+    for _ in range(10):
+        wake.ring()
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_closed_wake_can_ring_again(wake: Wake, sleeper: Callable[[str], Sleeper]) -> None:

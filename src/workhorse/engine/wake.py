@@ -47,6 +47,7 @@ class Wake:
 
     def _open(self) -> socket.socket:
         if self._socket is None or self._pid != os.getpid():
+            self.close()
             self._fd = os.open(self._dir or ".", os.O_RDONLY | os.O_DIRECTORY)
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             self._pid = os.getpid()
