@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -107,6 +108,27 @@ def test_the_warden_is_replaced(lease: Callable[..., Lease]) -> None:
     eventually(lambda: not procs.alive(first))
     one.keep_warden()
     assert one.warden_pid != first
+    eventually(lambda: procs.alive(one.warden_pid))
+
+
+def test_a_warden_that_cannot_be_started_is_tried_again(
+    lease: Callable[..., Lease], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the limit of open files there is none for a while, and nothing else is closed for it."""
+
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    one = lease()
+    os.kill(one.warden_pid, signal.SIGKILL)
+    eventually(lambda: not procs.alive(one.warden_pid))
+    with monkeypatch.context() as limit, open(os.devnull) as another:
+        limit.setattr("workhorse.engine.lease.os.pipe", refuse)
+        one.keep_warden()
+        theirs = os.dup(another.fileno())  # has the number of what was let go of
+        one.keep_warden()
+        os.close(theirs)
+    one.keep_warden()
     eventually(lambda: procs.alive(one.warden_pid))
 
 

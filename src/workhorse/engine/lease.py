@@ -90,8 +90,13 @@ class Lease:
         """Start the warden when there is none (or no longer); where that fails, say so."""
         if self._warden is not None and self._warden.poll() is None:
             return
-        if self._pipe >= 0:
-            os.close(self._pipe)
+        try:
+            self._start_warden()
+        except OSError as error:
+            log.error("the warden could not be started", error=str(error))
+
+    def _start_warden(self) -> None:
+        self._close_pipe()
         theirs, self._pipe = os.pipe()
         fds = (self._page.fd, theirs, self.lock_fd)
         try:
@@ -102,10 +107,13 @@ class Lease:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, TREE_MARK: self.tree},
             )
-        except OSError as error:
-            log.error("the warden could not be started", error=str(error))
         finally:
             os.close(theirs)
+
+    def _close_pipe(self) -> None:
+        pipe, self._pipe = self._pipe, -1
+        if pipe >= 0:
+            os.close(pipe)
 
     @property
     def warden_pid(self) -> int:
@@ -152,8 +160,7 @@ class Lease:
         if self._pipe >= 0:
             with contextlib.suppress(OSError):
                 os.write(self._pipe, b".")
-            os.close(self._pipe)
-            self._pipe = -1
+            self._close_pipe()
         if self._warden is not None:
             self._warden.wait()
         if self._lock is not None and known:
