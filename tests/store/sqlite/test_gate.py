@@ -90,6 +90,14 @@ def test_it_is_closed_once(tmp_path: Path) -> None:
     gate.close()
 
 
+def test_nobody_comes_in_after_the_end(tmp_path: Path) -> None:
+    """A write whose turn comes when the store has been closed is told so."""
+    gate = Gate(tmp_path / "lock")
+    gate.close()
+    with pytest.raises(Unavailable, match="The store is closed"), gate:
+        pass
+
+
 def test_a_write_waits_for_the_gate(store: Store) -> None:
     """While another process is inside, a write waits, and a read does not."""
     assert store.run_dir is not None

@@ -65,6 +65,8 @@ class Gate:
             self._file = -1
 
     def _try(self) -> bool:
+        if self._file < 0:
+            raise Unavailable("The store is closed.")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
