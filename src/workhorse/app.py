@@ -94,7 +94,10 @@ class Workhorse:
         return self._store
 
     def close(self) -> None:
-        """Let go of the store; the next use opens it again. Idempotent."""
+        """Let go of the store; the next use opens it again. Idempotent.
+
+        An app that nobody has any more lets go of it by itself.
+        """
         with self._lock:
             pool, self._pool = self._pool, None
             self._coalescers.clear()

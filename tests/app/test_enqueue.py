@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import subprocess
 import sys
@@ -253,6 +254,22 @@ def test_closing_leaves_no_descriptor_open(tmp_path: Path) -> None:
     before = open_descriptors()
     for _ in range(5):
         everything()
+    assert open_descriptors() == before
+
+
+def test_an_app_that_is_let_go_of_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    """Made for one enqueue and forgotten, without `close`: it keeps nothing."""
+
+    def forgotten() -> None:
+        app = Workhorse(f"sqlite:///{tmp_path / 'jobs.db'}")
+        app.job(name="noop")(lambda: None).enqueue()
+
+    forgotten()
+    gc.collect()
+    before = open_descriptors()
+    for _ in range(50):
+        forgotten()
+    gc.collect()
     assert open_descriptors() == before
 
 

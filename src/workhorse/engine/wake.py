@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,7 @@ _RING: Final = b"!"
 
 
 class Wake:
-    """Rings every sleeper beside one store."""
+    """Rings every sleeper beside one store. One that is let go of keeps nothing open."""
 
     def __init__(self, run_dir: Path | None) -> None:
         """Ring in `run_dir`; with None (a store without a folder) a ring does nothing."""
@@ -28,6 +30,8 @@ class Wake:
         self._fd: int | None = None
         self._socket: socket.socket | None = None
         self._pid = 0
+        self._files = ExitStack()
+        weakref.finalize(self, self._files.close).atexit = False
 
     def ring(self) -> None:
         """Tell every sleeper to look now. Never blocks, never raises."""
@@ -49,19 +53,18 @@ class Wake:
         if self._socket is None or self._pid != os.getpid():
             self.close()
             self._fd = os.open(self._dir or ".", os.O_RDONLY | os.O_DIRECTORY)
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            self._files.callback(os.close, self._fd)
+            self._socket = self._files.enter_context(
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            )
             self._pid = os.getpid()
             self._stamp = -1
         return self._socket
 
     def close(self) -> None:
         """Let go of the folder. A later ring opens it again."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        self._socket = self._fd = None
+        self._files.close()
 
 
 class Sleeper:

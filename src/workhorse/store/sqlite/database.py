@@ -178,16 +178,24 @@ class Database:
             return
         self._closed = True
         with self._writes.lock:
-            while self._readers:
-                self._readers.pop().close()
             try:
                 with self._gate:  # the last to close copies the log into the file
-                    self._close_writer()
+                    self._close_files()
             except Unavailable:
-                self._close_writer()
+                self._close_files()
             self._gate.close()
 
-    def _close_writer(self) -> None:
+    def let_go(self) -> None:
+        """Close, and wait for nobody: the store is gone, and so is who could be using it."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        self._close_files()
+        self._gate.close()
+
+    def _close_files(self) -> None:
+        while self._readers:
+            self._readers.pop().close()
         if self._writer is not None:
             self._writer.close()
             self._writer = None

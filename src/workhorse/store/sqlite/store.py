@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -28,7 +29,7 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
     and none of ours, unless it is to `adopt` it. `durability` is ``full`` (a commit is on the
     disk) or ``normal`` (a commit survives the process, the last ones perhaps not a power cut).
     `clock` gives milliseconds since 1970 UTC; the default is the host's, which here never goes
-    back.
+    back. A store that is let go of without `close` keeps nothing open.
     """
 
     _db: Database
@@ -58,6 +59,7 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
         except BaseException:
             self._db.close()
             raise
+        weakref.finalize(self, self._db.let_go).atexit = False
 
     @property
     def run_dir(self) -> Path | None:
