@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from tests.app.helpers import stored, work
+from tests.scenarios.procs import descriptors
 from workhorse import (
     ConfigurationError,
     Handle,
@@ -251,10 +252,10 @@ def test_closing_leaves_no_descriptor_open(tmp_path: Path) -> None:
         app.close()
 
     everything()
-    before = open_descriptors()
+    before = descriptors()
     for _ in range(5):
         everything()
-    assert open_descriptors() == before
+    assert descriptors() == before
 
 
 def test_an_app_that_is_let_go_of_leaves_no_descriptor_open(tmp_path: Path) -> None:
@@ -266,15 +267,11 @@ def test_an_app_that_is_let_go_of_leaves_no_descriptor_open(tmp_path: Path) -> N
 
     forgotten()
     gc.collect()
-    before = open_descriptors()
+    before = descriptors()
     for _ in range(50):
         forgotten()
     gc.collect()
-    assert open_descriptors() == before
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    assert descriptors() == before
 
 
 async def _aenqueue(kind: Kind[[], None]) -> None:

@@ -122,7 +122,7 @@ def test_a_warden_that_cannot_be_started_is_tried_again(
     one = lease()
     os.kill(one.warden_pid, signal.SIGKILL)
     eventually(lambda: not procs.alive(one.warden_pid))
-    with monkeypatch.context() as limit, open(os.devnull) as another:
+    with monkeypatch.context() as limit, Path(os.devnull).open() as another:
         limit.setattr("workhorse.engine.lease.os.pipe", refuse)
         one.keep_warden()
         theirs = os.dup(another.fileno())  # has the number of what was let go of

@@ -6,12 +6,17 @@ import errno
 import os
 import select
 import socket
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from tests.scenarios.procs import descriptors
 from workhorse.engine.wake import Sleeper, Wake, sweep_sockets
 
 
@@ -87,10 +92,31 @@ def test_a_ring_that_finds_no_free_descriptor_keeps_none(
 
     monkeypatch.setattr("workhorse.engine.wake.socket.socket", refuse)
     wake.ring()
-    before = os.listdir("/proc/self/fd")
+    before = descriptors()
     for _ in range(10):
         wake.ring()
-    assert os.listdir("/proc/self/fd") == before
+    assert descriptors() == before
+
+
+def test_threads_may_ring_and_close_at_once(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Each of them may be the first, or another's last: nothing stays open."""
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(1e-6)
+    before = descriptors()
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(100):
+            wake, together = Wake(tmp_path), Barrier(8)
+
+            def ring(wake: Wake = wake, together: Barrier = together) -> None:
+                together.wait()
+                wake.ring()
+                wake.close()
+                wake.ring()
+
+            for rung in [pool.submit(ring) for _ in range(8)]:
+                rung.result()
+            wake.close()
+    assert descriptors() == before
 
 
 def test_a_closed_wake_can_ring_again(wake: Wake, sleeper: Callable[[str], Sleeper]) -> None:

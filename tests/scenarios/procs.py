@@ -104,6 +104,11 @@ def resident(pid: int) -> int:
         return 0
 
 
+def descriptors() -> set[str]:
+    """Return the numbers of the files that this process has open."""
+    return {path.name for path in (PROC / "self/fd").iterdir()}
+
+
 def send(pid: int, number: signal.Signals) -> bool:
     """Signal one process; False when it is gone."""
     with contextlib.suppress(ProcessLookupError):

@@ -25,46 +25,49 @@ class Wake:
     def __init__(self, run_dir: Path | None) -> None:
         """Ring in `run_dir`; with None (a store without a folder) a ring does nothing."""
         self._dir = run_dir
-        self._stamp = -1
-        self._names: list[str] = []
-        self._fd: int | None = None
-        self._socket: socket.socket | None = None
-        self._pid = 0
-        self._files = ExitStack()
-        weakref.finalize(self, self._files.close).atexit = False
+        self._bells: _Bells | None = None
 
     def ring(self) -> None:
         """Tell every sleeper to look now. Never blocks, never raises."""
         if self._dir is None:
             return
-        try:
-            sock = self._open()
-            stamp = os.stat(self._fd).st_mtime_ns if self._fd is not None else 0
-            if stamp != self._stamp:
-                self._names = [n for n in os.listdir(self._dir) if n.startswith(_PREFIX)]
-                self._stamp = stamp
-        except OSError:
-            return
-        for name in self._names:
-            with contextlib.suppress(OSError):
-                sock.sendto(_RING, f"/proc/self/fd/{self._fd}/{name}")
-
-    def _open(self) -> socket.socket:
-        if self._socket is None or self._pid != os.getpid():
-            self.close()
-            self._fd = os.open(self._dir or ".", os.O_RDONLY | os.O_DIRECTORY)
-            self._files.callback(os.close, self._fd)
-            self._socket = self._files.enter_context(
-                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            )
-            self._pid = os.getpid()
-            self._stamp = -1
-        return self._socket
+        with contextlib.suppress(OSError):
+            bells = self._bells
+            if bells is None or bells.pid != os.getpid():
+                bells = self._bells = _Bells(self._dir)
+            bells.ring()
 
     def close(self) -> None:
         """Let go of the folder. A later ring opens it again."""
-        self._socket = self._fd = None
-        self._files.close()
+        self._bells = None
+
+
+class _Bells:
+    """The folder, opened by one process, and what it rings with; closed when nobody has it.
+
+    So threads need no lock: who rings while another closes, or opens it too, has his own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.pid = os.getpid()
+        self._stamp = -1
+        self._names: list[str] = []
+        with ExitStack() as files:
+            self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            files.callback(os.close, self._folder)
+            self._socket = files.enter_context(
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            )
+            weakref.finalize(self, files.pop_all().close).atexit = False
+
+    def ring(self) -> None:
+        stamp = os.stat(self._folder).st_mtime_ns
+        if stamp != self._stamp:
+            self._names = [name for name in os.listdir(self._folder) if name.startswith(_PREFIX)]
+            self._stamp = stamp
+        for name in self._names:
+            with contextlib.suppress(OSError):
+                self._socket.sendto(_RING, f"/proc/self/fd/{self._folder}/{name}")
 
 
 class Sleeper:
