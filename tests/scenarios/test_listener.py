@@ -85,6 +85,12 @@ def test_whatever_makes_a_job_available_is_heard(
     job = quick.using(after=first).enqueue()
     waits["unblocked"] = starts_after(scene, job.id, ended(scene, first.id))
 
+    first = scene.jobs.nap.using(queue="a").enqueue(0.3)
+    scene.until_told("start", job=first.id)
+    asked = time.monotonic()
+    job = quick.using(after=first, delay=0.7).enqueue()
+    waits["unblocked, then due"] = starts_after(scene, job.id, asked) - 0.7
+
     for place in range(4):
         asked = time.monotonic()
         job = quick.using(delay=0.5).enqueue()

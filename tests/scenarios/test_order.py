@@ -65,6 +65,19 @@ def test_a_delayed_job_starts_on_time(scene: Scene) -> None:
     assert 1.5 <= waited < 3.0
 
 
+def test_a_job_that_waits_for_another_and_for_its_time_starts_on_time(scene: Scene) -> None:
+    """When its time comes last it starts then, as if it had been delayed alone."""
+    scene.worker(poll_interval=30).ready()
+    assert scene.until(scene.jobs.quick.enqueue().id).state is State.SUCCEEDED
+    asked = time.monotonic()
+    first = scene.jobs.quick.enqueue()
+    job = scene.jobs.quick.using(after=first, delay=1.5).enqueue()
+    assert scene.until(first.id).state is State.SUCCEEDED
+    assert scene.state(job.id) is State.BLOCKED
+    waited = scene.until_told("start", job=job.id).at / 1e9 - asked
+    assert 1.5 <= waited < 3.0
+
+
 def test_an_idle_worker_is_pushed(scene: Scene) -> None:
     """A job is picked up at once although the worker polls only every 30 s."""
     scene.worker(poll_interval=30).ready()

@@ -253,12 +253,19 @@ class Model:
         waiting = [job for job in self.jobs.values() if job.state is State.SCHEDULED]
         return sorted((j for j in waiting if j.run_at <= now), key=lambda job: job.run_at)
 
+    def ready(self, now: int) -> list[ModelJob]:
+        """Return the blocked jobs that waited for their time alone, the longest due first."""
+        ready = [job for job in self.jobs.values() if self._is_ready(job, now)]
+        return sorted(ready, key=lambda job: job.run_at)
+
     def due_in(self, now: int) -> int | None:
-        waiting = [job.run_at for job in self.jobs.values() if job.state is State.SCHEDULED]
-        return min(waiting) - now if waiting else None
+        times = [job.run_at for job in (*self.due(now), *self.ready(now))]
+        later = {State.SCHEDULED, State.BLOCKED}
+        times += [j.run_at for j in self.jobs.values() if j.state in later and j.run_at > now]
+        return min(times) - now if times else None
 
     def sweep(self, now: int) -> int:
-        ready = [job for job in self.jobs.values() if self._is_ready(job, now)]
+        ready = self.ready(now)
         for job in ready:
             job.state = State.AVAILABLE
         return len(ready)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.store.hands import SettableClock, nothing_changed, put, put_many, state, story
+from tests.store.hands import (
+    OK,
+    SettableClock,
+    Worker,
+    nothing_changed,
+    put,
+    put_many,
+    state,
+    story,
+)
 from workhorse.domain.job import State
 from workhorse.store.protocol import Store
 
@@ -29,6 +38,36 @@ def test_the_pass_tells_when_the_next_is_due(store: Store, clock: SettableClock)
     clock.advance(10)
     assert store.promote() == (1, None)
     assert store.promote() == (0, None)
+
+
+def test_a_job_that_waits_for_its_time_alone_is_let_go_then(
+    store: Store, clock: SettableClock
+) -> None:
+    """One that was blocked as well: its time is told beforehand, and it starts when it has come."""
+    first = put(store)
+    job_id = put(store, after=[first], delay=60)
+    assert store.promote() == (0, 60_000)
+    Worker(store).run(OK)
+    clock.advance(59.999)
+    with nothing_changed(store):
+        assert store.promote() == (0, 1)
+    clock.advance(0.001)
+    assert store.promote() == (1, None)
+    assert state(store, job_id) is State.AVAILABLE
+    assert story(store, job_id) == ["enqueue", "unblock"]
+
+
+def test_a_job_whose_time_has_come_may_still_wait_for_another(
+    store: Store, clock: SettableClock
+) -> None:
+    """Nobody looks for it again and again: it goes with the end of what it waits for."""
+    first = put(store)
+    job_id = put(store, after=[first], delay=60)
+    clock.advance(60)
+    with nothing_changed(store):
+        assert store.promote() == (0, None)
+    Worker(store).run(OK)
+    assert state(store, job_id) is State.AVAILABLE
 
 
 def test_a_pass_is_bounded(store: Store, clock: SettableClock) -> None:

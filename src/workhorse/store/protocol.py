@@ -98,9 +98,9 @@ class Rescued(NamedTuple):
 
 
 class Promoted(NamedTuple):
-    """What one promote pass did, and in how many ms the next scheduled job is due, if any.
+    """What one promote pass did, and in how many ms the next job is due, if any.
 
-    By the store's clock: the caller's may differ.
+    By the store's clock: the caller's may differ. A blocked job may then still wait for others.
     """
 
     jobs: int
@@ -336,7 +336,11 @@ class SupervisorStore(Protocol):
         """
 
     def promote(self, *, limit: int = 1000) -> Promoted:
-        """promote: scheduled → available, for those that are due."""
+        """promote: scheduled → available, for those that are due.
+
+        unblock: blocked → available, for those that waited for their time alone. At most `limit`
+        of either.
+        """
 
     def sweep(self) -> int:
         """unblock (or cancel) blocked jobs whose last dependency ended unseen; returns how many."""

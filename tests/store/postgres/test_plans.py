@@ -51,6 +51,7 @@ HOT: dict[str, dict[str, Any]] = {
     "settle.recorded": {"id": 1, "attempt": 1, "outcome": "ok"},
     "jobs.due_in": {},
     "jobs.due": {"limit": 100},
+    "dependencies.due": {"limit": 100},
     "workers.look": {},
     "events.of_job": {"job_id": 1, "after": 0, "output": True, "limit": 100},
 }
@@ -130,6 +131,21 @@ def test_who_is_cancelled_is_found_by_an_index(
     database.sql("vacuum analyze workhorse.jobs, workhorse.dependencies")
     plan = explained(database, statement, **CANCELLING[statement])
     assert whole_tables(plan) == []
+
+
+@pytest.mark.parametrize("late", [0, 1, 50_000])
+@pytest.mark.parametrize("statement", ["jobs.due_in", "dependencies.due"])
+def test_whose_time_has_come_is_found_by_an_index(
+    store: PostgresStore, database: Database, statement: str, late: int
+) -> None:
+    """However many are blocked, only those are looked over whose time came while they waited."""
+    database.sql(FILL, BACKLOG)
+    database.sql("update workhorse.jobs set state = 'blocked', run_at = (id <= %s)::integer", late)
+    database.sql("insert into workhorse.dependencies select id, id + 1 from workhorse.jobs")
+    database.sql("vacuum analyze workhorse.jobs, workhorse.dependencies")
+    plan = explained(database, statement, limit=100)
+    assert whole_tables(plan) == [], json.dumps(plan, indent=1)
+    assert "jobs_blocked_until" in {node.get("Index Name") for node in plan}
 
 
 @pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])

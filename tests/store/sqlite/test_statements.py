@@ -27,6 +27,7 @@ HOT = [
     "jobs.end_requested",
     "dependencies.waiting",
     "dependencies.all_ready",
+    "dependencies.due",
     "events.of_job",
     "retention.older",
     "workers.expired",
@@ -59,7 +60,7 @@ def test_the_past_does_not_slow_it_down(raw: sqlite3.Connection, statement: str)
     assert [line for line in scans if "INDEX" not in line] == [], plan
 
 
-@pytest.mark.parametrize("statement", ["claim.next", "jobs.due"])
+@pytest.mark.parametrize("statement", ["claim.next", "jobs.due", "dependencies.due"])
 def test_what_is_next_is_read_in_its_order(raw: sqlite3.Connection, statement: str) -> None:
     """The next jobs are not sorted out of all that wait: the first of the index are the next."""
     plan = explained(raw, statement)

@@ -49,6 +49,13 @@ def unblock_after(tx: Transaction, succeeded: Sequence[int]) -> None:
         _move(tx, "dependencies.unblock", "unblock", ready)
 
 
+def unblock_due(tx: Transaction, limit: int) -> int:
+    """unblock: the same, for those that waited for their time alone, and are due."""
+    due = tx.listed("dependencies.due", limit=limit)
+    _move(tx, "dependencies.unblock", "unblock", due)
+    return len(due)
+
+
 def unblock_ready(tx: Transaction) -> int:
     """unblock: the same, for every blocked job that waits for nothing any more."""
     ready = tx.listed("dependencies.all_ready")

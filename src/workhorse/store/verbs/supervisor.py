@@ -92,8 +92,8 @@ class SupervisorVerbs:
             return Promoted(0, due_in)
 
         def work(tx: Transaction) -> Promoted:
-            promoted = edges.promote_due(tx, limit)
-            return Promoted(promoted, tx.value("jobs.due_in"))
+            jobs = edges.promote_due(tx, limit) + edges.unblock_due(tx, limit)
+            return Promoted(jobs, tx.value("jobs.due_in"))
 
         return self._db.write(work)
 

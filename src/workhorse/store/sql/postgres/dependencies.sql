@@ -42,6 +42,16 @@ select coalesce(json_agg(id), '[]')::text from (
        and not exists (select 1 from workhorse.dependencies where job_id = id)
      order by id for no key update skip locked) as locked;
 
+-- name: due
+-- blocked jobs that waited for their time alone, which has come, the longest due first. A `min`, as in
+-- `jobs.due_in`.
+select coalesce(json_agg(id), '[]')::text from (
+    select id from workhorse.jobs
+     where state = 'blocked' and run_at > enqueued_at and run_at <= workhorse.clock()
+       and (select min(waits_for) from workhorse.dependencies where job_id = id) is null
+     order by run_at limit %(limit)s
+       for no key update skip locked) as found;
+
 -- name: unblock
 -- blocked → available
 update workhorse.jobs set state = 'available'

@@ -29,6 +29,14 @@ select json_group_array(id) from jobs
  where state = 'blocked' and run_at <= :now
    and not exists (select 1 from dependencies where job_id = id);
 
+-- name: due
+-- blocked jobs that waited for their time alone, which has come, the longest due first.
+select json_group_array(id) from
+    (select id from jobs
+      where state = 'blocked' and run_at > enqueued_at and run_at <= :now
+        and not exists (select 1 from dependencies where job_id = id)
+      order by run_at limit :limit);
+
 -- name: unblock
 -- blocked → available
 update jobs set state = 'available'

@@ -62,6 +62,8 @@ create index jobs_next on workhorse.jobs (queue, solo, (- priority::bigint), id)
     where state = 'available';
 create index jobs_due on workhorse.jobs (run_at) where state = 'scheduled';
 create index jobs_blocked on workhorse.jobs (run_at) where state = 'blocked';
+create index jobs_blocked_until on workhorse.jobs (run_at)
+    where state = 'blocked' and run_at > enqueued_at;
 create index jobs_held on workhorse.jobs (worker) where worker is not null;
 create index jobs_solo on workhorse.jobs (id) where solo;
 create index jobs_told_to_end on workhorse.jobs (worker) where cancel_at is not null;

@@ -41,6 +41,7 @@ create table jobs (
 create index jobs_next on jobs (queue, solo, priority desc, id, kind) where state = 'available';
 create index jobs_due on jobs (run_at) where state = 'scheduled';
 create index jobs_blocked on jobs (run_at) where state = 'blocked';
+create index jobs_blocked_until on jobs (run_at) where state = 'blocked' and run_at > enqueued_at;
 create index jobs_held on jobs (worker) where worker is not null;
 create index jobs_solo on jobs (state) where solo = 1;
 create index jobs_told_to_end on jobs (worker) where cancel_at is not null;
