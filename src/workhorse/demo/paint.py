@@ -9,7 +9,7 @@ import click
 
 from workhorse.domain.job import State
 from workhorse.logs import wants_colour
-from workhorse.screen import STATE_COLOURS, cut, width
+from workhorse.screen import STATE_COLOURS, cut, speaks_unicode, width
 
 MARKS: Final = {
     State.RUNNING: "▸",
@@ -19,11 +19,6 @@ MARKS: Final = {
 }
 ASCII: Final = str.maketrans("▸✓✗–·×│…", ">+x-.x|~")
 """What stands for our signs where they cannot be written."""
-
-
-def speaks_unicode(out: TextIO) -> bool:
-    """Whether our signs can be written to `out`."""
-    return (out.encoding or "").lower().replace("-", "") == "utf8"
 
 
 class Style(NamedTuple):

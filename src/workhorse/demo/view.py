@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, Self, TextIO
 
-from workhorse.demo.paint import BOLD, DIM, PLAIN, Painter, Piece, mark_of, speaks_unicode, style_of
+from workhorse.demo.paint import BOLD, DIM, PLAIN, Painter, Piece, mark_of, style_of
 from workhorse.demo.plan import Act
 from workhorse.domain.job import Job, State
-from workhorse.screen import clean
+from workhorse.screen import clean, speaks_unicode
 
 Scene = Sequence[tuple[Act, Job]]
 """Every job of the demo as it stands at one moment."""

@@ -2,8 +2,8 @@
 
 Run as ``python -m workhorse.engine.child CONTROL_FD BOARD_FD PARENT_PID CONFIG SLOTS``. The
 control socket carries: ``hello`` or ``import_error`` up; ``start`` (with the worker's locked
-file), ``wake``, ``pace``, ``withhold``, ``drain`` and ``abandon`` down; ``report``, ``condemned``,
-``lease_lost`` and ``done`` up. The child dies with its supervisor.
+file), ``wake``, ``pace``, ``withhold``, ``drain`` and ``abandon`` down; ``report``, ``scheduled``,
+``condemned``, ``lease_lost`` and ``done`` up. The child dies with its supervisor.
 """
 
 from __future__ import annotations

@@ -90,13 +90,6 @@ class NewWorker:
     lease: float
 
 
-class Rescued(NamedTuple):
-    """What one rescue pass did."""
-
-    workers: Sequence[int]
-    jobs: int
-
-
 class Promoted(NamedTuple):
     """What one promote pass did, and in how many ms the next job is due, if any.
 
@@ -246,7 +239,7 @@ class ClientStore(Protocol):
         """
 
     def queues(self) -> list[QueueStats]:
-        """Return every queue that has jobs, a pause, or a worker, by name."""
+        """Return every queue that has unfinished jobs, a pause, or a worker, by name."""
 
     def pause(self, queue: str) -> None:
         """Stop claims from `queue`; what runs goes on. Twice is once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -52,10 +51,6 @@ class Run:
             return False
         self.told = True
         return True
-
-
-Finish = Callable[[Run, "AttemptOutcome"], None]
-"""Called exactly once for each run, on the loop's thread, when nothing of it is left."""
 
 
 class Executor(Protocol):

@@ -1,6 +1,6 @@
 """The store on PostgreSQL, for a fleet of hosts."""
 
 from workhorse.store.postgres.store import PostgresStore
-from workhorse.store.postgres.url import SCHEMES, parse
+from workhorse.store.postgres.url import parse
 
-__all__ = ["SCHEMES", "PostgresStore", "parse"]
+__all__ = ["PostgresStore", "parse"]

@@ -38,7 +38,7 @@ TRIES: Final = 5
 class PostgresTransaction:
     """`workhorse.store.driver.Transaction` on PostgreSQL: statements know the server's clock."""
 
-    __slots__ = ("_connection", "_sql", "_wakes")
+    __slots__ = ("_connection", "_sql")
 
     def __init__(self, connection: Connection, sql: dict[str, bytes]) -> None:
         self._connection = connection

@@ -19,7 +19,6 @@ from psycopg.conninfo import conninfo_to_dict
 from workhorse.domain.errors import ConfigurationError
 from workhorse.store.postgres.failures import cannot_connect
 
-SCHEMES: Final = ("postgresql", "postgres")
 DEFAULT_SCHEMA: Final = "workhorse"
 DEFAULT_PORT: Final = "5432"
 LAST_PORT: Final = 65535

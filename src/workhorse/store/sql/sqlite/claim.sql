@@ -1,5 +1,5 @@
 -- name: lease
--- Whether a worker may claim: its lease, its state, and whether any job waits for another.
+-- Whether a worker's lease is alive, and whether it may claim at all: one that drains may not.
 select lease_until > :now and state in ('alive', 'draining'), state = 'alive'
   from workers where id = :worker;
 
