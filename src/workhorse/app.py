@@ -27,7 +27,6 @@ from workhorse.options import (
     UNSET,
     Defaults,
     Options,
-    Terms,
     Unset,
     as_defaults,
     new_job,
@@ -173,25 +172,15 @@ class Workhorse:
                     hint="Give one of them another name, as in @app.job(name=…).",
                 )
             self._declared[spec.name] = declared
-            spec = self._resolved(spec)
+
+            def retry_in(queue: str) -> Retry:
+                return terms_of(declared, self._queues.get(queue)).retry
+
+            spec = replace(spec, retry_in=retry_in)
             kind: Kind[..., Any] = Kind(self, spec)
             self._specs[spec.name] = spec
             self._kinds[spec.name] = kind
         return kind
-
-    def _resolved(self, spec: KindSpec) -> KindSpec:
-        """Return the kind with its own options, then its queue's, then the defaults."""
-        declared = self._declared[spec.name]
-
-        def terms_in(queue: str) -> Terms:
-            return terms_of(declared, self._queues.get(queue))
-
-        return replace(
-            spec,
-            retry_in=lambda queue: terms_in(queue).retry,
-            timeout=terms_in(spec.queue).timeout,
-            priority=terms_in(spec.queue).priority,
-        )
 
     def queue(
         self,
@@ -205,9 +194,6 @@ class Workhorse:
         with self._lock:
             self._queues[check_name("queue", name)] = as_defaults(retry, timeout, priority)
             self._templates.clear()
-            for kind in self._kinds.values():
-                if kind.spec.queue == name:
-                    kind.spec = self._specs[kind.spec.name] = self._resolved(kind.spec)
 
     # ── enqueue ─────────────────────────────────────────────────────────────────────────────
 

@@ -18,8 +18,6 @@ from workhorse.results import Results
 
 Run = Literal["async", "thread", "process"]
 RUNS: Final[tuple[Run, ...]] = ("async", "thread", "process")
-DEFAULT_TIMEOUT: Final = 3600.0
-"""How long an attempt may run when nothing else is said, in seconds."""
 
 _BY_POSITION: Final = inspect.Parameter.POSITIONAL_ONLY
 _BY_NAME: Final = inspect.Parameter.KEYWORD_ONLY
@@ -27,24 +25,17 @@ _BY_NAME: Final = inspect.Parameter.KEYWORD_ONLY
 
 @dataclass(frozen=True)
 class KindSpec:
-    """A handler and how its jobs run. `timeout` is in seconds per attempt, None for no limit."""
+    """A handler and how its jobs run."""
 
     name: str
     func: Callable[..., Any]
     run: Run
     queue: str = "default"
-    priority: int = 0
     retry_in: Callable[[str], Retry] = field(default=lambda _: Retry(), compare=False)
     """The policy of its jobs in a queue, which need not be its own."""
-    timeout: float | None = DEFAULT_TIMEOUT
     takes_context: bool = False
     parameters: tuple[Parameter, ...] = ()
     is_async: bool = False
-
-    @property
-    def retry(self) -> Retry:
-        """The policy in its own queue."""
-        return self.retry_in(self.queue)
 
     def dump_args(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Return the arguments of a typed call as JSON text, an object keyed by parameter name.

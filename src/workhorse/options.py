@@ -11,9 +11,11 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import NewJob, check_name, priority_number
 from workhorse.domain.retry import MAX_DELAY, Retry, check_budget
-from workhorse.kind import DEFAULT_TIMEOUT, KindSpec
+from workhorse.kind import KindSpec
 from workhorse.text import clean_text
 
+DEFAULT_TIMEOUT: Final = 3600.0
+"""How long an attempt may run when nothing else is said, in seconds."""
 MAX_AFTER: Final = 1000
 """Most jobs one job can wait for."""
 MAX_INSTANT: Final = 253_402_300_800_000

@@ -119,10 +119,13 @@ def test_what_a_kind_says_of_itself(app: Workhorse) -> None:
     def quiet() -> None:
         """Do nothing."""
 
-    assert (deploy.spec.queue, deploy.spec.priority, deploy.spec.timeout) == ("deploys", 10, 5.0)
-    assert deploy.spec.retry.backoff.base == 1
-    assert (quiet.spec.queue, quiet.spec.priority, quiet.spec.timeout) == ("default", 0, None)
-    assert quiet.spec.retry.max_attempts == 1
+    job = deploy.bind().order.job
+    assert (job.queue, job.priority, job.timeout) == ("deploys", 10, 5.0)
+    assert job.backoff is not None
+    assert (job.max_attempts, job.backoff.base) == (2, 1)
+    job = quiet.bind().order.job
+    assert (job.queue, job.priority, job.timeout) == ("default", 0, None)
+    assert job.max_attempts == 1
 
 
 def test_the_functions_own_attributes_cannot_hide_a_kinds(app: Workhorse) -> None:

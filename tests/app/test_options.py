@@ -200,7 +200,7 @@ def test_a_queue_speaks_for_kinds_that_say_nothing(app: Workhorse, first: str) -
     job = build.enqueue().job
     assert (job.max_attempts, job.timeout, job.priority) == (9, 60, -10)
     assert job.backoff == Backoff(base=7)
-    assert app.kinds["build"].retry.max_attempts == 9
+    assert app.kinds["build"].retry_in("builds").max_attempts == 9
     assert build.spec is app.kinds["build"]
 
 
