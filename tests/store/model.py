@@ -267,7 +267,7 @@ class Model:
     def sweep(self, now: int) -> int:
         ready = self.ready(now)
         for job in ready:
-            job.state = State.AVAILABLE
+            job.state, job.run_at = State.AVAILABLE, now
         return len(ready)
 
     # ── what follows from an end ────────────────────────────────────────────────────────────
@@ -315,7 +315,7 @@ class Model:
             if ended in job.waits_for:
                 job.waits_for.discard(ended)
                 if self._is_ready(job, now):
-                    job.state = State.AVAILABLE
+                    job.state, job.run_at = State.AVAILABLE, now
 
     @staticmethod
     def _is_ready(job: ModelJob, now: int) -> bool:

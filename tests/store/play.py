@@ -193,6 +193,8 @@ class Play(RuleBasedStateMachine):
             for job in due:
                 if job.id in moved:
                     assert job.run_at <= latest
+                    if job.state is State.BLOCKED:
+                        job.run_at = self.now
                     job.state = State.AVAILABLE
         assert promoted.jobs == sum(min(limit, len(due)) for due in waiting)
         assert promoted.due_in == self.model.due_in(self.now)

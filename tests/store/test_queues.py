@@ -13,6 +13,7 @@ from tests.store.hands import (
     put_many,
 )
 from workhorse.domain.job import QueueStats, State
+from workhorse.domain.outcome import Released
 from workhorse.store.protocol import Store
 
 
@@ -59,6 +60,22 @@ def test_the_age_of_the_oldest_available_job(store: Store, clock: SettableClock)
     store.promote()
     ages = {queue.name: queue.oldest_available_age for queue in store.queues()}
     assert ages == {"a": 5000, "b": 2000, "c": None}
+
+
+def test_a_job_that_came_back_has_not_been_available_all_the_while(
+    store: Store, clock: SettableClock
+) -> None:
+    """Tried again or unblocked, it is older than others, and could be claimed later than they."""
+    first, _ = put_many(store, 2)
+    put(store, queue="after", after=[first])
+    worker = Worker(store)
+    clock.advance(3)
+    assert worker.run(Released("drained")).id == first
+    clock.advance(2)
+    assert [queue.oldest_available_age for queue in store.queues()] == [None, 5000]
+    assert worker.run(OK).id == first
+    clock.advance(1)
+    assert [queue.oldest_available_age for queue in store.queues()] == [1000, 6000]
 
 
 def test_a_pause_twice_is_one_pause(store: Store) -> None:

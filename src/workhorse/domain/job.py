@@ -207,6 +207,7 @@ class QueueStats:
     paused: bool = False
     counts: Mapping[State, int] = field(default_factory=dict)
     oldest_available_age: int | None = None
+    """For how long the first of its available jobs could have been claimed."""
 
 
 @dataclass(frozen=True, slots=True)

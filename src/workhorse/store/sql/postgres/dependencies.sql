@@ -53,8 +53,8 @@ select coalesce(json_agg(id), '[]')::text from (
        for no key update skip locked) as found;
 
 -- name: unblock
--- blocked → available
-update workhorse.jobs set state = 'available'
+-- blocked → available, from now on
+update workhorse.jobs set state = 'available', run_at = workhorse.clock()
  where id in (select value::bigint from json_array_elements_text(%(ids)s::json)) and state = 'blocked'
 returning workhorse.ring(queue);
 

@@ -8,10 +8,9 @@ on conflict do nothing;
 delete from workhorse.paused_queues where name = %(queue)s returning workhorse.ring(name);
 
 -- name: available
--- How many jobs of each queue may be claimed, and for how long the oldest could be (ms).
-select queue, n, greatest(0, workhorse.clock() - (select run_at from workhorse.jobs where id = oldest))
-  from (select queue, count(*) as n, min(id) as oldest
-          from workhorse.jobs where state = 'available' group by queue) as found;
+-- How many jobs of each queue may be claimed, and for how long the first of them could be (ms).
+select queue, count(*), greatest(0, workhorse.clock() - min(run_at))
+  from workhorse.jobs where state = 'available' group by queue;
 
 -- name: others
 -- All other unfinished jobs of each queue.

@@ -38,8 +38,8 @@ select json_group_array(id) from
       order by run_at limit :limit);
 
 -- name: unblock
--- blocked → available
-update jobs set state = 'available'
+-- blocked → available, from now on
+update jobs set state = 'available', run_at = :now
  where id in (select value from json_each(:ids)) and state = 'blocked';
 
 -- name: need_sweep

@@ -7,9 +7,8 @@ insert into paused_queues (name, paused_at) values (:queue, :now) on conflict do
 delete from paused_queues where name = :queue;
 
 -- name: available
--- How many jobs of each queue may be claimed, and for how long the oldest could be (ms).
-select queue, n, max(0, :now - (select run_at from jobs where id = oldest))
-  from (select queue, count(*) as n, min(id) as oldest from jobs where state = 'available' group by queue);
+-- How many jobs of each queue may be claimed, and for how long the first of them could be (ms).
+select queue, count(*), max(0, :now - min(run_at)) from jobs where state = 'available' group by queue;
 
 -- name: others
 -- All other unfinished jobs of each queue.

@@ -197,7 +197,7 @@ begin
     select array_agg(distinct job_id) into fewer from satisfied;
     -- A statement of its own: it no longer sees what was deleted, so nothing is compared with it.
     with unblocked as (
-        update workhorse.jobs set state = 'available'
+        update workhorse.jobs set state = 'available', run_at = workhorse.clock()
          where id = any (fewer) and state = 'blocked' and run_at <= workhorse.clock()
            and not exists (select 1 from workhorse.dependencies d where d.job_id = jobs.id)
         returning id, workhorse.ring(queue)
