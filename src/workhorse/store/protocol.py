@@ -106,7 +106,7 @@ class Look(NamedTuple):
     at: int
     """The store's clock, in ms."""
     expired: Sequence[int]
-    """Workers not gone whose lease has run out."""
+    """Workers not gone whose lease has run out, and gone ones that still hold jobs."""
     solo: int
     """How many available jobs must run alone, of those that the worker may claim."""
     holding: Sequence[int]
@@ -251,7 +251,7 @@ class ClientStore(Protocol):
         """Return workers that are alive or draining, newest first; with `gone`, all kept."""
 
     def expired_workers(self) -> list[int]:
-        """Return workers not gone whose lease has run out."""
+        """Return workers not gone whose lease has run out, and gone ones that still hold jobs."""
 
     def kinds_waiting(self, *, oldest: int | None = None) -> Mapping[str, int]:
         """Return how many available jobs there are of each kind: to find kinds nobody runs.

@@ -3,7 +3,7 @@
 select coalesce(max(number), 0) from workhorse.schema_version;
 
 -- name: silent_workers
--- Workers that have not been heard of and hold jobs.
+-- Workers not gone whose lease has run out.
 select count(*) from workhorse.workers
  where state in ('alive', 'draining') and lease_until <= workhorse.clock();
 

@@ -10,5 +10,5 @@ select name from sqlite_schema
 select coalesce(max(number), 0) from schema_version;
 
 -- name: silent_workers
--- Workers that have not been heard of and hold jobs.
+-- Workers not gone whose lease has run out.
 select count(*) from workers where state in ('alive', 'draining') and lease_until <= :now;
