@@ -466,6 +466,39 @@ def test_output_the_store_refuses_is_dropped(
     asyncio.run(play())
 
 
+def test_output_the_store_refuses_costs_nobody_else_a_line(
+    workshop: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was said beside it is kept, and so are lines beside an end that is refused."""
+
+    async def play() -> None:
+        shop = workshop(concurrency=4)
+        turn = shop.store.turn
+        quiet, loud = shop.put(kinds.talk, 3), shop.put(kinds.talk, 3)
+        poison = shop.put(kinds.echo, "poison")
+
+        def choosy(
+            worker: int,
+            settled: Sequence[Settled],
+            output: Sequence[OutputLine],
+            claim: ClaimRequest | None,
+        ) -> Turn:
+            refused = any(line.job_id == quiet for line in output)
+            if refused or any(one.change.result == '"poison"' for one in settled):
+                raise InvalidJob("the store cannot hold this")
+            return turn(worker, settled, output, claim)
+
+        monkeypatch.setattr(shop.store, "turn", choosy)
+        async with shop:
+            for one in (quiet, loud):
+                assert (await shop.until(one)).state is State.SUCCEEDED
+            assert (await shop.until(poison)).state is State.FAILED
+        assert shop.lines(quiet) == []
+        assert shop.lines(loud) == ["line 0", "line 1", "line 2"]
+
+    asyncio.run(play())
+
+
 HOSTILE = ["exit", "interrupt", "cancelled", "generator", "group", "text"]
 
 

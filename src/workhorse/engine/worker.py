@@ -289,7 +289,7 @@ class Worker:
             self._hungry = True
             if request is not None:  # it may have been carried out all the same
                 self._unanswered_at = self._adopt_at = now()
-            await self._write_singly(settled)
+            await self._write_singly(settled, output)
             return
         self._appetite.judge(now(), self._attempts.finished)
         if (due := first_due(settled)) is not None:
@@ -325,22 +325,39 @@ class Worker:
             time.sleep(GIVE_WAY)  # noqa: ASYNC251 - for the thread
         return await turn
 
-    async def _write_singly(self, settled: list[Settled]) -> None:
-        """Settle one by one what was refused together: what is refused alone fails for that."""
-        while settled:
-            one = settled[0]
-            try:
-                try:
-                    turn = await self._write([one])
-                except Unavailable:
-                    raise
-                except Exception as error:  # noqa: BLE001 - else its end is never written down
-                    turn = await self._write([one._replace(change=_unrecordable(error))])
-            except Unavailable:
-                self._ended.put_back(settled)
-                raise
-            self._heed(turn, settled[:1])
-            settled = settled[1:]
+    async def _write_singly(self, settled: list[Settled], output: list[OutputLine]) -> None:
+        """Write down attempt by attempt what was refused together: each bears its own refusal."""
+        said = _by_attempt(output)
+        try:
+            while said:
+                await self._write_lines(said[0])
+                said = said[1:]
+            while settled:
+                self._heed(await self._write_end(settled[0]), settled[:1])
+                settled = settled[1:]
+        except Unavailable:
+            self._ended.put_back(settled)
+            self._output.put_back([line for lines in said for line in lines])
+            raise
+
+    async def _write_lines(self, lines: Sequence[OutputLine]) -> None:
+        """Write down what one attempt said; what is refused is dropped."""
+        try:
+            await self._write([], lines)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - a line is not worth a child
+            job_id = lines[0].job_id
+            log.error("the store refuses what a job said", job_id=job_id, error=repr(error))
+
+    async def _write_end(self, one: Settled) -> Turn:
+        """Settle one attempt; where that is refused it has failed for that."""
+        try:
+            return await self._write([one])
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - else its end is never written down
+            return await self._write([one._replace(change=_unrecordable(error))])
 
     def _heed(self, turn: Turn, settled: Sequence[Settled]) -> None:
         """Do what follows from those of `settled` that were not written down.
@@ -428,6 +445,14 @@ class Worker:
         self._attempts.tell("job does not end when told to: its process will", run)
         self.drain()
         self.on_condemned()
+
+
+def _by_attempt(output: Iterable[OutputLine]) -> list[list[OutputLine]]:
+    """Return the lines of each attempt, in their order."""
+    said: dict[tuple[int, int], list[OutputLine]] = {}
+    for line in output:
+        said.setdefault((line.job_id, line.attempt), []).append(line)
+    return list(said.values())
 
 
 def _unrecordable(error: Exception) -> Change:
