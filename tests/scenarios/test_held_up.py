@@ -8,6 +8,7 @@ import time
 import psycopg
 import pytest
 
+from tests.scenarios import procs
 from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
 from tests.scenarios.stores import SERVERS
@@ -45,6 +46,23 @@ def test_a_job_is_awaited_in_a_transaction_that_stays_open(scene: Scene, waits: 
     scene.until(after.id, State.SUCCEEDED)
     assert scene.outcomes(awaited.id) == ["ok"]
     assert worker.stop() == 0
+
+
+def test_a_child_dies_whose_job_is_awaited_in_an_open_transaction(scene: Scene) -> None:
+    """How it died is not forgotten: when the transaction ends, the job has failed for that."""
+    worker = scene.worker(concurrency=4)
+    worker.ready()
+    with psycopg.connect(scene.site.server.url) as theirs:
+        awaited = scene.jobs.nap.using(max_attempts=1).enqueue(60)
+        scene.until_told("start", job=awaited.id)
+        after = scene.jobs.quick.using(session=theirs, after=[awaited]).enqueue("after")
+        procs.send(worker.children()[0].pid, signal.SIGKILL)
+        eventually(lambda: worker.logs(KEPT), within=10)
+        assert scene.until(scene.jobs.quick.enqueue("other").id).state is State.SUCCEEDED
+        assert scene.state(awaited.id) is State.RUNNING
+    scene.until(awaited.id, State.FAILED)
+    scene.until(after.id, State.CANCELLED)
+    assert scene.outcomes(awaited.id) == ["crashed"]
 
 
 def test_a_drain_waits_for_the_end_of_the_transaction(scene: Scene) -> None:

@@ -58,6 +58,14 @@ class Service(NamedTuple):
         return await until_available(partial(self.calls.call, verb, *args, **kwargs), self.give_up)
 
 
+class Remains(NamedTuple):
+    """What is known of a dead child: how it ended, what ran in it, and when that was seen."""
+
+    slots: Sequence[Slot]
+    death: Death
+    at: float
+
+
 class Children:
     """All children of one worker. They `serve` under one lease at a time."""
 
@@ -89,6 +97,8 @@ class Children:
         self._service: Service
         self._number = 0
         self._all: dict[int, ChildProcess] = {}
+        self._held_up: dict[int, Remains] = {}
+        """By number, the dead whose jobs another's transaction keeps from being settled."""
         self._keepers: set[asyncio.Task[None]] = set()
         self._restarts = Restarts(config.restart_delay, config.crash_loop_minutes * 60)
         self._troubles = Troubles()
@@ -202,7 +212,8 @@ class Children:
             self._note_trouble(child.trouble)
             return
         if child.serving:
-            await self._settle_dead(child.number, child.board.running(), death)
+            remains = Remains(child.board.running(), death, now())
+            await self._settle_dead(child.number, remains)
         event = log.info if death.planned else log.warning
         event(
             "child ended",
@@ -222,16 +233,18 @@ class Children:
     async def settle_strays(self, holding: Iterable[int]) -> None:
         """Give back what the store says is held by children that are no more.
 
-        One dies while its claim is on the way, and the store carries it out all the same.
+        One dies while its claim is on the way, and the store carries it out all the same. Or
+        another's transaction has kept it from being settled.
         """
         for number in set(holding) - self._all.keys():
-            await self._settle_dead(number, [], Death(planned="its process is gone"))
+            unknown = Remains([], Death(planned="its process is gone"), now())
+            await self._settle_dead(number, self._held_up.pop(number, unknown))
 
-    async def _settle_dead(self, number: int, slots: Sequence[Slot], death: Death) -> None:
+    async def _settle_dead(self, number: int, remains: Remains) -> None:
         """Write down how the attempts of a dead child ended."""
         service = self._service
         lease, store = service.lease, service.store
-        at = now()
+        slots, death, at = remains
         try:
             held = await service.must(store.held, lease.worker, number)
             ended = autopsy(held, slots, death, at)
@@ -245,7 +258,9 @@ class Children:
         except Unavailable as error:
             log.error("its jobs are left to be rescued", child=number, error=str(error))
             return
-        stale = set(turn.stale)
+        stale, held_up = set(turn.stale), set(turn.held_up)
+        if held_up:
+            self._held_up[number] = remains
         started = {(slot.job_id, slot.attempt): slot.started for slot in slots}
         for (job, _), (_, _, change) in zip(ended, settled, strict=True):
             fence = (job.id, job.attempt)
@@ -256,6 +271,9 @@ class Children:
                 attempt=job.attempt,
                 worker=lease.worker,
             )
+            if fence in held_up:
+                about.warning("a job that has ended is kept by another's open transaction")
+                continue
             if fence in stale:
                 about.warning("lease lost")
             about.warning(
