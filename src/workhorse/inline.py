@@ -74,8 +74,9 @@ def _worker(store: Store, kinds: Mapping[str, KindSpec]) -> Iterator[int]:
             lease=LEASE,
         )
     )
-    with _locked(store, worker):
+    with contextlib.ExitStack() as stack:
         try:
+            stack.enter_context(_locked(store, worker))
             yield worker
         finally:
             store.retire(worker)

@@ -27,6 +27,7 @@ from workhorse import (
     Retry,
     Snooze,
     State,
+    Unavailable,
     Workhorse,
 )
 from workhorse import inline as machinery
@@ -447,6 +448,24 @@ def test_a_long_job_keeps_its_lease(inline: Workhorse, monkeypatch: pytest.Monke
         eventually(lambda: lease() > first + 50, within=10)
 
     assert long.enqueue().state is State.SUCCEEDED
+
+
+def test_where_no_file_can_be_locked_nothing_is_left_behind(
+    inline: Workhorse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Unavailable`, as for any trouble with the store; the worker is gone, the job waits."""
+
+    @inline.job
+    def never() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(
+        "workhorse.engine.lease.lock_path", lambda run_dir, worker: run_dir / "gone" / str(worker)
+    )
+    with pytest.raises(Unavailable, match="Cannot lock a file"):
+        never.enqueue()
+    assert inline.store.workers() == []
+    assert [job.state for job in stored(inline)] == [State.AVAILABLE]
 
 
 def test_a_late_settle_changes_nothing(inline: Workhorse) -> None:

@@ -37,14 +37,21 @@ def take_lock(run_dir: Path, worker: int, mark: str) -> int:
     """Lock the file of `worker`, and return its descriptor: locked as long as it is open.
 
     `mark` is kept in the file: what carries it belongs to the worker. The lock is taken under
-    another name first: the file is never seen unlocked while the worker lives.
+    another name first: the file is never seen unlocked while the worker lives. Raises
+    `Unavailable` where that cannot be done.
     """
-    draft = run_dir / f"{mark}.draft"
+    try:
+        return _locked_draft(run_dir / f"{mark}.draft", mark, lock_path(run_dir, worker))
+    except OSError as error:
+        raise Unavailable(f"Cannot lock a file in {run_dir}: {error.strerror}.") from error
+
+
+def _locked_draft(draft: Path, mark: str, path: Path) -> int:
     fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         os.write(fd, mark.encode())
-        draft.rename(lock_path(run_dir, worker))
+        draft.rename(path)
     except OSError:
         os.close(fd)
         raise
@@ -78,10 +85,7 @@ class Lease:
             self.worker = await self._call(self._store.register, worker)
             self._move(sent)
         if run_dir is not None and self.lock_fd < 0:
-            try:
-                self.lock_fd = take_lock(run_dir, self.worker, self.tree)
-            except OSError as error:
-                raise Unavailable(f"Cannot lock a file in {run_dir}: {error.strerror}.") from error
+            self.lock_fd = take_lock(run_dir, self.worker, self.tree)
             self._lock = lock_path(run_dir, self.worker)
         self.keep_warden()
         return self.worker
