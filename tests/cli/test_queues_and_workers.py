@@ -68,10 +68,11 @@ def test_a_queue_that_nothing_uses(cli: Cli, store: Store, verb: str, advice: st
 
 
 def test_a_queue_may_be_paused_before_its_first_job(cli: Cli, store: Store) -> None:
-    """--new says that it is no slip of the pen; a name that none can have is refused."""
+    """--new says that it is no slip of the pen; a name that none can have is refused first."""
     assert cli("queues", "pause", "later", "--new").code == 0
     assert paused(store) == ["later"]
-    assert cli("queues", "pause", "no good", "--new").code == 2
+    assert cli("queues", "pause", "another", "no good", "--new").code == 2
+    assert paused(store) == ["later"]
 
 
 def test_a_change_wakes_the_workers(cli: Cli, store: Store) -> None:

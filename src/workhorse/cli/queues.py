@@ -55,8 +55,8 @@ def pause(*, names: tuple[str, ...], new: bool, output: str, place: Place) -> No
             _refuse_unknown(
                 store, names, hint="`workhorse queues pause --new` pauses one before its first job."
             )
-        for name in names:
-            store.pause(check_name("queue", name))
+        for name in [check_name("queue", name) for name in names]:
+            store.pause(name)
         print_rows(_rows(store, names), output, COLUMNS)
 
 
