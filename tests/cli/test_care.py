@@ -61,7 +61,7 @@ def test_a_crash_loop_is_unhealthy(cli: Cli, store: Store, restarts: int, code: 
 def test_how_often_children_may_die_is_a_setting(
     cli: Cli, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """WORKHORSE_CRASH_LOOP_RESTARTS moves the limit; one that is no number is told as usual."""
+    """WORKHORSE_CRASH_LOOP_RESTARTS moves the limit; one that is none is told as usual."""
     worker = Worker(store)
     store.renew(worker.id, 30, restarts=6)
     monkeypatch.setenv("WORKHORSE_CRASH_LOOP_RESTARTS", "6")
@@ -70,6 +70,11 @@ def test_how_often_children_may_die_is_a_setting(
     ran = cli("health")
     assert ran.code == 3
     assert "WORKHORSE_CRASH_LOOP_RESTARTS: is 'many'; expected a valid integer" in ran.err
+    for refused in ("0", "-1"):
+        monkeypatch.setenv("WORKHORSE_CRASH_LOOP_RESTARTS", refused)
+        ran = cli("health")
+        assert ran.code == 3
+        assert f"WORKHORSE_CRASH_LOOP_RESTARTS: is '{refused}'" in ran.err
 
 
 def test_a_container_wants_a_worker_of_its_own(cli: Cli, store: Store, here: str) -> None:

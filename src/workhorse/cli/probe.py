@@ -106,11 +106,12 @@ def _settings(options: Options) -> tuple[str, int]:
     from workhorse import sources
 
     found = sources.find({"app": options.app, "database_url": options.database_url})
-    limit = found.get("crash_loop_restarts") or sources.CRASH_LOOP_RESTARTS
+    limit = found.get("crash_loop_restarts")
+    limit = str(sources.CRASH_LOOP_RESTARTS if limit is None else limit)
     url = sources.database_url(found)
     if sources.leaves_url_open(found) and found.get("app") is None:
         url = sources.DEFAULT_DATABASE_URL
-    if url is not None and not found.problems and str(limit).isdecimal():
+    if url is not None and not found.problems and limit.isdecimal() and int(limit) > 0:
         return url, int(limit)
     from workhorse.bootstrap import store_url
     from workhorse.settings import load
