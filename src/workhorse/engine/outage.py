@@ -13,7 +13,7 @@ from workhorse.domain.retry import OUTAGE
 
 log = structlog.get_logger("workhorse.store")
 
-TOLD_AGAIN: Final = 30
+TELL_EVERY: Final = 30
 """An outage is told of at first, and again after so many failures."""
 
 
@@ -25,7 +25,7 @@ class Outage:
 
     async def wait(self, error: Unavailable) -> None:
         """Wait before the next try: the longer the more have failed."""
-        if self._failures % TOLD_AGAIN == 0:
+        if self._failures % TELL_EVERY == 0:
             log.error("the store is out of reach", error=str(error), failures=self._failures + 1)
         self._failures += 1
         await asyncio.sleep(OUTAGE.delay(self._failures, random.random()))
