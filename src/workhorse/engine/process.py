@@ -37,7 +37,10 @@ class ChildProcess:
     """A child from its start until nothing of its tree is left."""
 
     def __init__(self, number: int, config: WorkerConfig, tree: str, *, solo: bool) -> None:
-        """Start the process; `number` is never given to another child of this worker."""
+        """Start the process; `number` is never given to another child of this worker.
+
+        Raises `OSError`, and leaves nothing open or running then.
+        """
         self.number = number
         self.solo = solo
         self.started = now()
@@ -59,26 +62,25 @@ class ChildProcess:
         self.kill_at = NEVER
         self.abandon_at = NEVER
         self._abandoned = False
-        ours, theirs = socket.socketpair()
-        fds = (theirs.fileno(), self.board.fd)
-        try:
-            self._process = subprocess.Popen(
-                command("child", *fds, os.getpid(), config.to_json(), self.board.slots),
-                pass_fds=fds,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                env={**os.environ, TREE_MARK: tree, CHILD_MARK: self.mark},
-            )
-        except OSError:
-            ours.close()
-            self.board.close()
-            raise
-        finally:
-            theirs.close()
-        self.pid = self._process.pid
-        self._socket = ours
+        with contextlib.ExitStack() as opened:
+            opened.callback(self.board.close)
+            self._socket, theirs = socket.socketpair()
+            opened.enter_context(self._socket)
+            with theirs:
+                fds = (theirs.fileno(), self.board.fd)
+                self._process = subprocess.Popen(
+                    command("child", *fds, os.getpid(), config.to_json(), self.board.slots),
+                    pass_fds=fds,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                    env={**os.environ, TREE_MARK: tree, CHILD_MARK: self.mark},
+                )
+            opened.enter_context(self._process)
+            opened.callback(self._process.kill)
+            self.pid = self._process.pid
+            self._exited = exit_of(self.pid)
+            opened.pop_all()
         self._frames: AsyncFrames | None = None
-        self._exited = exit_of(self.pid)
 
     async def open(self) -> bool:
         """Hear what the child says of the app, as `hello`. False when it cannot be imported.
