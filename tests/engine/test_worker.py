@@ -439,6 +439,32 @@ def test_an_end_the_store_refuses_wedges_nothing(
     asyncio.run(play())
 
 
+def test_a_retry_that_was_refused_at_first_is_on_time(
+    workshop: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor hears when it is due, as of any other."""
+
+    async def play() -> None:
+        shop = workshop()
+        turn, refused = shop.store.turn, list[int]()
+
+        def refuse_once(worker: int, settled: Sequence[Settled], *rest: Any) -> Turn:
+            if settled and not refused:
+                refused.append(settled[0].id)
+                raise InvalidJob("the store cannot hold this")
+            return turn(worker, settled, *rest)
+
+        monkeypatch.setattr(shop.store, "turn", refuse_once)
+        due: list[float] = []
+        async with shop:
+            shop.worker.on_scheduled = due.append
+            one = shop.put(kinds.hostile, "group")
+            await eventually(lambda: due)
+        assert refused == [one]
+
+    asyncio.run(play())
+
+
 def test_output_the_store_refuses_is_dropped(
     workshop: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

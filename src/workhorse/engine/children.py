@@ -145,6 +145,7 @@ class Children:
     def serve(self, service: Service) -> None:
         """Work for this lease from now on; put to work who waits for it."""
         self._service = service
+        self._held_up.clear()
         for child in self._all.values():
             self._keep(child)
 

@@ -292,8 +292,6 @@ class Worker:
             await self._write_singly(settled, output)
             return
         self._appetite.judge(now(), self._attempts.finished)
-        if (due := first_due(settled)) is not None:
-            self.on_scheduled(due)
         self._heed(turn, settled)
         if request is not None:
             self._hungry |= len(turn.claimed) == request.limit or fills_turn(turn.claimed)
@@ -360,10 +358,12 @@ class Worker:
             return await self._write([one._replace(change=_unrecordable(error))])
 
     def _heed(self, turn: Turn, settled: Sequence[Settled]) -> None:
-        """Do what follows from those of `settled` that were not written down.
+        """Do what follows from `settled`: from what is due again, and what was not written down.
 
         The results of attempts that are no longer ours are dropped, and the lease is looked at.
         """
+        if (due := first_due(settled)) is not None:
+            self.on_scheduled(due)
         for job_id, attempt in turn.stale:
             log.warning("lease lost", job_id=job_id, attempt=attempt, worker=self.worker)
         if turn.stale:

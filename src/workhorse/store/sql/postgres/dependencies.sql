@@ -43,8 +43,8 @@ select coalesce(json_agg(id), '[]')::text from (
      order by id for no key update skip locked) as locked;
 
 -- name: due
--- blocked jobs that waited for their time alone, which has come, the longest due first. A `min`, as in
--- `jobs.due_in`.
+-- blocked jobs that waited for their time alone, which has come, the longest due first.
+-- A `min`, as in `jobs.due_in`.
 select coalesce(json_agg(id), '[]')::text from (
     select id from workhorse.jobs
      where state = 'blocked' and run_at > enqueued_at and run_at <= workhorse.clock()

@@ -171,9 +171,9 @@ delete from workhorse.history where id = %(id)s;
 delete from workhorse.attempts where job_id = %(id)s;
 
 -- name: due_in
--- In how many milliseconds the time of the next scheduled or blocked job comes; 0 or less when it has
--- come, and a blocked job waits for nothing else: a `min`, for which its planner looks into the index;
--- for a `not exists` it may read all that is waited for.
+-- In how many milliseconds the time of the next scheduled or blocked job comes; 0 or less when it
+-- has come, and a blocked job waits for nothing else: a `min`, for which its planner looks into the
+-- index; for a `not exists` it may read all that is waited for.
 select min(run_at) - workhorse.clock() from (
     select min(run_at) as run_at from workhorse.jobs where state = 'scheduled'
     union all

@@ -171,8 +171,8 @@ delete from history where id = :id;
 delete from attempts where job_id = :id;
 
 -- name: due_in
--- In how many milliseconds the time of the next scheduled or blocked job comes; 0 or less when it has
--- come, and a blocked job waits for nothing else.
+-- In how many milliseconds the time of the next scheduled or blocked job comes; 0 or less when it
+-- has come, and a blocked job waits for nothing else.
 select min(run_at) - :now from (
     select min(run_at) as run_at from jobs where state = 'scheduled'
     union all

@@ -8,7 +8,8 @@ delete from paused_queues where name = :queue;
 
 -- name: available
 -- How many jobs of each queue may be claimed, and for how long the first of them could be (ms).
-select queue, count(*), max(0, :now - min(run_at)) from jobs where state = 'available' group by queue;
+select queue, count(*), max(0, :now - min(run_at))
+  from jobs where state = 'available' group by queue;
 
 -- name: others
 -- All other unfinished jobs of each queue.
