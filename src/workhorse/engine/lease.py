@@ -54,6 +54,7 @@ def _locked_draft(draft: Path, mark: str, path: Path) -> int:
         draft.rename(path)
     except OSError:
         os.close(fd)
+        draft.unlink(missing_ok=True)
         raise
     return fd
 

@@ -76,9 +76,9 @@ class Sleeper:
     def __init__(self, run_dir: Path, name: str) -> None:
         """Bind the socket; `name` must be this process's alone."""
         self._path = run_dir / f"{_PREFIX}{name}.sock"
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             self._path.unlink(missing_ok=True)
             self.socket.bind(f"/proc/self/fd/{folder}/{self._path.name}")
         finally:
