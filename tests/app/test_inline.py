@@ -466,6 +466,9 @@ def test_where_no_file_can_be_locked_nothing_is_left_behind(
         never.enqueue()
     assert inline.store.workers() == []
     assert [job.state for job in stored(inline)] == [State.AVAILABLE]
+    run_dir = inline.store.run_dir
+    assert run_dir is not None
+    assert list(run_dir.glob("*.draft")) == []
 
 
 def test_a_late_settle_changes_nothing(inline: Workhorse) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from pathlib import Path
 
 import pytest
 
+from tests.scenarios.procs import descriptors
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.process import ChildProcess
 
@@ -25,15 +25,11 @@ def test_a_child_that_cannot_be_started_leaves_nothing(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     async def play() -> None:
-        before = open_files()
+        before = descriptors()
         with monkeypatch.context() as limit:
             limit.setattr(lacks, refuse)
             with pytest.raises(OSError, match="Too many open files"):
                 ChildProcess(1, WorkerConfig(app="tests.engine.kinds:app"), "a-tree", solo=False)
-        assert open_files() == before
+        assert descriptors() == before
 
     asyncio.run(play())
-
-
-def open_files() -> set[Path]:
-    return set(Path("/proc/self/fd").iterdir())

@@ -25,6 +25,35 @@ from workhorse.engine.board import Mark
 from workhorse.store.protocol import TURN_BYTES, ClaimRequest, Settled, Turn
 
 Make = Callable[..., Workshop]
+Refuses = Callable[[Sequence[Settled], Sequence[OutputLine]], bool]
+Refuse = Callable[[Workshop, Refuses], None]
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Refuse:
+    """Return what has the store of a workshop refuse turns, by what they are to write down."""
+
+    def choose(shop: Workshop, refuses: Refuses) -> None:
+        turn = shop.store.turn
+
+        def choosy(
+            worker: int,
+            settled: Sequence[Settled],
+            output: Sequence[OutputLine],
+            claim: ClaimRequest | None,
+        ) -> Turn:
+            if refuses(settled, output):
+                raise InvalidJob("the store cannot hold this")
+            return turn(worker, settled, output, claim)
+
+        monkeypatch.setattr(shop.store, "turn", choosy)
+
+    return choose
+
+
+def is_poison(one: Settled) -> bool:
+    """Whether this is the end of a job that echoed so."""
+    return one.change.result == '"poison"'
 
 
 def test_a_job_is_claimed_run_and_settled(workshop: Make) -> None:
@@ -408,21 +437,12 @@ def test_a_locked_store_holds_up_neither_deadlines_nor_the_loop(workshop: Make) 
     asyncio.run(play())
 
 
-def test_an_end_the_store_refuses_wedges_nothing(
-    workshop: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_end_the_store_refuses_wedges_nothing(workshop: Make, refuse: Refuse) -> None:
     """What cannot be written down fails its own job, once; what ended beside it is written."""
 
     async def play() -> None:
         shop = workshop(concurrency=8)
-        turn = shop.store.turn
-
-        def choosy(worker: int, settled: Sequence[Settled], *rest: Any) -> Turn:
-            if any(one.change.result == '"poison"' for one in settled):
-                raise InvalidJob("the store cannot hold this")
-            return turn(worker, settled, *rest)
-
-        monkeypatch.setattr(shop.store, "turn", choosy)
+        refuse(shop, lambda settled, _: any(map(is_poison, settled)))
         ids = shop.put_many([job(kinds.echo, text) for text in ("a", "poison", "b", "c")])
         async with shop:
             ended = [await shop.until(one) for one in ids]
@@ -439,22 +459,20 @@ def test_an_end_the_store_refuses_wedges_nothing(
     asyncio.run(play())
 
 
-def test_a_retry_that_was_refused_at_first_is_on_time(
-    workshop: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_retry_that_was_refused_at_first_is_on_time(workshop: Make, refuse: Refuse) -> None:
     """The supervisor hears when it is due, as of any other."""
 
     async def play() -> None:
         shop = workshop()
-        turn, refused = shop.store.turn, list[int]()
+        refused: list[int] = []
 
-        def refuse_once(worker: int, settled: Sequence[Settled], *rest: Any) -> Turn:
-            if settled and not refused:
-                refused.append(settled[0].id)
-                raise InvalidJob("the store cannot hold this")
-            return turn(worker, settled, *rest)
+        def at_first(settled: Sequence[Settled], _: object) -> bool:
+            if refused or not settled:
+                return False
+            refused.append(settled[0].id)
+            return True
 
-        monkeypatch.setattr(shop.store, "turn", refuse_once)
+        refuse(shop, at_first)
         due: list[float] = []
         async with shop:
             shop.worker.on_scheduled = due.append
@@ -465,26 +483,12 @@ def test_a_retry_that_was_refused_at_first_is_on_time(
     asyncio.run(play())
 
 
-def test_output_the_store_refuses_is_dropped(
-    workshop: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_output_the_store_refuses_is_dropped(workshop: Make, refuse: Refuse) -> None:
     """A line that cannot be kept costs neither its job nor the child anything more."""
 
     async def play() -> None:
         async with workshop() as shop:
-            turn = shop.store.turn
-
-            def choosy(
-                worker: int,
-                settled: Sequence[Settled],
-                output: Sequence[OutputLine],
-                claim: ClaimRequest | None,
-            ) -> Turn:
-                if output:
-                    raise InvalidJob("the store cannot hold this")
-                return turn(worker, settled, output, claim)
-
-            monkeypatch.setattr(shop.store, "turn", choosy)
+            refuse(shop, lambda _, output: bool(output))
             one = shop.put(kinds.talk, 3)
             assert (await shop.until(one)).state is State.SUCCEEDED
             assert shop.lines(one) == []
@@ -492,29 +496,18 @@ def test_output_the_store_refuses_is_dropped(
     asyncio.run(play())
 
 
-def test_output_the_store_refuses_costs_nobody_else_a_line(
-    workshop: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_output_the_store_refuses_costs_nobody_else_a_line(workshop: Make, refuse: Refuse) -> None:
     """What was said beside it is kept, and so are lines beside an end that is refused."""
 
     async def play() -> None:
         shop = workshop(concurrency=4)
-        turn = shop.store.turn
         quiet, loud = shop.put(kinds.talk, 3), shop.put(kinds.talk, 3)
         poison = shop.put(kinds.echo, "poison")
 
-        def choosy(
-            worker: int,
-            settled: Sequence[Settled],
-            output: Sequence[OutputLine],
-            claim: ClaimRequest | None,
-        ) -> Turn:
-            refused = any(line.job_id == quiet for line in output)
-            if refused or any(one.change.result == '"poison"' for one in settled):
-                raise InvalidJob("the store cannot hold this")
-            return turn(worker, settled, output, claim)
+        def choosy(settled: Sequence[Settled], output: Sequence[OutputLine]) -> bool:
+            return any(line.job_id == quiet for line in output) or any(map(is_poison, settled))
 
-        monkeypatch.setattr(shop.store, "turn", choosy)
+        refuse(shop, choosy)
         async with shop:
             for one in (quiet, loud):
                 assert (await shop.until(one)).state is State.SUCCEEDED

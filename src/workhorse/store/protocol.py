@@ -50,7 +50,7 @@ class ClaimRequest:
     have none left; within a queue the highest priority first, then the lowest id. Only kinds
     named in `kinds` are claimed; paused queues are passed over. With `solo`, only jobs that
     must run alone are claimed, else only those that need not. `limit` is for the whole claim,
-    which also ends where its arguments come to `TURN_BYTES`: see `fills_turn`.
+    which also ends near where its arguments come to `TURN_BYTES`: see `fills_turn`.
     """
 
     child: int
