@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
 import pytest
 
 from tests.services.postgres import Database
@@ -140,6 +142,29 @@ def test_what_is_shown_of_the_environment(
     for name, value in environment.items():
         bare.setenv(name, value)
     assert parse(url).shown == shown
+
+
+def test_the_server_that_is_shown_is_the_one_that_is_tried(
+    bare: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where a service and the environment both name one, it is the driver that chooses."""
+    services = tmp_path / "services"
+    services.write_text("[one]\nhost=127.0.0.2\nport=1\ndbname=jobs\n")
+    bare.setenv("PGSERVICEFILE", str(services))
+    bare.setenv("PGSERVICE", "one")
+    assert parse("postgresql://").shown == "postgresql://127.0.0.2:1/jobs?service=one"
+    bare.setenv("PGHOST", "127.0.0.3")
+    assert parse("postgresql://").shown == "postgresql://127.0.0.3:1/jobs?service=one"
+    with pytest.raises(psycopg.OperationalError, match=r'"127\.0\.0\.3", port 1'):
+        psycopg.connect("postgresql://")
+
+
+@pytest.mark.parametrize("url", ["u:secret%e9@h/jobs", "%ff@h/jobs", "h/jobs%ff"])
+def test_what_is_not_utf_8_is_told_in_words(url: str) -> None:
+    """As of anything libpq cannot read; the password is not repeated."""
+    with pytest.raises(ConfigurationError, match="cannot be read") as refused:
+        parse(f"postgresql://{url}")
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

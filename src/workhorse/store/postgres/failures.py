@@ -112,13 +112,7 @@ def cannot_connect(error: psycopg.Error, url: str) -> WorkhorseError:
     """Return why there is no connection."""
     reason = _reason(error)
     if isinstance(error, psycopg.ProgrammingError) and not isinstance(error, REFUSED):
-        # Libpq quotes what it cannot read, which may be of a password.
-        about = f": {reason}" if _UNKNOWN_PARAMETER.fullmatch(reason) else ""
-        return ConfigurationError(
-            f"The URL of the store {url} cannot be read{about}.",
-            hint="All of its parameters but `schema` are libpq's; what is special in a password is "
-            "written with a %.",
-        )
+        return unreadable(url, reason)
     wrong = isinstance(error, REFUSED) or any(
         word in reason
         for word in ("does not exist", "authentication failed", "no password supplied")
@@ -126,6 +120,16 @@ def cannot_connect(error: psycopg.Error, url: str) -> WorkhorseError:
     if wrong:
         return Unavailable(f"{url} does not let us in: {reason}.", hint="Mend the URL.")
     return Unavailable(f"{url} cannot be reached: {reason}.")
+
+
+def unreadable(url: str, reason: str = "") -> ConfigurationError:
+    """Say that libpq cannot read a URL; what it quotes of it may be of a password."""
+    about = f": {reason}" if _UNKNOWN_PARAMETER.fullmatch(reason) else ""
+    return ConfigurationError(
+        f"The URL of the store {url} cannot be read{about}.",
+        hint="All of its parameters but `schema` are libpq's; what is special in a password is "
+        "written with a %.",
+    )
 
 
 def is_stale(error: BaseException | None) -> bool:

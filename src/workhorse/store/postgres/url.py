@@ -17,7 +17,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from workhorse.domain.errors import ConfigurationError
-from workhorse.store.postgres.failures import cannot_connect
+from workhorse.store.postgres.failures import cannot_connect, unreadable
 
 DEFAULT_SCHEMA: Final = "workhorse"
 DEFAULT_PORT: Final = "5432"
@@ -36,7 +36,7 @@ class Place:
     """One schema of one database.
 
     `shown` says where libpq looks for it, whoever of URL and environment says so: what is shown
-    alike is one place. It has no credentials.
+    alike is one place, as long as a service that is named means the same. It has no credentials.
     """
 
     conninfo: str
@@ -93,19 +93,25 @@ def parse(url: str) -> Place:
     others = [(name, value) for name, value in options if name != "schema"]
     # Not by `urlunsplit`: without a host it leaves the slashes out.
     conninfo = f"postgresql://{parts.netloc}{parts.path}?{urlencode(others, quote_via=quote)}"
+    written = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
     try:
         taken = _taken(conninfo)
     except psycopg.Error as error:
-        host = parts.netloc.rpartition("@")[2]
-        raise cannot_connect(error, f"postgresql://{host}{parts.path}") from error
+        raise cannot_connect(error, written) from error
+    except UnicodeError:
+        raise unreadable(written) from None
     return Place(conninfo, _shown(taken, schema), schema)
 
 
 def _taken(conninfo: str) -> dict[str, str]:
-    """Return where libpq looks: as the URL says, else the environment, else by its own rules."""
+    """Return where libpq looks: as the URL says, else the environment, else by its own rules.
+
+    Of a service that the URL names its name alone is known; the driver takes PGHOST before any.
+    """
     usual = {option.keyword.decode(): option.val for option in pq.Conninfo.get_defaults()}
     given = conninfo_to_dict(conninfo)
     taken = {name: (usual[name] or b"").decode(errors="replace") for name in _WHERE}
+    taken["host"] = os.environ.get("PGHOST", taken["host"])
     taken |= {name: str(given[name]) for name in _WHERE if name in given}
     if not taken["dbname"] and "service" not in given:
         taken["dbname"] = taken["user"]
