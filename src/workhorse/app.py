@@ -84,13 +84,14 @@ class Workhorse:
     @property
     def store(self) -> Store:
         """The store, opened at the first use. Raises `Unavailable` in one clear line."""
-        if self._store is None:
+        store = self._store  # once: another thread may close the app meanwhile
+        if store is None:
             with self._lock:
-                if self._store is None:
+                if (store := self._store) is None:
                     from workhorse.store.opening import open_store  # noqa: PLC0415 - lazy
 
-                    self._store = open_store(self.url)
-        return self._store
+                    store = self._store = open_store(self.url)
+        return store
 
     def close(self) -> None:
         """Let go of the store; the next use opens it again. Idempotent.
@@ -306,13 +307,14 @@ class Workhorse:
 
     def _ring(self) -> None:
         """Wake the workers that sleep beside this store."""
-        if self._wake is None:
+        wake = self._wake
+        if wake is None:
             with self._lock:
-                if self._wake is None:
+                if (wake := self._wake) is None:
                     from workhorse.engine.wake import Wake  # noqa: PLC0415 - lazy
 
-                    self._wake = Wake(self.store.run_dir)
-        self._wake.ring()
+                    wake = self._wake = Wake(self.store.run_dir)
+        wake.ring()
 
     def _coalescer(self) -> Coalescer:
         """Return the coalescer of the running loop."""
