@@ -248,24 +248,19 @@ class Model:
             self.workers[worker].state = "lost"
         return jobs
 
-    def due(self, now: int) -> list[ModelJob]:
-        """Return the scheduled jobs whose time has come, the longest due first."""
-        waiting = [job for job in self.jobs.values() if job.state is State.SCHEDULED]
-        return sorted((j for j in waiting if j.run_at <= now), key=lambda job: job.run_at)
-
-    def ready(self, now: int) -> list[ModelJob]:
-        """Return the blocked jobs that waited for their time alone, the longest due first."""
-        ready = [job for job in self.jobs.values() if self._is_ready(job, now)]
-        return sorted(ready, key=lambda job: job.run_at)
+    def timed(self, state: State) -> list[ModelJob]:
+        """Return the scheduled, or the blocked jobs that wait for a time, the longest due first."""
+        jobs = [job for job in self.jobs.values() if job.state is state]
+        if state is State.BLOCKED:
+            jobs = [job for job in jobs if job.run_at > job.enqueued_at]
+        return sorted(jobs, key=lambda job: job.run_at)
 
     def due_in(self, now: int) -> int | None:
-        times = [job.run_at for job in (*self.due(now), *self.ready(now))]
-        later = {State.SCHEDULED, State.BLOCKED}
-        times += [j.run_at for j in self.jobs.values() if j.state in later and j.run_at > now]
-        return min(times) - now if times else None
+        jobs = self.timed(State.SCHEDULED) + self.timed(State.BLOCKED)
+        return min(job.run_at for job in jobs) - now if jobs else None
 
     def sweep(self, now: int) -> int:
-        ready = self.ready(now)
+        ready = [job for job in self.jobs.values() if self.is_ready(job, now)]
         for job in ready:
             job.state, job.run_at = State.AVAILABLE, now
         return len(ready)
@@ -314,9 +309,9 @@ class Model:
         for job in self.jobs.values():
             if ended in job.waits_for:
                 job.waits_for.discard(ended)
-                if self._is_ready(job, now):
+                if self.is_ready(job, now):
                     job.state, job.run_at = State.AVAILABLE, now
 
     @staticmethod
-    def _is_ready(job: ModelJob, now: int) -> bool:
+    def is_ready(job: ModelJob, now: int) -> bool:
         return job.state is State.BLOCKED and not job.waits_for and job.run_at <= now

@@ -183,20 +183,28 @@ class Play(RuleBasedStateMachine):
 
     def promote(self, limit: int) -> None:
         """The longest due go first; of those due at one instant, any."""
-        waiting = self.model.due(self.now), self.model.ready(self.now)
+        waiting = self.model.timed(State.SCHEDULED), self.model.timed(State.BLOCKED)
         promoted = self.store.promote(limit=limit)
-        available = self.store.list_jobs(JobFilter(states=[State.AVAILABLE]), limit=ALL)
-        for due in waiting:
-            moved = {job.id for job in available} & {job.id for job in due}
-            assert len(moved) == min(limit, len(due))
-            latest = due[len(moved) - 1].run_at if moved else 0
-            for job in due:
-                if job.id in moved:
-                    assert job.run_at <= latest
-                    if job.state is State.BLOCKED:
-                        job.run_at = self.now
-                    job.state = State.AVAILABLE
-        assert promoted.jobs == sum(min(limit, len(due)) for due in waiting)
+        left = [State.SCHEDULED, State.BLOCKED, State.AVAILABLE]
+        found = {job.id: job for job in self.store.list_jobs(JobFilter(states=left), limit=ALL)}
+        moved = 0
+        for timed in waiting:
+            due = [job for job in timed if job.run_at <= self.now]
+            seen = [
+                job for job in due
+                if found[job.id].state is State.AVAILABLE
+                or (job.state is State.BLOCKED and found[job.id].run_at == job.enqueued_at)
+            ]  # fmt: skip
+            assert len(seen) == min(limit, len(due))
+            assert all(job.run_at <= due[len(seen) - 1].run_at for job in seen)
+            for job in seen:
+                if job.state is State.SCHEDULED:
+                    job.state, moved = State.AVAILABLE, moved + 1
+                elif self.model.is_ready(job, self.now):
+                    job.state, job.run_at, moved = State.AVAILABLE, self.now, moved + 1
+                else:
+                    job.run_at = job.enqueued_at
+        assert promoted.jobs == moved
         assert promoted.due_in == self.model.due_in(self.now)
 
     def sweep(self) -> None:

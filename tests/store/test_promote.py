@@ -60,14 +60,32 @@ def test_a_job_that_waits_for_its_time_alone_is_let_go_then(
 def test_a_job_whose_time_has_come_may_still_wait_for_another(
     store: Store, clock: SettableClock
 ) -> None:
-    """Nobody looks for it again and again: it goes with the end of what it waits for."""
+    """It is looked at once, then goes with the end of what it waits for."""
     first = put(store)
     job_id = put(store, after=[first], delay=60)
     clock.advance(60)
+    assert store.promote() == (0, None)
     with nothing_changed(store):
         assert store.promote() == (0, None)
     Worker(store).run(OK)
     assert state(store, job_id) is State.AVAILABLE
+    assert story(store, job_id) == ["enqueue", "unblock"]
+
+
+def test_many_that_still_wait_for_another_do_not_hide_one_that_is_due(
+    store: Store, clock: SettableClock
+) -> None:
+    """They are looked at a pass at a time, the longest due first, and then no more."""
+    first, other = put(store), put(store, kind="other")
+    waiting = [put(store, after=[other], delay=1) for _ in range(3)]
+    job_id = put(store, after=[first], delay=2)
+    Worker(store, kinds=["work"]).run(OK)
+    clock.advance(2)
+    moved, due_in = store.promote(limit=3)
+    assert (moved, due_in) == (0, 0)
+    assert store.promote(limit=3) == (1, None)
+    assert state(store, job_id) is State.AVAILABLE
+    assert {state(store, id) for id in waiting} == {State.BLOCKED}
 
 
 def test_a_pass_is_bounded(store: Store, clock: SettableClock) -> None:

@@ -138,7 +138,7 @@ def test_who_is_cancelled_is_found_by_an_index(
 def test_whose_time_has_come_is_found_by_an_index(
     store: PostgresStore, database: Database, statement: str, late: int
 ) -> None:
-    """However many are blocked, only those are looked over whose time came while they waited."""
+    """However many are blocked, only those are looked over that had a time to wait for."""
     database.sql(FILL, BACKLOG)
     database.sql("update workhorse.jobs set state = 'blocked', run_at = (id <= %s)::integer", late)
     database.sql("insert into workhorse.dependencies select id, id + 1 from workhorse.jobs")

@@ -50,10 +50,15 @@ def unblock_after(tx: Transaction, succeeded: Sequence[int]) -> None:
 
 
 def unblock_due(tx: Transaction, limit: int) -> int:
-    """unblock: the same, for those that waited for their time alone, and are due."""
-    due = tx.listed("dependencies.due", limit=limit)
-    _move(tx, "dependencies.unblock", "unblock", due)
-    return len(due)
+    """unblock: the same, for those whose time has come and that wait for nothing else.
+
+    Those that still wait for others are not looked at again: they go with the last of these.
+    """
+    due = compact(tx.listed("dependencies.due", limit=limit))
+    ready = tx.listed("dependencies.ready", ids=due)
+    _move(tx, "dependencies.unblock", "unblock", ready)
+    tx.run("dependencies.forget_time", ids=due)
+    return len(ready)
 
 
 def unblock_ready(tx: Transaction) -> int:

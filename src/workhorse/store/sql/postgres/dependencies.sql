@@ -43,14 +43,18 @@ select coalesce(json_agg(id), '[]')::text from (
      order by id for no key update skip locked) as locked;
 
 -- name: due
--- blocked jobs that waited for their time alone, which has come, the longest due first.
--- A `min`, as in `jobs.due_in`.
+-- blocked jobs that had a time to wait for, which has come, the longest due first. Locked, so that
+-- what one that ends lets go meanwhile is seen by the next statement, or by who ends it.
 select coalesce(json_agg(id), '[]')::text from (
     select id from workhorse.jobs
      where state = 'blocked' and run_at > enqueued_at and run_at <= workhorse.clock()
-       and (select min(waits_for) from workhorse.dependencies where job_id = id) is null
      order by run_at limit %(limit)s
        for no key update skip locked) as found;
+
+-- name: forget_time
+-- blocked jobs among these wait for others alone, as if they had never had a time to wait for.
+update workhorse.jobs set run_at = enqueued_at
+ where id in (select value::bigint from json_array_elements_text(%(ids)s::json)) and state = 'blocked';
 
 -- name: unblock
 -- blocked → available, from now on

@@ -172,17 +172,11 @@ delete from workhorse.attempts where job_id = %(id)s;
 
 -- name: due_in
 -- In how many milliseconds the time of the next scheduled or blocked job comes; 0 or less when it
--- has come, and a blocked job waits for nothing else: a `min`, for which its planner looks into the
--- index; for a `not exists` it may read all that is waited for.
+-- has come.
 select min(run_at) - workhorse.clock() from (
     select min(run_at) as run_at from workhorse.jobs where state = 'scheduled'
     union all
-    select min(run_at) from workhorse.jobs
-     where state = 'blocked' and run_at > enqueued_at and run_at > workhorse.clock()
-    union all
-    select min(run_at) from workhorse.jobs
-     where state = 'blocked' and run_at > enqueued_at and run_at <= workhorse.clock()
-       and (select min(waits_for) from workhorse.dependencies where job_id = id) is null) as times;
+    select min(run_at) from workhorse.jobs where state = 'blocked' and run_at > enqueued_at) as times;
 
 -- name: due
 -- scheduled jobs whose time has come, the longest due first.

@@ -30,12 +30,16 @@ select json_group_array(id) from jobs
    and not exists (select 1 from dependencies where job_id = id);
 
 -- name: due
--- blocked jobs that waited for their time alone, which has come, the longest due first.
+-- blocked jobs that had a time to wait for, which has come, the longest due first.
 select json_group_array(id) from
     (select id from jobs
       where state = 'blocked' and run_at > enqueued_at and run_at <= :now
-        and not exists (select 1 from dependencies where job_id = id)
       order by run_at limit :limit);
+
+-- name: forget_time
+-- blocked jobs among these wait for others alone, as if they had never had a time to wait for.
+update jobs set run_at = enqueued_at
+ where id in (select value from json_each(:ids)) and state = 'blocked';
 
 -- name: unblock
 -- blocked → available, from now on

@@ -172,15 +172,11 @@ delete from attempts where job_id = :id;
 
 -- name: due_in
 -- In how many milliseconds the time of the next scheduled or blocked job comes; 0 or less when it
--- has come, and a blocked job waits for nothing else.
+-- has come.
 select min(run_at) - :now from (
     select min(run_at) as run_at from jobs where state = 'scheduled'
     union all
-    select min(run_at) from jobs where state = 'blocked' and run_at > enqueued_at and run_at > :now
-    union all
-    select min(run_at) from jobs
-     where state = 'blocked' and run_at > enqueued_at and run_at <= :now
-       and not exists (select 1 from dependencies where job_id = id));
+    select min(run_at) from jobs where state = 'blocked' and run_at > enqueued_at);
 
 -- name: due
 -- scheduled jobs whose time has come, the longest due first.
