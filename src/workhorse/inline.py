@@ -50,6 +50,10 @@ LEASE: Final = 60.0
 RENEW: Final = 10.0
 LOOK: Final = 0.5
 """How often a running job's cancel request is looked for, in seconds."""
+HELD_UP: Final = 0.5
+"""Seconds until an end is handed in again that another's transaction kept from being written …"""
+PATIENCE: Final = 10.0
+"""… and for how long: the transaction may be the caller's own, which waits for this."""
 
 
 def run_inline(store: Store, kinds: Mapping[str, KindSpec], job_id: int) -> None:
@@ -117,8 +121,13 @@ def _settle(
 ) -> Verb | None:
     output.forget(job.id, job.attempt)
     change = settle(job, outcome, chance=random.random())
-    turn = store.turn(worker, [Settled(job.id, job.attempt, change)], output.take(), None)
-    return None if turn.stale else change.verb
+    ended = [Settled(job.id, job.attempt, change)]
+    turn = store.turn(worker, ended, output.take(), None)
+    give_up = time.monotonic() + PATIENCE
+    while turn.held_up and time.monotonic() < give_up:
+        time.sleep(HELD_UP)
+        turn = store.turn(worker, ended, (), None)
+    return None if turn.stale or turn.held_up else change.verb
 
 
 def _perform(

@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.app.helpers import stored, work
 from tests.scenarios.facts import eventually
+from tests.services.postgres import Database
 from workhorse import (
     Context,
     Handle,
@@ -32,6 +35,7 @@ from workhorse import (
 )
 from workhorse import inline as machinery
 from workhorse.engine.maintenance import rescue_gone
+from workhorse.store.protocol import Turn
 
 SLOW_RETRY = Retry(max_attempts=3, base=3600)
 
@@ -515,6 +519,39 @@ def test_a_requeued_job_of_an_unknown_kind_is_left_for_a_worker(app: Workhorse) 
     handle.requeue()
     assert (handle.state, edges(handle)) == (State.AVAILABLE, ["enqueue", "cancel", "requeue"])
     here.close()
+
+
+@pytest.mark.parametrize("cluster", ["18"], indirect=True)
+@pytest.mark.needs("pg18")
+def test_an_end_that_anothers_transaction_keeps_is_written_down_after_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has run is not run again because somebody waits for it in a transaction still open."""
+    with (
+        closing(Workhorse(database.url, inline=True)) as app,
+        psycopg.connect(database.url) as other,
+    ):
+        later = app.job(name="later")(lambda: None)
+
+        @app.job
+        def awaited(ctx: Context) -> str:
+            later.using(session=other, after=[ctx.job_id]).enqueue()
+            return "done"
+
+        held_up: list[Sequence[tuple[int, int]]] = []
+        turn = app.store.turn
+
+        def watched(*request: Any) -> Turn:
+            answer = turn(*request)
+            held_up.append(answer.held_up)
+            other.commit()
+            return answer
+
+        monkeypatch.setattr(app.store, "turn", watched)
+        handle = awaited.enqueue()
+        assert (handle.state, handle.result(timeout=0)) == (State.SUCCEEDED, "done")
+        assert held_up == [[(handle.id, 1)], []]
+        assert outcomes(app, handle) == ["ok"]
 
 
 def test_a_handlers_context_variables_stay_its_own(inline: Workhorse) -> None:
