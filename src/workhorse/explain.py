@@ -69,7 +69,7 @@ def standing(facts: Facts) -> Iterator[str]:
             yield f"{name} failed at {instant(job.finished_at)}: {_why_failed(job)}."
             yield "Requeue it once the cause is mended."
         case State.CANCELLED:
-            yield f"{name} was cancelled at {instant(job.finished_at)}{_why_cancelled(job)}."
+            yield f"{name} was cancelled at {instant(job.finished_at)}{why_cancelled(job)}."
 
 
 def _why_scheduled(facts: Facts) -> str:
@@ -138,8 +138,10 @@ def _why_failed(job: Job) -> str:
     return f"{reason} ({_budget(job)})"
 
 
-def _why_cancelled(job: Job) -> str:
-    return f": {job.error['message']}" if job.error and job.error.get("message") else ""
+def why_cancelled(job: Job) -> str:
+    """Return what follows "was cancelled": why, in one line, when it is known."""
+    message = _one_line(str((job.error or {}).get("message", "")))
+    return f": {message}" if message else ""
 
 
 def _budget(job: Job) -> str:
@@ -165,8 +167,12 @@ def _history(facts: Facts) -> Iterator[str]:
 
 def error_line(error: Mapping[str, Any]) -> str:
     """Return an error as one line of at most 200 characters."""
-    kind, message = str(error.get("type", "error")), str(error.get("message", ""))
-    line = " ".join(f"{kind}: {message}".split())
+    return _one_line(f"{error.get('type', 'error')}: {error.get('message', '')}")
+
+
+def _one_line(text: str) -> str:
+    """Return text as one line of at most 200 characters."""
+    line = " ".join(text.split())
     return line if len(line) <= 200 else line[:199] + "…"  # noqa: PLR2004
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from workhorse.domain.errors import InvalidJob, NotFound, ResultTimeout
 from workhorse.domain.failed import JobCancelled, JobFailed
 from workhorse.domain.job import FINAL, QueueStats, State
-from workhorse.explain import Facts, error_line, explain
+from workhorse.domain.outcome import ON_REQUEST
+from workhorse.explain import Facts, error_line, explain, why_cancelled
 
 if TYPE_CHECKING:
     from workhorse.domain.events import Event
@@ -129,7 +130,8 @@ class Handle(Generic[R_co]):
         if job.state is State.SUCCEEDED:
             return self._decode(job.result)  # type: ignore[no-any-return]
         if job.state is State.CANCELLED:
-            raise JobCancelled(f"Job {job.id} ({job.kind}) was cancelled.", job=job)
+            why = why_cancelled(job)
+            raise JobCancelled(f"Job {job.id} ({job.kind}) was cancelled{why}.", job=job)
         reason = error_line(job.error) if job.error else str(job.outcome)
         times = "attempt" if job.attempt == 1 else "attempts"
         raise JobFailed(
@@ -164,13 +166,14 @@ class Handle(Generic[R_co]):
             pause = FIRST_LOOK if page else min(pause * 1.5, SLOWEST_LOOK)
             time.sleep(pause)
 
-    def cancel(self) -> State:
+    def cancel(self, *, reason: str = ON_REQUEST) -> State:
         """End the job, wherever it stands; return its state after.
 
         One that runs is told, and is ``cancelled`` once its worker has ended it. `Conflict`
-        when it has already ended.
+        when it has already ended. `reason` is kept with it: as its error's message, at most 8 KiB
+        of it, and in its record.
         """
-        self._state = self._home.store().cancel(self.id)
+        self._state = self._home.store().cancel(self.id, reason=reason)
         self._job = None
         self._home.changed()
         return self._state

@@ -224,6 +224,14 @@ def test_not_following_ends_at_once(talk: Any) -> None:
 # ── cancel and requeue ──────────────────────────────────────────────────────────────────────
 
 
+def test_a_cancel_may_say_why(measure: Any) -> None:
+    """What it says is kept with the job, and told to who waits for the result."""
+    handle = measure.enqueue(5)
+    assert handle.cancel(reason="the user left") is State.CANCELLED
+    with pytest.raises(JobCancelled, match="the user left"):
+        handle.result(timeout=0)
+
+
 def test_a_job_that_waits_is_cancelled_at_once(measure: Any) -> None:
     """Available, scheduled or blocked: it is over when `cancel` returns."""
     first = measure.enqueue(1)

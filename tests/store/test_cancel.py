@@ -24,6 +24,7 @@ from workhorse.domain.errors import Conflict, NotFound
 from workhorse.domain.job import FINAL, State
 from workhorse.domain.outcome import AttemptOutcome, Cancelled, Rejected, Released, Snoozed
 from workhorse.store.protocol import Store
+from workhorse.text import MESSAGE_LIMIT
 
 WAITING = (State.SCHEDULED, State.BLOCKED, State.AVAILABLE)
 ENDLESS = 10**30
@@ -48,6 +49,30 @@ def test_a_waiting_job_is_cancelled_at_once(
     store.promote()
     store.sweep()
     assert Worker(store, queues=["here"]).claim() == []
+
+
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ("nul \0 and half \udcff", "nul \ufffd and half \ufffd"),
+        ("x" * 9000, "x" * (MESSAGE_LIMIT - 3) + "…"),
+    ],
+)
+def test_a_reason_no_store_takes_is_made_one(
+    store: Store, reason: str, kept: str, *, running: bool
+) -> None:
+    """As the message of an exception is: clean, and cut."""
+    job_id = put(store)
+    worker = Worker(store)
+    jobs = worker.claim() if running else []
+    store.cancel(job_id, reason=reason)
+    for job in jobs:
+        worker.settle(job, Cancelled())
+    error = the(store, job_id).error
+    assert error is not None
+    assert error["message"] == kept
+    assert store.events(job_id=job_id)[-1].data["reason"] == kept
 
 
 def test_a_running_job_is_told(store: Store, clock: SettableClock) -> None:

@@ -23,6 +23,7 @@ from workhorse.cli.shared import (
 )
 from workhorse.domain.errors import Conflict, NotFound, WorkhorseError
 from workhorse.domain.job import FINAL, State
+from workhorse.domain.outcome import ON_REQUEST
 from workhorse.domain.transitions import EDGES, Verb
 from workhorse.store.protocol import JobFilter
 
@@ -79,7 +80,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @selection_options
-@click.option("--reason", default="cancelled on request", help="Kept with the jobs.")
+@click.option("--reason", default=ON_REQUEST, help="Kept with the jobs.")
 def cancel(*, reason: str, selection: Selection) -> int:
     """Cancel jobs that have not ended. A running one is told, and ends."""
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
+
+ON_REQUEST: Final = "cancelled on request"
+"""Why a job was cancelled, when nobody said more."""
 
 
 class Failure(NamedTuple):
@@ -63,7 +66,7 @@ class TimedOut:
 class Cancelled:
     """The attempt was cancelled by a client and has been ended."""
 
-    reason: str = "cancelled on request"
+    reason: str = ON_REQUEST
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from workhorse.domain.job import (
     State,
     WorkerInfo,
 )
+from workhorse.domain.outcome import ON_REQUEST
 from workhorse.domain.transitions import Change
 from workhorse.store.driver import Whole
 from workhorse.text import octets
@@ -214,12 +215,13 @@ class ClientStore(Protocol):
     ) -> list[Event]:
         """Return events with ``seq > after``, oldest first; without `output`, only the audit."""
 
-    def cancel(self, job_id: int, *, reason: str = "cancelled on request") -> State:
+    def cancel(self, job_id: int, *, reason: str = ON_REQUEST) -> State:
         """cancel: scheduled, blocked, available → cancelled at once. Returns the state after.
 
         A running job stays running with `cancel_requested` set: its worker is told, ends it,
         then settles it. Asking again changes nothing. `NotFound`; `Conflict` when finished.
-        Jobs blocked on a job that ends cancelled or failed are cancelled with it.
+        Jobs blocked on a job that ends cancelled or failed are cancelled with it. The reason is
+        kept as an error's message is: clean, and at most `MESSAGE_LIMIT` bytes.
         """
 
     def requeue(self, job_id: int) -> None:

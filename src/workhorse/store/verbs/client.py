@@ -8,6 +8,7 @@ from typing import Any
 from workhorse.domain.errors import Conflict, InvalidJob, NotFound
 from workhorse.domain.events import Event, Life
 from workhorse.domain.job import FINAL, UNFINISHED, Attempt, Job, QueueStats, State, WorkerInfo
+from workhorse.domain.outcome import ON_REQUEST
 from workhorse.domain.transitions import EDGES, Verb
 from workhorse.store import rows
 from workhorse.store.driver import Driver, Transaction
@@ -15,6 +16,7 @@ from workhorse.store.fast_json import compact
 from workhorse.store.protocol import JobFilter
 from workhorse.store.rows import LAST_ID, compact_or_none, row_id
 from workhorse.store.verbs import edges
+from workhorse.text import MESSAGE_LIMIT, clean_text
 
 
 class ClientVerbs:
@@ -64,7 +66,9 @@ class ClientVerbs:
     def _events_of_job(self, **page: Any) -> list[Any]:
         return self._db.read("events.of_job", **page)
 
-    def cancel(self, job_id: int, *, reason: str = "cancelled on request") -> State:
+    def cancel(self, job_id: int, *, reason: str = ON_REQUEST) -> State:
+        reason = clean_text(reason, MESSAGE_LIMIT)
+
         def work(tx: Transaction) -> State:
             state = _state(tx, job_id)
             if state in FINAL:
