@@ -14,6 +14,9 @@ JOBS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) # tests wait more than
 BIN := .venv/bin
 READY := .venv/.ready
 
+# What is compiled is kept: a test run starts thousands of Pythons, and each would compile all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Found when first needed, so that `make help` costs nothing.
 find_python = python=; for p in $(strip $(PYTHON)) python3 python3.14 python3.13 python3.12 python3.11; do \
     "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { python=$$(command -v "$$p"); break; }; done
