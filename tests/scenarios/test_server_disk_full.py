@@ -195,10 +195,10 @@ def write_until_it_ends(scene: Scene, server: Database, ballast: Ballast) -> lis
         ballast.fill()
         try:
             acknowledged.append(scene.jobs.quick.enqueue().id)
-            server.sql("select pg_logical_emit_message(true, 'x', repeat('x', 1000000))")
+            server.sql("select pg_logical_emit_message(true, 'x', repeat('x', 4000000))")
         except (Unavailable, psycopg.OperationalError):
             return not server.cluster.is_running
         return False
 
-    eventually(has_ended, every=0)
+    eventually(has_ended, within=60, every=0)
     return acknowledged
