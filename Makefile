@@ -9,7 +9,7 @@ PYTHON ?=#        the Python to use; empty means: find one
 PYTEST_ARGS ?=#   more arguments for `make test`, e.g. PYTEST_ARGS='-x tests/store'
 CHAOS_MINUTES ?= 20
 STORE ?= sqlite# the store of `make chaos`; postgres needs nothing installed
-JOBS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) # tests wait more than they work
+JOBS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 2) # tests wait more than they work
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -30,7 +30,8 @@ demo: $(READY) ## real jobs through a real worker, in about ten seconds
 
 test: $(READY) ## the tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not alone' $(strip $(PYTEST_ARGS))
-	@$(BIN)/python -m pytest -m alone $(strip $(PYTEST_ARGS)) || [ $$? -eq 5 ] # 5: none were chosen
+	@$(BIN)/python -m pytest -n 2 -m chaos $(strip $(PYTEST_ARGS)) || [ $$? -eq 5 ] # 5: none were chosen
+	@$(BIN)/python -m pytest -m 'alone and not chaos' $(strip $(PYTEST_ARGS)) || [ $$? -eq 5 ]
 
 check: $(READY) ## formatting, lint, types, and who may import whom
 	@$(BIN)/ruff format --check --quiet . || { echo 'make format puts this right.' >&2; exit 1; }
