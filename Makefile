@@ -9,7 +9,7 @@ PYTHON ?=#        the Python to use; empty means: find one
 PYTEST_ARGS ?=#   more arguments for `make test`, e.g. PYTEST_ARGS='-x tests/store'
 CHAOS_MINUTES ?= 20
 STORE ?= sqlite# the store of `make chaos`; postgres needs nothing installed
-JOBS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 2) # tests wait more than they work
+JOBS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) # tests wait more than they work
 
 BIN := .venv/bin
 READY := .venv/.ready

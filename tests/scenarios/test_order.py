@@ -70,7 +70,7 @@ def test_a_job_that_waits_for_another_and_for_its_time_starts_on_time(scene: Sce
     scene.worker(poll_interval=30).ready()
     assert scene.until(scene.jobs.quick.enqueue().id).state is State.SUCCEEDED
     asked = time.monotonic()
-    first = scene.jobs.quick.enqueue()
+    first = scene.jobs.nap.enqueue(0.8)
     job = scene.jobs.quick.using(after=first, delay=1.5).enqueue()
     assert scene.until(first.id).state is State.SUCCEEDED
     assert scene.state(job.id) is State.BLOCKED
