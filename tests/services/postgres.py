@@ -182,7 +182,8 @@ class Cluster:
     def create_database(self, name: str = "", *, template: str = "template1") -> Database:
         """Create a database like `template`, which nobody may be connected to."""
         name = name or f"test_{next(self._names)}"
-        create = SQL("create database {} template {} strategy file_copy")  # twice as fast, in memory
+        # To copy its files is twice as fast as to log its pages, where both are in memory.
+        create = SQL("create database {} template {} strategy file_copy")
         self.sql(create.format(Identifier(name), Identifier(template)))
         return Database(self, name)
 

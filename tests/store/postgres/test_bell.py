@@ -46,10 +46,23 @@ def heard(store: PostgresStore, database: Database) -> Iterator[Heard]:
 
 
 def test_a_ring_is_followed_by_silence(store: PostgresStore, heard: Heard) -> None:
-    """The first job rings; those right after it do not."""
+    """The first job of a queue rings; those right after it do not."""
     put(store, queue="first")
     put(store, queue="second")
-    assert heard() == ["first"]
+    put(store, queue="first")
+    assert heard() == ["first", "second"]
+    store.enqueue([a_job(queue=queue) for queue in ("first", "third", "second", "third")])
+    assert heard() == ["third"]
+
+
+def test_more_queues_than_are_known_are_rung_for_too_often(
+    store: PostgresStore, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered of queues is bounded; none is forgotten to be rung for."""
+    monkeypatch.setattr(client, "QUEUES", 2)
+    for queue in "aabbcca":
+        put(store, queue=queue)
+    assert heard() == ["a", "b", "c", "a"]
 
 
 @pytest.mark.parametrize("jobs", REFUSED.values(), ids=REFUSED)
@@ -58,8 +71,8 @@ def test_a_refused_job_rings_nobody(store: PostgresStore, heard: Heard, jobs: li
     with pytest.raises(WorkhorseError):
         store.enqueue(jobs)
     assert heard() == []
-    put(store, queue="next")
-    assert heard() == ["next"]
+    put(store)
+    assert heard() == ["default"]
 
 
 def test_a_job_that_is_there_already_rings_nobody(
@@ -71,17 +84,19 @@ def test_a_job_that_is_there_already_rings_nobody(
     assert heard() == ["default"]
     put(store, idempotency_key="k")
     assert heard() == []
-    put(store, queue="next")
+    store.enqueue([a_job(queue="next"), a_job(idempotency_key="k")])
     assert heard() == ["next"]
+    put(store)
+    assert heard() == ["default"]
 
 
 def test_a_refused_job_does_not_end_a_silence(store: PostgresStore, heard: Heard) -> None:
     """Who was rung a moment ago looks again by itself."""
-    put(store, queue="first")
+    put(store)
     with pytest.raises(WorkhorseError):
         store.enqueue([a_job(after=[NOBODY])])
-    put(store, queue="second")
-    assert heard() == ["first"]
+    put(store)
+    assert heard() == ["default"]
 
 
 def test_a_session_that_is_rolled_back_rings_nobody(
@@ -89,7 +104,7 @@ def test_a_session_that_is_rolled_back_rings_nobody(
 ) -> None:
     """A job in a caller's transaction rings when that is committed, and is no other's ring."""
     with psycopg.connect(database.url) as session:
-        store.enqueue_with(session, [a_job(queue="undone")])
+        store.enqueue_with(session, [a_job()])
         session.rollback()
-    put(store, queue="next")
-    assert heard() == ["next"]
+    put(store)
+    assert heard() == ["default"]

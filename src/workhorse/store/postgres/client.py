@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -28,32 +29,38 @@ from workhorse.store.postgres.values import SessionCursor
 from workhorse.store.verbs.client import ClientVerbs
 
 QUIET: Final = 0.005
-"""Seconds after a ring during which this process does not ring again: a worker that was rung looks
-again by itself after twice as long. With a ring in each commit, writers wait for one another."""
+"""Seconds after a ring during which this process does not ring for that queue again: a worker that
+was rung looks again by itself after twice as long. With a ring in each commit, writers wait for one
+another."""
+QUEUES: Final = 1000
+"""Of so many queues it is known when they were rung for; with more, some are rung for too often."""
 
 
 class PostgresClientVerbs(ClientVerbs):
     """`ClientStore` on PostgreSQL, but for health."""
 
     _db: Database
-    _rung_at = 0.0
+    _rung_at: dict[str, float]
+    """When this process rang last, by queue."""
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not jobs:
             return []
-        ring = self._ring()
-        added = False
+        unrung = set(filter(self._is_due, {job.queue for job in jobs}))
+        rings = frozenset(unrung)
         try:
-            answers = self._enqueue(jobs, ring)
-            added = not all(answer.existing for answer in answers)
+            answers = self._enqueue(jobs, lambda queue: self._ring(on=queue in rings))
+            if unrung:
+                added = zip(jobs, answers, strict=True)
+                unrung.difference_update(job.queue for job, answer in added if not answer.existing)
             return answers
         finally:
-            if ring["ring"] and not added:
-                self._rung_at = 0.0  # nobody was rung: the next one rings
+            for queue in unrung:
+                self._rung_at.pop(queue, None)  # the next one rings
 
     def _enqueue(self, jobs: Sequence[NewJob], ring: Ring) -> list[Enqueued]:
         if len(jobs) == 1 and is_simple(jobs[0]):
-            found = self._db.direct("enqueue.one", {**one(jobs[0]), **ring})
+            found = self._db.direct("enqueue.one", {**one(jobs[0]), **ring(jobs[0].queue)})
             assert found is not None
             id, state, _ = found
             return [Enqueued(int(id), State(state), existing=False)]
@@ -76,7 +83,7 @@ class PostgresClientVerbs(ClientVerbs):
             SessionCursor(connection) as cursor,
         ):
             return answered(
-                enqueue(jobs, self._ring_at_commit()),
+                enqueue(jobs, lambda _: self._ring(on=True)),
                 lambda ask: _rows(cursor.execute(sql[ask.statement], ask.parameters)),
             )
 
@@ -89,7 +96,7 @@ class PostgresClientVerbs(ClientVerbs):
                 "AsyncConnection of SQLAlchemy on one of them.",
             )
         with in_our_words(self._db.place.shown):
-            return await enqueue_in(caller, enqueue(jobs, self._ring_at_commit()))
+            return await enqueue_in(caller, enqueue(jobs, lambda _: self._ring(on=True)))
 
     def _all_events(self, **page: Any) -> list[Any]:
         return record.of_all(self._db, **page)
@@ -97,17 +104,19 @@ class PostgresClientVerbs(ClientVerbs):
     def _events_of_job(self, **page: Any) -> list[Any]:
         return record.of_job(self._db, **page)
 
-    def _ring_at_commit(self) -> dict[str, Any]:
-        """Return how an enqueue rings in a caller's transaction: whenever that is committed."""
-        return {"ring": True, "channel": self._db.place.channel}
-
-    def _ring(self) -> dict[str, Any]:
-        """Return how this enqueue rings: not when this process has rung a moment ago."""
+    def _is_due(self, queue: str) -> bool:
+        """Whether to ring for a queue: not when this process has done so a moment ago."""
         now = time.monotonic()
-        ring = now - self._rung_at >= QUIET
-        if ring:
-            self._rung_at = now
-        return {"ring": ring, "channel": self._db.place.channel}
+        if now - self._rung_at.get(queue, -math.inf) < QUIET:
+            return False
+        if len(self._rung_at) >= QUEUES:
+            self._rung_at.clear()
+        self._rung_at[queue] = now
+        return True
+
+    def _ring(self, *, on: bool) -> dict[str, Any]:
+        """Return the parameters of how an enqueue rings, or does not."""
+        return {"ring": on, "channel": self._db.place.channel}
 
 
 def _by(run: Callable[..., psycopg.Cursor[tuple[Any, ...]]]) -> Callable[[Ask], Rows]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, TypeAlias
 
@@ -16,8 +16,8 @@ from workhorse.store.rows import backoff_text, key_answer
 
 STATEMENT_SIZE: Final = TURN_BYTES
 """Most characters of arguments in one statement, for the same reason."""
-Ring: TypeAlias = Mapping[str, Any]
-"""The parameters of how an enqueue rings."""
+Ring: TypeAlias = Callable[[str], Mapping[str, Any]]
+"""Returns the parameters of how an enqueue rings, for a queue."""
 
 
 def is_simple(job: NewJob) -> bool:
@@ -51,7 +51,7 @@ def enqueue_alike(
 ) -> Asking[list[Enqueued]]:
     """Store jobs that differ in nothing but their arguments, in one statement."""
     args = [job.args for job in jobs]
-    row = {**_options(jobs[0]), "args": args, "ids": list(ids), **ring}
+    row = {**_options(jobs[0]), "args": args, "ids": list(ids), **ring(jobs[0].queue)}
     ((added, state, _),) = yield Ask("enqueue.many", row)
     stored = State(state)
     return [Enqueued(id, stored, existing=False) for id in added]
@@ -108,7 +108,7 @@ def _enqueue_one(numbered: Numbered, ring: Ring) -> Asking[Enqueued]:
     waits_for: list[int] = []
     for number in dict.fromkeys(job.after):
         waits_for += yield from _unfinished(number)
-    row = {**one(job), "id": id, "blocked": bool(waits_for), **ring}
+    row = {**one(job), "id": id, "blocked": bool(waits_for), **ring(job.queue)}
     for _ in range(TRIES):
         stored = yield Ask("enqueue.one", row)
         if stored:

@@ -48,6 +48,7 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         self._lease = Database(place, "lease", size=1)
         self._position = Position()
         self._held_up = frozenset()
+        self._rung_at = {}
         self._registered_in = 0
         """The table its worker was last renewed in; 0 before that."""
         try:
