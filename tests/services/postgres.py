@@ -62,6 +62,14 @@ class Database:
         """Run one statement as the superuser, and return its rows."""
         return self.cluster.sql(text, *values, database=self.name)
 
+    def waits_for_a_lock(self) -> bool:
+        """Whether somebody here waits for what another transaction keeps."""
+        waiting = self.sql(
+            "select 1 from pg_stat_activity"
+            " where datname = current_database() and wait_event_type = 'Lock'"
+        )
+        return bool(waiting)
+
 
 class Cluster:
     """A PostgreSQL server with its data. A context manager: entered it runs, left it is gone.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from time import monotonic
 
 import psycopg
 import pytest
 
+from tests.scenarios.facts import eventually
 from tests.services.postgres import Database
 from tests.store.hands import NOBODY, a_job, put
 from workhorse.domain.errors import WorkhorseError
@@ -53,6 +56,23 @@ def test_a_ring_is_followed_by_silence(store: PostgresStore, heard: Heard) -> No
     assert heard() == ["first", "second"]
     store.enqueue([a_job(queue=queue) for queue in ("first", "third", "second", "third")])
     assert heard() == ["third"]
+
+
+def test_a_job_that_comes_long_after_the_ring_has_one_of_its_own(
+    store: PostgresStore, database: Database, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun in the silence, it is there when a worker that was rung looks only now and then."""
+    monkeypatch.setattr(client, "QUIET", 0.2)
+    with psycopg.connect(database.url) as session, ThreadPoolExecutor(1) as pool:
+        store.enqueue_with(session, [a_job(unique="u")])
+        put(store)
+        began = monotonic()
+        late = pool.submit(put, store, unique="u")
+        eventually(lambda: database.waits_for_a_lock() and monotonic() - began > 2 * client.QUIET)
+        assert heard() == ["default"]
+        session.rollback()
+        late.result()
+    assert heard() == ["default"]
 
 
 def test_more_queues_than_are_known_are_rung_for_too_often(

@@ -16,9 +16,6 @@ from workhorse.domain.job import State
 from workhorse.domain.outcome import AttemptOutcome, Cancelled, Snoozed
 from workhorse.store.protocol import Store
 
-WAITING = """
-select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
-"""
 PROMPT = 1.0
 """Seconds within which something is done that waits for nobody's lock."""
 
@@ -67,7 +64,7 @@ def test_a_job_that_waits_to_run_is_cancelled(
     (second,) = store.enqueue_with(mine, [a_job(after=[first])])
     with ThreadPoolExecutor(1) as pool:
         cancel = pool.submit(store.cancel, first)
-        while not database.sql(WAITING):
+        while not database.waits_for_a_lock():
             assert not cancel.done()
         mine.commit()
         assert cancel.result() is State.CANCELLED

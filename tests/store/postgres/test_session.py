@@ -14,10 +14,6 @@ from tests.store.hands import a_job, nothing_changed, put
 from workhorse.domain.errors import ConfigurationError, InvalidJob, Unavailable
 from workhorse.store.protocol import JobFilter, Store
 
-WAITING = """
-select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
-"""
-
 
 @pytest.fixture
 def mine(database: Database) -> Iterator[psycopg.Connection]:
@@ -104,7 +100,7 @@ def test_each_waits_for_the_other(
         other.execute("set deadlock_timeout = '1min'")
         store.enqueue_with(other, [a_job(unique="b")])
         waits = pool.submit(store.enqueue_with, other, [a_job(unique="a")])
-        while not database.sql(WAITING):
+        while not database.waits_for_a_lock():
             assert not waits.done()
         with pytest.raises(Unavailable) as refused:
             store.enqueue_with(mine, [a_job(unique="b")])

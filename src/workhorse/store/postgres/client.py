@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import psycopg
 
-from workhorse.domain.errors import InvalidJob
+from workhorse.domain.errors import InvalidJob, Unavailable
 from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.postgres import record
 from workhorse.store.postgres.asking import Ask, Rows, answered
@@ -46,17 +47,27 @@ class PostgresClientVerbs(ClientVerbs):
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not jobs:
             return []
-        unrung = set(filter(self._is_due, {job.queue for job in jobs}))
+        began = time.monotonic()
+        queues = {job.queue for job in jobs}
+        unrung = set(filter(self._is_due, queues))
         rings = frozenset(unrung)
         try:
             answers = self._enqueue(jobs, lambda queue: self._ring(on=queue in rings))
             if unrung:
                 added = zip(jobs, answers, strict=True)
                 unrung.difference_update(job.queue for job, answer in added if not answer.existing)
-            return answers
         finally:
             for queue in unrung:
                 self._rung_at.pop(queue, None)  # the next one rings
+        if time.monotonic() - began >= QUIET:
+            self._ring_late(queues - rings)
+        return answers
+
+    def _ring_late(self, queues: Iterable[str]) -> None:
+        """Ring for what took so long that a worker rung before may have looked again already."""
+        for queue in filter(self._is_due, queues):
+            with contextlib.suppress(Unavailable):
+                self._db.once("enqueue.ring", queue=queue)
 
     def _enqueue(self, jobs: Sequence[NewJob], ring: Ring) -> list[Enqueued]:
         if len(jobs) == 1 and is_simple(jobs[0]):

@@ -48,6 +48,10 @@ select (select array_agg(id) from added), state::text,
        case when %(ring)s then pg_notify(%(channel)s, %(queue)s) end
   from moment;
 
+-- name: ring
+-- Wakes who listens, for jobs that are there already.
+select workhorse.ring(%(queue)s);
+
 -- name: holder
 -- Who holds a unique key.
 select id, state::text, kind from workhorse.jobs where unique_key = %(unique)s;
