@@ -74,6 +74,21 @@ class Coalescer:
         self._flush()
 
 
+class Lanes:
+    """The coalescers of one loop: what may have to wait for another's transaction goes by itself.
+
+    There nobody else waits with it, as a neighbour in one transaction would.
+    """
+
+    def __init__(self, executors: tuple[Executor, Executor], store: Store) -> None:
+        self._free, self._bound = (Coalescer(executor, store) for executor in executors)
+
+    async def enqueue(self, job: NewJob) -> Enqueued:
+        """Store `job`, as `Coalescer.enqueue` does."""
+        bound = job.unique is not None or job.idempotency_key is not None or job.after
+        return await (self._bound if bound else self._free).enqueue(job)
+
+
 def _answer(batch: Sequence[Waiting], answers: Sequence[Answer]) -> None:
     for (_, future), answer in zip(batch, answers, strict=True):
         if future.done():

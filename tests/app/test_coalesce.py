@@ -8,12 +8,14 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeAlias
 
+import psycopg
 import pytest
 
 from tests.app.helpers import stored
+from tests.services.postgres import Database
 from workhorse import Handle, Kind, NotFound, State, Unavailable, Workhorse
 from workhorse.coalesce import MAX_BATCH
 from workhorse.domain.job import NewJob
@@ -151,6 +153,24 @@ def test_a_neighbour_that_waits_for_another_is_stored_with_it(app: Workhorse, no
 
     states = [handle.state for handle in asyncio.run(main())]
     assert states == [State.AVAILABLE, State.BLOCKED, State.AVAILABLE]
+
+
+@pytest.mark.parametrize("cluster", ["18"], indirect=True)
+@pytest.mark.needs("pg18")
+def test_who_waits_for_anothers_transaction_holds_nobody_up(database: Database) -> None:
+    """A unique key may be in a transaction still open: who wants it waits, those beside do not."""
+    with closing(Workhorse(database.url)) as app, psycopg.connect(database.url) as other:
+        noop = app.job(name="noop")(lambda: None)
+        noop.using(session=other, unique="k").enqueue()
+
+        async def main() -> None:
+            waits = asyncio.create_task(noop.using(unique="k").aenqueue())
+            beside = await noop.aenqueue()
+            assert not waits.done()
+            other.rollback()
+            assert {beside.id, (await waits).id} == {job.id for job in stored(app)}
+
+        asyncio.run(main())
 
 
 def test_a_store_out_of_reach_is_told_to_everyone(app: Workhorse, noop: Noop) -> None:
