@@ -16,7 +16,7 @@ from tests.store.hands import NOBODY, a_job, put
 from workhorse.domain.errors import WorkhorseError
 from workhorse.domain.job import NewJob
 from workhorse.store.opening import open_store
-from workhorse.store.postgres import PostgresStore, client
+from workhorse.store.postgres import PostgresStore, ringing
 
 NUL = '["\0"]'
 REFUSED: dict[str, list[NewJob]] = {
@@ -31,7 +31,7 @@ Heard = Callable[[], list[str]]
 @pytest.fixture(autouse=True)
 def _long_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A silence that no test outlasts."""
-    monkeypatch.setattr(client, "QUIET", 600.0)
+    monkeypatch.setattr(ringing, "QUIET", 600.0)
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def test_a_job_that_comes_long_after_the_ring_has_one_of_its_own(
     store: PostgresStore, database: Database, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Begun in the silence, it is there when a worker that was rung looks only now and then."""
-    monkeypatch.setattr(client, "QUIET", 0.2)
+    monkeypatch.setattr(ringing, "QUIET", 0.2)
     with psycopg.connect(database.url) as session, ThreadPoolExecutor(1) as pool:
         store.enqueue_with(session, [a_job(unique="u")])
         put(store)
         began = monotonic()
         late = pool.submit(put, store, unique="u")
-        eventually(lambda: database.waits_for_a_lock() and monotonic() - began > 2 * client.QUIET)
+        eventually(lambda: database.waits_for_a_lock() and monotonic() - began > 2 * ringing.QUIET)
         assert heard() == ["default"]
         session.rollback()
         late.result()
@@ -79,7 +79,7 @@ def test_more_queues_than_are_known_are_rung_for_too_often(
     store: PostgresStore, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is remembered of queues is bounded; none is forgotten to be rung for."""
-    monkeypatch.setattr(client, "QUEUES", 2)
+    monkeypatch.setattr(ringing, "QUEUES", 2)
     for queue in "aabbcca":
         put(store, queue=queue)
     assert heard() == ["a", "b", "c", "a"]

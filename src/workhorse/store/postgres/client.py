@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 
 from workhorse.domain.errors import InvalidJob, Unavailable
 from workhorse.domain.job import Enqueued, NewJob, State
-from workhorse.store.postgres import record
+from workhorse.store.postgres import record, ringing
 from workhorse.store.postgres.asking import Ask, Rows, answered
 from workhorse.store.postgres.async_session import caller_of, enqueue_in
 from workhorse.store.postgres.database import Database
@@ -25,47 +24,38 @@ from workhorse.store.postgres.enqueueing import (
     one,
 )
 from workhorse.store.postgres.failures import in_our_words
+from workhorse.store.postgres.ringing import Ringing
 from workhorse.store.postgres.session import part_of_transaction, refuse_unfit
 from workhorse.store.postgres.values import SessionCursor
 from workhorse.store.verbs.client import ClientVerbs
-
-QUIET: Final = 0.005
-"""Seconds after a ring during which this process does not ring for that queue again: a worker that
-was rung looks again by itself after twice as long. With a ring in each commit, writers wait for one
-another."""
-QUEUES: Final = 1000
-"""Of so many queues it is known when they were rung for; with more, some are rung for too often."""
 
 
 class PostgresClientVerbs(ClientVerbs):
     """`ClientStore` on PostgreSQL, but for health."""
 
     _db: Database
-    _rung_at: dict[str, float]
-    """When this process rang last, by queue."""
+    _ringing: Ringing
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         if not jobs:
             return []
         began = time.monotonic()
         queues = {job.queue for job in jobs}
-        unrung = set(filter(self._is_due, queues))
-        rings = frozenset(unrung)
+        rings = self._ringing.due(queues)
+        answers: list[Enqueued] = []
         try:
             answers = self._enqueue(jobs, lambda queue: self._ring(on=queue in rings))
-            if unrung:
-                added = zip(jobs, answers, strict=True)
-                unrung.difference_update(job.queue for job, answer in added if not answer.existing)
         finally:
-            for queue in unrung:
-                self._rung_at.pop(queue, None)  # the next one rings
-        if time.monotonic() - began >= QUIET:
+            pairs = zip(jobs, answers, strict=False)  # none, when they were refused
+            added = {job.queue for job, answer in pairs if not answer.existing}
+            self._ringing.undo(rings - added)
+        if time.monotonic() - began >= ringing.QUIET:
             self._ring_late(queues - rings)
         return answers
 
     def _ring_late(self, queues: Iterable[str]) -> None:
         """Ring for what took so long that a worker rung before may have looked again already."""
-        for queue in filter(self._is_due, queues):
+        for queue in self._ringing.due(queues):
             with contextlib.suppress(Unavailable):
                 self._db.once("enqueue.ring", queue=queue)
 
@@ -114,16 +104,6 @@ class PostgresClientVerbs(ClientVerbs):
 
     def _events_of_job(self, **page: Any) -> list[Any]:
         return record.of_job(self._db, **page)
-
-    def _is_due(self, queue: str) -> bool:
-        """Whether to ring for a queue: not when this process has done so a moment ago."""
-        now = time.monotonic()
-        if now - self._rung_at.get(queue, -math.inf) < QUIET:
-            return False
-        if len(self._rung_at) >= QUEUES:
-            self._rung_at.clear()
-        self._rung_at[queue] = now
-        return True
 
     def _ring(self, *, on: bool) -> dict[str, Any]:
         """Return the parameters of how an enqueue rings, or does not."""

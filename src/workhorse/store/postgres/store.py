@@ -17,6 +17,7 @@ from workhorse.store.postgres.database import Database, PostgresTransaction
 from workhorse.store.postgres.health import POOLED, HealthVerbs
 from workhorse.store.postgres.listen import Listener
 from workhorse.store.postgres.position import Position
+from workhorse.store.postgres.ringing import Ringing
 from workhorse.store.postgres.settling import settle
 from workhorse.store.postgres.url import Place, parse
 from workhorse.store.postgres.whole import PostgresWhole, alone
@@ -48,7 +49,7 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         self._lease = Database(place, "lease", size=1)
         self._position = Position()
         self._held_up = frozenset()
-        self._rung_at = {}
+        self._ringing = Ringing()
         self._registered_in = 0
         """The table its worker was last renewed in; 0 before that."""
         try:
