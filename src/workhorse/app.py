@@ -36,7 +36,7 @@ from workhorse.session import aenqueue_in, enqueue_in
 from workhorse.sources import DEFAULT_DATABASE_URL, configured_url
 
 if TYPE_CHECKING:
-    from workhorse.coalesce import Lanes
+    from workhorse.coalesce import Coalescers
     from workhorse.engine.wake import Wake
     from workhorse.store.protocol import Store
 
@@ -69,8 +69,8 @@ class Workhorse:
         self._store: Store | None = None
         self._wake: Wake | None = None
         self._pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor] | None = None
-        self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Lanes]
-        self._lanes = weakref.WeakKeyDictionary()
+        self._coalescers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Coalescers]
+        self._coalescers = weakref.WeakKeyDictionary()
         self._home = Home(lambda: self.store, self._ring, self._requeued)
 
     def __repr__(self) -> str:
@@ -100,7 +100,7 @@ class Workhorse:
         """
         with self._lock:
             pools, self._pools = self._pools or (), None
-            self._lanes.clear()
+            self._coalescers.clear()
         for pool in pools:
             pool.shutdown()  # what it is storing needs the store once more
         with self._lock:
@@ -231,7 +231,7 @@ class Workhorse:
             return self._handle((await aenqueue_in(session, self.store, [job]))[0], spec)
         if self.inline:
             return await asyncio.to_thread(self.send, order)
-        found = await self._lanes_here().enqueue(job)
+        found = await self._coalescers_here().enqueue(job)
         return self._handle(found, spec)
 
     def enqueue_many(self, jobs: Iterable[Bound[R]]) -> list[Handle[R]]:
@@ -316,18 +316,18 @@ class Workhorse:
                     wake = self._wake = Wake(self.store.run_dir)
         wake.ring()
 
-    def _lanes_here(self) -> Lanes:
-        """Return the lanes of the running loop."""
+    def _coalescers_here(self) -> Coalescers:
+        """Return the coalescers of the running loop."""
         loop = asyncio.get_running_loop()
-        found = self._lanes.get(loop)
+        found = self._coalescers.get(loop)
         if found is None:
-            from workhorse.coalesce import Lanes  # noqa: PLC0415 - lazy
+            from workhorse.coalesce import Coalescers  # noqa: PLC0415 - lazy
 
             with self._lock:
                 if self._pools is None:
                     name = "workhorse-enqueue"
                     self._pools = (ThreadPoolExecutor(1, name), ThreadPoolExecutor(1, name))
-                found = self._lanes[loop] = Lanes(self._pools, self._store_many)
+                found = self._coalescers[loop] = Coalescers(self._pools, self._store_many)
         return found
 
     def _store_many(self, jobs: Any) -> list[Enqueued]:

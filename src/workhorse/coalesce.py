@@ -74,19 +74,19 @@ class Coalescer:
         self._flush()
 
 
-class Lanes:
-    """The coalescers of one loop: what may have to wait for another's transaction goes by itself.
+class Coalescers:
+    """The two of one loop: one for jobs whose storing may have to wait for another's transaction.
 
-    There nobody else waits with it, as a neighbour in one transaction would.
+    In one transaction with such a job its neighbours wait, and fail, with it. The others do not.
     """
 
     def __init__(self, executors: tuple[Executor, Executor], store: Store) -> None:
-        self._free, self._bound = (Coalescer(executor, store) for executor in executors)
+        self._plain, self._may_wait = (Coalescer(executor, store) for executor in executors)
 
     async def enqueue(self, job: NewJob) -> Enqueued:
         """Store `job`, as `Coalescer.enqueue` does."""
-        bound = job.unique is not None or job.idempotency_key is not None or job.after
-        return await (self._bound if bound else self._free).enqueue(job)
+        may_wait = job.unique is not None or job.idempotency_key is not None or job.after
+        return await (self._may_wait if may_wait else self._plain).enqueue(job)
 
 
 def _answer(batch: Sequence[Waiting], answers: Sequence[Answer]) -> None:
