@@ -34,6 +34,7 @@ from workhorse.domain.outcome import (
     TimedOut,
 )
 from workhorse.domain.transitions import Verb, settle
+from workhorse.engine.ended import HELD_UP
 from workhorse.engine.invoke import call_async, call_sync
 from workhorse.engine.lease import lock_path, take_lock
 from workhorse.engine.output import OutputBuffer
@@ -50,10 +51,9 @@ LEASE: Final = 60.0
 RENEW: Final = 10.0
 LOOK: Final = 0.5
 """How often a running job's cancel request is looked for, in seconds."""
-HELD_UP: Final = 0.5
-"""Seconds until an end is handed in again that another's transaction kept from being written …"""
 PATIENCE: Final = 10.0
-"""… and for how long: the transaction may be the caller's own, which waits for this."""
+"""How long an end is handed in again that another's transaction keeps from being written, in
+seconds: the transaction may be the caller's own, which waits for this."""
 
 
 def run_inline(store: Store, kinds: Mapping[str, KindSpec], job_id: int) -> None:
