@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from tests.app.helpers import stored
+from tests.services.fixtures import on_one_server
 from tests.services.postgres import Database
 from workhorse import Handle, Kind, NotFound, State, Unavailable, Workhorse
 from workhorse.coalesce import MAX_BATCH
@@ -155,8 +156,7 @@ def test_a_neighbour_that_waits_for_another_is_stored_with_it(app: Workhorse, no
     assert states == [State.AVAILABLE, State.BLOCKED, State.AVAILABLE]
 
 
-@pytest.mark.parametrize("cluster", ["18"], indirect=True)
-@pytest.mark.needs("pg18")
+@on_one_server
 def test_who_waits_for_anothers_transaction_holds_nobody_up(database: Database) -> None:
     """A unique key may be in a transaction still open: who wants it waits, those beside do not."""
     with closing(Workhorse(database.url)) as app, psycopg.connect(database.url) as other:

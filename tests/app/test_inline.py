@@ -19,6 +19,7 @@ import pytest
 
 from tests.app.helpers import stored, work
 from tests.scenarios.facts import eventually
+from tests.services.fixtures import on_one_server
 from tests.services.postgres import Database
 from workhorse import (
     Context,
@@ -521,8 +522,7 @@ def test_a_requeued_job_of_an_unknown_kind_is_left_for_a_worker(app: Workhorse) 
     here.close()
 
 
-@pytest.mark.parametrize("cluster", ["18"], indirect=True)
-@pytest.mark.needs("pg18")
+@on_one_server
 def test_an_end_that_anothers_transaction_keeps_is_written_down_after_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,8 @@ EACH_VERSION = [
     pytest.param(version, id=f"pg{version}", marks=pytest.mark.needs(f"pg{version}"))
     for version in VERSIONS
 ]
+on_one_server = pytest.mark.parametrize("cluster", EACH_VERSION[-1:], indirect=True)
+"""For a test of a `database` that is no different for each version."""
 
 
 def prepare(url: str) -> None:
