@@ -100,7 +100,7 @@ def test_a_late_renewal_wins_over_a_late_look(store: Store, clock: SettableClock
     seen = list(store.look().expired)
     assert seen == [slow.id]
     assert store.renew(slow.id, 30)
-    assert store.rescue(slow.id, reason=EXPIRED) == 0
+    assert store.rescue(slow.id, reason=EXPIRED) is None
     assert rescue_expired(store, store.look().expired, me=me.id) == []
     assert slow.settle(job, OK) == []
 

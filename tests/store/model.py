@@ -240,12 +240,13 @@ class Model:
     def expired(self, now: int) -> list[int]:
         return [w.id for w in self.workers.values() if w.state in LIVING and w.lease_until <= now]
 
-    def rescue(self, worker: int, now: int, *, expired_only: bool) -> int:
+    def rescue(self, worker: int, now: int, *, expired_only: bool) -> int | None:
         if expired_only and self.lease(worker, now)[0]:
-            return 0
+            return None
         jobs = self._end_all(worker, Lost("gone"), now)
-        if self.workers[worker].state in LIVING:
-            self.workers[worker].state = "lost"
+        if self.workers[worker].state not in LIVING:
+            return jobs or None
+        self.workers[worker].state = "lost"
         return jobs
 
     def timed(self, state: State) -> list[ModelJob]:

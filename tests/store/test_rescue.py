@@ -53,7 +53,7 @@ def test_a_living_lease_is_respected(store: Store, clock: SettableClock) -> None
     assert store.expired_workers() == [worker.id]
     assert store.renew(worker.id, 30)
     with nothing_changed(store):
-        assert store.rescue(worker.id, reason="its lease ran out") == 0
+        assert store.rescue(worker.id, reason="its lease ran out") is None
     assert store.expired_workers() == []
 
 
@@ -65,7 +65,7 @@ def test_expiry_counts_from_the_last_renewal(store: Store, clock: SettableClock)
     for _ in range(20):
         clock.advance(29)
         assert store.renew(worker.id, 30)
-        assert store.rescue(worker.id, reason="late") == 0
+        assert store.rescue(worker.id, reason="late") is None
     assert worker.settle(job, OK) == []
 
 
@@ -105,7 +105,7 @@ def test_a_second_rescue_finds_nothing(
     clock.advance(1)
     assert store.rescue(worker.id, reason="gone") == 1
     with nothing_changed(store):
-        assert store.rescue(worker.id, reason="gone", expired_only=expired_only) == 0
+        assert store.rescue(worker.id, reason="gone", expired_only=expired_only) is None
 
 
 def test_what_was_settled_in_time_is_not_rescued(store: Store, clock: SettableClock) -> None:

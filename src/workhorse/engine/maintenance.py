@@ -58,7 +58,7 @@ def rescue_gone(store: SupervisorStore, *, me: int, run_dir: Path | None) -> lis
             reason = "the worker's processes are gone"
             jobs = store.rescue(worker, reason=reason, expired_only=False)
             lock_path(run_dir, worker).unlink(missing_ok=True)
-            found.append(Found(worker, jobs, reason))
+            found.append(Found(worker, jobs or 0, reason))
     if found:
         sweep_sockets(run_dir)
     return found
@@ -67,11 +67,8 @@ def rescue_gone(store: SupervisorStore, *, me: int, run_dir: Path | None) -> lis
 def rescue_expired(store: SupervisorStore, expired: Iterable[int], *, me: int) -> list[Found]:
     """Give back the jobs of workers whose lease ran out, as far as it still has when written."""
     reason = "the worker's lease ran out"
-    return [
-        Found(worker, store.rescue(worker, reason=reason), reason)
-        for worker in expired
-        if worker != me
-    ]
+    rescued = {worker: store.rescue(worker, reason=reason) for worker in expired if worker != me}
+    return [Found(worker, jobs, reason) for worker, jobs in rescued.items() if jobs is not None]
 
 
 async def prune_all(prune: Callable[[int], Awaitable[int]]) -> int:

@@ -340,11 +340,12 @@ class SupervisorStore(Protocol):
     def sweep(self) -> int:
         """unblock (or cancel) blocked jobs whose last dependency ended unseen; returns how many."""
 
-    def rescue(self, worker: int, *, reason: str, expired_only: bool = True) -> int:
+    def rescue(self, worker: int, *, reason: str, expired_only: bool = True) -> int | None:
         """rescue: running → available, scheduled, failed or cancelled, for all jobs of `worker`.
 
         With `expired_only`, does nothing when the lease is alive at the moment of writing.
-        Marks the worker lost. Returns how many jobs were given back.
+        Marks the worker lost. Returns how many jobs were given back; None when there was nothing
+        to do. A job whose end another's transaction keeps is left to a later call.
         """
 
     def prune(self, retention: Retention, *, batch: int = 1000) -> int:

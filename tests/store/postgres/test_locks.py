@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from time import monotonic
 
 import psycopg
 import pytest
 
 from tests.services.postgres import Database
-from tests.store.hands import ERROR, Worker, a_job, put, settled, state, the
+from tests.store.hands import ERROR, Worker, a_job, put, put_many, settled, state, the
 from workhorse.domain.job import State
 from workhorse.domain.outcome import AttemptOutcome, Cancelled, Snoozed
+from workhorse.store.opening import open_store
 from workhorse.store.protocol import Store
+from workhorse.store.verbs.copying import copy
 
 PROMPT = 1.0
 """Seconds within which something is done that waits for nobody's lock."""
@@ -72,3 +75,78 @@ def test_a_job_that_waits_to_run_is_cancelled(
     error = the(store, second.id).error
     assert error is not None
     assert error["message"] == f"job {first} cancelled"
+
+
+def test_who_waits_is_kept_when_what_it_waits_for_fails(
+    store: Store, mine: psycopg.Connection
+) -> None:
+    """The turn goes on, nothing that it claimed is lost; the kept one is cancelled by a sweep."""
+    first = put(store, max_attempts=1)
+    kept = put(store, after=[first])
+    free = put(store, after=[first])
+    worker = Worker(store)
+    job = worker.take()
+    after = put(store)
+    (last,) = store.enqueue_with(mine, [a_job(after=[kept])])
+    turn = worker.turn([settled(job, ERROR)], claim=worker.request())
+    assert [job.id for job in turn.claimed] == [after]
+    assert [state(store, id) for id in (first, kept, free)] == [
+        State.FAILED, State.BLOCKED, State.CANCELLED,
+    ]  # fmt: skip
+    mine.commit()
+    assert store.sweep() == 2
+    assert [state(store, id) for id in (kept, last.id)] == [State.CANCELLED] * 2
+
+
+def test_a_sweep_passes_over_what_is_kept(
+    store: Store, mine: psycopg.Connection, database: Database
+) -> None:
+    """One that another's transaction keeps holds nobody else up."""
+    bad = put(store, max_attempts=1)
+    kept, ready = put(store, after=[bad]), put(store, after=[bad])
+    worker = Worker(store)
+    job = worker.take()
+    store.enqueue_with(mine, [a_job(after=[kept])])
+    # As it is left by one that was killed between the end of a job and what follows from it.
+    database.sql("delete from workhorse.dependencies where job_id = %s", ready)
+    worker.settle(job, ERROR)
+    assert store.sweep() == 1
+    assert [state(store, id) for id in (kept, ready)] == [State.BLOCKED, State.AVAILABLE]
+
+
+@pytest.mark.parametrize("cut_off", [True, False], ids=["lost", "stopped"])
+def test_a_worker_that_is_no_more(store: Store, mine: psycopg.Connection, *, cut_off: bool) -> None:
+    """Its jobs are given back but for one whose end is kept: that one goes later."""
+    kept, other = put_many(store, 2)
+    worker = Worker(store)
+    worker.claim()
+    store.cancel(kept)  # so that it cannot be given back: it ends
+    store.enqueue_with(mine, [a_job(after=[kept])])
+    if cut_off:
+        assert store.rescue(worker.id, reason="gone", expired_only=False) == 1
+    else:
+        store.retire(worker.id)
+    assert [state(store, id) for id in (kept, other)] == [State.RUNNING, State.AVAILABLE]
+    assert store.look().expired == [worker.id]
+    mine.commit()
+    assert store.rescue(worker.id, reason="gone") == 1
+    assert state(store, kept) is State.CANCELLED
+    assert store.look().expired == []
+
+
+def test_what_is_left_so_is_rescued_in_a_copy(
+    store: Store, mine: psycopg.Connection, tmp_path: Path
+) -> None:
+    """A job that a lost worker still holds is given back where it was copied to."""
+    kept = put(store)
+    worker = Worker(store)
+    worker.claim()
+    store.cancel(kept)
+    store.enqueue_with(mine, [a_job(after=[kept])])
+    assert store.rescue(worker.id, reason="gone", expired_only=False) == 0
+    mine.rollback()
+    with closing(open_store(f"sqlite:///{tmp_path}/copy.db")) as target:
+        copy(store, target)
+        assert target.look().expired == target.expired_workers() == [worker.id]
+        assert target.rescue(worker.id, reason="gone") == 1
+        assert state(target, kept) is State.CANCELLED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -57,7 +57,6 @@ HOT: dict[str, dict[str, Any]] = {
 }
 
 CANCELLING: dict[str, dict[str, Any]] = {
-    "dependencies.waiting": {"ids": "[7]"},
     "dependencies.forget": {"ids": "[7]"},
     "jobs.cancellable": {"ids": "[7]"},
     "jobs.cancel": {"rows": '[[7, "why"]]'},
@@ -104,18 +103,29 @@ def test_a_long_queue_and_a_long_past_do_not_slow_it_down(filled: Database, stat
     assert whole_tables(plan) == [], json.dumps(plan, indent=1)
 
 
-def test_who_waited_is_found_by_an_index(filled: Database) -> None:
-    """However many wait, those that waited for a few jobs are let go without reading a table."""
+@pytest.mark.parametrize("follow", ["unblock_after", "lock_waiting"])
+def test_who_waited_is_found_by_an_index(filled: Database, follow: LiteralString) -> None:
+    """However many wait, those that waited for a few jobs are found without reading a table."""
     filled.sql(
         "insert into workhorse.dependencies select n, n + 1 from generate_series(1, 50000) n"
     )
     filled.sql("vacuum analyze workhorse.dependencies")
     with psycopg.connect(filled.url) as connection:
-        connection.execute("select workhorse.unblock_after('{2,3}')")
+        connection.execute(f"select workhorse.{follow}('{{2,3}}')")
         read = connection.execute(
             "select relname from pg_stat_xact_user_tables where seq_scan > 0"
         ).fetchall()
     assert read == []
+
+
+def test_what_is_too_old_is_found_by_its_state_and_age(filled: Database) -> None:
+    """What is kept for longer is not read on the way to what is not."""
+    filled.sql("update workhorse.history set state = 'failed' where id % 2 = 0")
+    filled.sql("vacuum analyze workhorse.history")
+    plan = explained(filled, "retention.older", state="failed", age=0, limit=100)
+    (found,) = (node for node in plan if node["Node Type"].startswith("Index"))
+    assert "(state = 'failed'" in found["Index Cond"]
+    assert "finished_at" in found["Index Cond"]
 
 
 @pytest.mark.parametrize("backlog", [5_000, 50_000])

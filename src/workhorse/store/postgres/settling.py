@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from workhorse.domain.job import State
+from workhorse.domain.job import FINAL, State
 from workhorse.domain.transitions import Change, Verb
 from workhorse.store.fast_json import compact
 from workhorse.store.postgres.database import PostgresTransaction
@@ -73,6 +73,16 @@ def settle(tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> 
         stale += not_recorded(tx, worker, others) if len(ended) < len(others) else []
         cancel_dependents(tx, ended)
     return stale
+
+
+def free(tx: PostgresTransaction, settled: Sequence[Settled], also: Iterable[int] = ()) -> set[int]:
+    """Return which of the jobs of `settled`, and `also`, nobody's open transaction keeps.
+
+    They can be written to without waiting, until `tx` ends.
+    """
+    ending = array(one.id for one in settled if one.change.state in FINAL)
+    ids = sorted({one.id for one in settled}.union(also))
+    return set(tx.listed("settle.free", ids=array(ids), ending=ending))
 
 
 def cancel_dependents(tx: PostgresTransaction, ended: Iterable[tuple[int, int, str]]) -> None:

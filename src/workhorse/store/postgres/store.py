@@ -18,7 +18,7 @@ from workhorse.store.postgres.health import POOLED, HealthVerbs
 from workhorse.store.postgres.listen import Listener
 from workhorse.store.postgres.position import Position
 from workhorse.store.postgres.ringing import Ringing
-from workhorse.store.postgres.settling import settle
+from workhorse.store.postgres.settling import free, settle
 from workhorse.store.postgres.url import Place, parse
 from workhorse.store.postgres.whole import PostgresWhole, alone
 from workhorse.store.postgres.worker import WorkerVerbs
@@ -109,5 +109,7 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         for database in (self._db, self._claims, self._lease):
             database.close()
 
-    def _settle(self, tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> object:
-        return settle(tx, worker, settled)
+    def _settle(self, tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> int:
+        ours = free(tx, settled)
+        settle(tx, worker, [one for one in settled if one.id in ours])
+        return len(ours)

@@ -31,9 +31,9 @@ from workhorse.store.postgres.position import Position, from_start
 from workhorse.store.postgres.settling import (
     Ended,
     Fence,
-    array,
     cancel_dependents,
     completed_arrays,
+    free,
     not_recorded,
     other_rows,
     settle,
@@ -42,6 +42,10 @@ from workhorse.store.protocol import TURN_BYTES, ClaimRequest, Settled, Turn, fi
 from workhorse.store.verbs import edges
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+
+class _KeptError(Unavailable):
+    """Nothing of a turn was written: another's transaction keeps a job of it."""
 
 
 class WorkerVerbs:
@@ -64,9 +68,8 @@ class WorkerVerbs:
         if not self._held_up or self._held_up.isdisjoint(one.id for one in settled):
             try:
                 return self._turn(worker, settled, output, claim)
-            except Unavailable as error:
-                if not isinstance(error.__cause__, errors.LockNotAvailable):
-                    raise
+            except _KeptError:
+                pass
         stale, held_up = self._settle_around(worker, settled, output)
         rest = self._turn(worker, (), (), claim)
         return Turn(stale, rest.claimed, rest.lease_valid, held_up)
@@ -75,15 +78,14 @@ class WorkerVerbs:
         self, worker: int, settled: Sequence[Settled], output: Sequence[OutputLine]
     ) -> tuple[list[Fence], list[Fence]]:
         """Write down all but what another's transaction keeps; return what is stale, and that."""
-        jobs = {one.id for one in settled} | {line.job_id for line in output}
 
         def work(tx: PostgresTransaction) -> tuple[list[Fence], list[Fence]]:
             tx.run("settle.wait_briefly")
-            free = set(tx.listed("settle.free", ids=array(sorted(jobs))))
-            for statement, parameters in _output_statements(worker, output, free):
+            ours = free(tx, settled, also=(line.job_id for line in output))
+            for statement, parameters in _output_statements(worker, output, ours):
                 tx.run(statement, **parameters)
-            stale = settle(tx, worker, [one for one in settled if one.id in free])
-            return stale, [(one.id, one.attempt) for one in settled if one.id not in free]
+            stale = settle(tx, worker, [one for one in settled if one.id in ours])
+            return stale, [(one.id, one.attempt) for one in settled if one.id not in ours]
 
         stale, held_up = self._claims.write(work)
         self._held_up = frozenset(id for id, _ in held_up)
@@ -98,9 +100,14 @@ class WorkerVerbs:
     ) -> Turn:
         ended = Ended.sorted(settled)
         before = time.monotonic()
-        answers = self._claims.again(
-            lambda c: self._send(c, worker, ended, output, claim), when=DEADLOCKED
-        )
+        try:
+            answers = self._claims.again(
+                lambda c: self._send(c, worker, ended, output, claim), when=DEADLOCKED
+            )
+        except Unavailable as error:
+            if isinstance(error.__cause__, errors.LockNotAvailable):
+                raise _KeptError(error.message, hint=error.hint) from error
+            raise
         took = time.monotonic() - before
         stale = self._follow(worker, ended, answers)
         answer = answers["claim"]
@@ -194,15 +201,15 @@ class WorkerVerbs:
 
 
 def _output_statements(
-    worker: int, output: Sequence[OutputLine], free: Collection[int] | None = None
+    worker: int, output: Sequence[OutputLine], ours: Collection[int] | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Tell what writes lines down: all of them, and the latest progress (of `free` jobs alone)."""
+    """Tell what writes lines down: all of them, and the latest progress (of `ours` alone)."""
     if output:
         yield "settle.output_event", {"lines": compact(output), "worker": worker}
     latest = {
         (line.job_id, line.attempt): line.data
         for line in output
-        if line.name is Output.PROGRESS and (free is None or line.job_id in free)
+        if line.name is Output.PROGRESS and (ours is None or line.job_id in ours)
     }
     if latest:
         rows = compact([[*fence, data] for fence, data in latest.items()])

@@ -87,5 +87,6 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
     def close(self) -> None:
         self._db.close()
 
-    def _settle(self, tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> object:
-        return settle(tx, worker, settled)
+    def _settle(self, tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> int:
+        settle(tx, worker, settled)
+        return len(settled)

@@ -27,8 +27,11 @@ class SupervisorVerbs:
 
     _db: Driver[Transaction]
 
-    def _settle(self, tx: Any, worker: int, settled: Sequence[Settled]) -> object:
-        """End these attempts of `worker`, fenced, in the dialect's transaction `tx`."""
+    def _settle(self, tx: Any, worker: int, settled: Sequence[Settled]) -> int:
+        """End these attempts of `worker`, fenced, in the dialect's transaction `tx`.
+
+        Leaves those whose job another's transaction keeps; returns how many it ended.
+        """
         raise NotImplementedError
 
     def register(self, worker: NewWorker) -> int:
@@ -113,23 +116,23 @@ class SupervisorVerbs:
 
         return self._db.write(work)
 
-    def rescue(self, worker: int, *, reason: str, expired_only: bool = True) -> int:
-        def work(tx: Transaction) -> int:
+    def rescue(self, worker: int, *, reason: str, expired_only: bool = True) -> int | None:
+        def work(tx: Transaction) -> int | None:
             # From here on a claim of this worker waits, and then finds it lost.
             newly = tx.run("workers.lost", id=worker, expired_only=expired_only).rowcount
             if not newly and tx.value("workers.living", id=worker):
-                return 0
+                return None
             held = _held(tx, worker)
             outcome = Lost(reason)
             changes = [
                 Settled(job.id, job.attempt, settle_by_rule(job, outcome, chance=_spread(place)))
                 for place, job in enumerate(held)
             ]
-            self._settle(tx, worker, changes)
+            given_back = self._settle(tx, worker, changes)
             if newly:
                 about = {"reason": reason, "jobs": len(held)}
                 edges.record(tx, Life.WORKER_LOST, worker=worker, data=about)
-            return len(held)
+            return given_back if newly or given_back else None
 
         return self._db.write(work)
 

@@ -18,14 +18,9 @@ delete from workhorse.dependencies
 
 -- name: waiting
 -- Who waits for these, and the first of those it waits for; who waits is locked, so that of two that
--- end at once the later one sees both.
-select coalesce(json_agg(json_build_array(id, awaited)), '[]')::text from (
-    select id, awaited
-      from workhorse.jobs
-      join (select job_id, min(waits_for) as awaited from workhorse.dependencies
-             where waits_for = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)))
-             group by job_id) as waiting on job_id = id
-     order by id for no key update of jobs) as locked;
+-- end at once the later one sees both. Not among them is what another transaction keeps.
+select coalesce(json_agg(json_build_array(job_id, awaited)), '[]')::text
+  from workhorse.lock_waiting(array(select value::bigint from json_array_elements_text(%(ids)s::json)));
 
 -- name: ready
 -- blocked jobs among these whose last dependency has ended and whose time has come.

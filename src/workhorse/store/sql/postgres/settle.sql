@@ -101,14 +101,19 @@ select coalesce(json_agg(json_build_array(id, attempt, state)), '[]')::text from
 select set_config('lock_timeout', '1s', true);
 
 -- name: free
--- Which of these jobs no other transaction keeps, be it from its end alone (`enqueue.lock_awaited`):
--- nobody does from now on. What is gone is free.
-with locked as (
-    select id from workhorse.jobs where id = any (%(ids)s::bigint[])
+-- Which of these jobs no other transaction keeps: nobody does from now on. One that is to end
+-- (`ending`, or told to) may be kept from that alone (`enqueue.lock_awaited`). What is gone is free.
+with ending as (
+    select id from workhorse.jobs
+     where id = any (%(ids)s::bigint[]) and (id = any (%(ending)s::bigint[]) or cancel_at is not null)
      order by id for update skip locked
+), others as (
+    select id from workhorse.jobs
+     where id = any (%(ids)s::bigint[]) and id <> all (%(ending)s::bigint[]) and cancel_at is null
+     order by id for no key update skip locked
 )
 select coalesce(json_agg(id), '[]')::text from unnest(%(ids)s::bigint[]) as wanted(id)
- where id in (select id from locked)
+ where id in (select id from ending union all select id from others)
     or not exists (select 1 from workhorse.jobs where jobs.id = wanted.id);
 
 -- name: recorded

@@ -100,7 +100,7 @@ create table workhorse.history (
     error text
 );
 
-create index history_age on workhorse.history (finished_at);
+create index history_age on workhorse.history (state, finished_at);
 create index history_unsuccessful on workhorse.history (id) where state <> 'succeeded';
 
 -- Attempts that ended without ending their job.
@@ -204,6 +204,28 @@ begin
     )
     insert into workhorse.events (at, name, job_id)
     select workhorse.clock(), 'unblock', id from unblocked;
+end $$;
+
+-- Who waits for jobs that will not succeed, with the first of those each waits for. They are to be
+-- cancelled: what holds one is waited for, but not for long, as it may be a caller's transaction
+-- that stays open. Those still held then are left out: a sweep finds them.
+create function workhorse.lock_waiting(ended bigint[]) returns table (job_id bigint, awaited bigint)
+    language plpgsql set enable_seqscan = off set lock_timeout = '1s' as $$
+#variable_conflict use_column
+begin
+    begin
+        perform 1 from workhorse.jobs
+          where id in (select job_id from workhorse.dependencies where waits_for = any (ended))
+          order by id for update;
+    exception when lock_not_available then
+        null;
+    end;
+    return query
+        select id, waiting.awaited
+          from workhorse.jobs
+          join (select d.job_id, min(d.waits_for) as awaited from workhorse.dependencies d
+                 where d.waits_for = any (ended) group by d.job_id) as waiting on waiting.job_id = id
+         order by id for update of jobs skip locked;
 end $$;
 
 -- How far back the record may be cut: moved by retention, before it deletes.
