@@ -32,6 +32,7 @@ from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import Enqueued, State
 from workhorse.domain.outcome import Completed, Released
 from workhorse.store.protocol import JobFilter, Retention, Store
+from workhorse.store.verbs import retention
 from workhorse.store.verbs.copying import copy
 
 SWALLOW = {
@@ -201,6 +202,21 @@ def test_dependencies_hold(store: Store, target: Store) -> None:
     assert list(the(target, after_second).waits_for) == [second]
     target.cancel(second)
     assert state(target, after_second) is State.CANCELLED
+
+
+def test_what_was_being_forgotten_is_forgotten(
+    store: Store, target: Store, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left in the record of a job that is gone goes in the copy, too."""
+    monkeypatch.setattr(retention, "EVENTS_AT_ONCE", 2)
+    gone = a_job_in(State.SUCCEEDED, store)
+    store.delete(gone)
+    clock.advance(60)
+    assert copy(store, target)["forgotten jobs"] == 1
+    assert len(target.events(job_id=gone)) > 2
+    while target.prune(Retention()):
+        pass
+    assert target.events(job_id=gone) == []
 
 
 def test_what_ran_on_a_dead_worker_is_rescued(

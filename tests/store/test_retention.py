@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.store.hands import (
@@ -158,20 +160,39 @@ def test_a_call_is_a_small_batch(store: Store, clock: SettableClock) -> None:
 def test_jobs_with_many_events_go_few_at_once(
     store: Store, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch has no more events than may go at once, but for a single job that has more itself."""
+    """No batch has more events than may go at once: one that has more itself goes in portions."""
     monkeypatch.setattr(retention, "EVENTS_AT_ONCE", 30)
     worker = Worker(store, lease=10**9)
-    for lines in (0, 0, 12, 13, 50, 0, 27, 28):  # and three more: enqueue, claim, complete
+    for lines in (0, 0, 12, 13, 80, 0, 27, 28):  # and three more: enqueue, claim, complete
         put(store)
         job = worker.take()
         said = [OutputLine(job.id, job.attempt, Output.LOG, str(line)) for line in range(lines)]
         worker.turn([settled(job, OK)], said)
     clock.advance(8 * DAY)
-    sizes = []
+    sizes, record = [], []
     while batch := store.prune(Retention()):
         sizes.append(batch)
-    assert sizes == [3, 1, 1, 1, 1, 1]
+        record.append(len(store.events()))
+    assert sizes == [3, 1, *(1, 1, 1, 1), 1, 1, *(1, 1, 1)]
+    assert max(before - after for before, after in pairwise(record)) == 30
     assert [event.job_id for event in store.events() if event.job_id is not None] == []
+
+
+def test_a_job_with_very_many_events_is_deleted_at_once(
+    store: Store, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is gone; what was written down of it goes in the passes that follow, attempts too."""
+    monkeypatch.setattr(retention, "EVENTS_AT_ONCE", 30)
+    worker = Worker(store, lease=10**9)
+    job_id = put(store)
+    for _ in range(45):
+        worker.run(Released("again"))
+    worker.run(OK)
+    store.delete(job_id)
+    assert store.get(job_id) is None
+    assert len(store.events(job_id=job_id)) == 1 + 2 * 46
+    assert [store.prune(Retention()) for _ in range(5)] == [1, 1, 1, 1, 0]
+    assert (store.events(job_id=job_id), store.attempts(job_id)) == ([], [])
 
 
 def test_the_record_of_workers_goes_at_the_longest_age(store: Store, clock: SettableClock) -> None:

@@ -351,7 +351,8 @@ class SupervisorStore(Protocol):
     def prune(self, retention: Retention, *, batch: int = 1000) -> int:
         """Delete finished jobs beyond the retention, at most `batch` a call; return how many.
 
-        Fewer go at once when they have very many events. None is left when it returns 0.
+        Fewer go at once when they have very many events; where one has too many by itself, each
+        portion of them counts as one. None is left when it returns 0.
         """
 
     def tidy(self) -> None:

@@ -12,10 +12,9 @@ from workhorse.domain.outcome import ON_REQUEST
 from workhorse.domain.transitions import EDGES, Verb
 from workhorse.store import rows
 from workhorse.store.driver import Driver, Transaction
-from workhorse.store.fast_json import compact
 from workhorse.store.protocol import JobFilter
 from workhorse.store.rows import LAST_ID, compact_or_none, row_id
-from workhorse.store.verbs import edges
+from workhorse.store.verbs import edges, retention
 from workhorse.text import MESSAGE_LIMIT, clean_text
 
 
@@ -103,10 +102,7 @@ class ClientVerbs:
             state = _state(tx, job_id)
             if state not in FINAL:
                 raise Conflict(f"Job {job_id} is {state}: only a finished job can be deleted.")
-            tx.run("jobs.drop_finished", id=job_id)
-            tx.run("jobs.drop_attempts", id=job_id)
-            tx.run("events.drop", id=job_id)
-            tx.run("keys.drop", ids=compact([job_id]))
+            retention.drop(tx, [job_id])
             edges.record(tx, Life.JOB_DELETED, data={"job": job_id, "state": state})
 
         self._db.write(work)

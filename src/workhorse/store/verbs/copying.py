@@ -16,7 +16,7 @@ from workhorse.store.protocol import Store
 
 TABLES: Final = (
     "workers", "paused_queues", "jobs", "dependencies", "idempotency_keys", "history", "attempts",
-    "events",
+    "events", "forgotten",
 )  # fmt: skip
 """What is copied row by row; the names are the same in every dialect, and so are the columns."""
 TELL_EVERY: Final = 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from workhorse.domain.job import State
@@ -13,8 +14,8 @@ LEAST_MISSED: Final = (State.SUCCEEDED, State.CANCELLED, State.FAILED)
 """The order in which finished jobs go when there are too many: dead letters last."""
 
 EVENTS_AT_ONCE: Final = 20_000
-"""Most events of one batch, whether they belong to jobs or to none. A job goes whole: the first
-of a batch may have more."""
+"""Most events of one batch, whether they belong to jobs or to none. A job goes whole, but for one
+that has more than this: it goes first, and what was written down of it bit by bit."""
 
 _ANY_AGE: Final = -(2**62)
 _ALL: Final = 2**62
@@ -27,15 +28,45 @@ class RetentionVerbs:
 
     def prune(self, retention: Retention, *, batch: int = 1000) -> int:
         def work(tx: Transaction) -> int:
+            forgotten = tx.value("retention.forgotten")
+            if forgotten is not None:
+                _drop_some(tx, forgotten)
+                return 1
             chosen = _too_old(tx, retention, batch)
             if not chosen:  # they are counted, which takes time: not for each batch
                 chosen = _oldest(tx, min(_too_many(tx, retention), batch))
             chosen = _light(tx, chosen)
-            _drop(tx, chosen)
+            drop(tx, chosen)
             _drop_old_record(tx, retention)
             return len(chosen)
 
         return self._db.write(work)
+
+
+def drop(tx: Transaction, finished: Sequence[int]) -> None:
+    """Delete finished jobs, and what was written down of them.
+
+    With a single one that may be too much for once: then the rest is left to `prune`.
+    """
+    if not finished:
+        return
+    ids = compact(finished)
+    tx.run("retention.drop_jobs", ids=ids)
+    tx.run("keys.drop", ids=ids)
+    if len(finished) == 1 and _one_too_many(tx, finished) is not None:
+        tx.run("retention.forget", id=finished[0])
+    else:
+        tx.run("retention.drop_attempts", ids=ids)
+        tx.run("retention.drop_events", ids=ids)
+
+
+def _drop_some(tx: Transaction, forgotten: int) -> None:
+    """Delete of a job that is gone as much of what was written down as may go at once."""
+    some = {"id": forgotten, "limit": EVENTS_AT_ONCE}
+    events = tx.run("retention.drop_some_events", **some).rowcount
+    attempts = tx.run("retention.drop_some_attempts", **some).rowcount
+    if max(events, attempts) < EVENTS_AT_ONCE:
+        tx.run("retention.drop_forgotten", id=forgotten)
 
 
 def _too_old(tx: Transaction, retention: Retention, limit: int) -> list[int]:
@@ -73,15 +104,14 @@ def _oldest(tx: Transaction, wanted: int) -> list[int]:
 
 def _light(tx: Transaction, chosen: list[int]) -> list[int]:
     """Return the first of `chosen`, as many as have no more events than may go at once."""
-    over = tx.value("retention.one_too_many", ids=compact(chosen), most=EVENTS_AT_ONCE)
+    over = _one_too_many(tx, chosen)
     return chosen if over is None else chosen[: max(1, chosen.index(over))]
 
 
-def _drop(tx: Transaction, chosen: list[int]) -> None:
-    if chosen:
-        for what in ("jobs", "attempts", "events"):
-            tx.run(f"retention.drop_{what}", ids=compact(chosen))
-        tx.run("keys.drop", ids=compact(chosen))
+def _one_too_many(tx: Transaction, chosen: Sequence[int]) -> int | None:
+    """Return the first of `chosen` with which there are more events than may go at once."""
+    over: int | None = tx.value("retention.one_too_many", ids=compact(chosen), most=EVENTS_AT_ONCE)
+    return over
 
 
 def _drop_old_record(tx: Transaction, retention: Retention) -> None:

@@ -2,7 +2,7 @@
 -- Nobody else changes anything until this transaction ends.
 lock table workhorse.jobs, workhorse.history, workhorse.attempts, workhorse.dependencies,
            workhorse.idempotency_keys, workhorse.workers, workhorse.paused_queues, workhorse.events,
-           workhorse.retention in share row exclusive mode;
+           workhorse.retention, workhorse.forgotten in share row exclusive mode;
 
 -- name: patience
 -- It takes as long as it takes.
@@ -18,7 +18,8 @@ union all select 'events', count(*) from workhorse.events
 union all select 'dependencies', count(*) from workhorse.dependencies
 union all select 'idempotency keys', count(*) from workhorse.idempotency_keys
 union all select 'paused queues', count(*) from workhorse.paused_queues
-union all select 'workers', count(*) from workhorse.workers;
+union all select 'workers', count(*) from workhorse.workers
+union all select 'forgotten jobs', count(*) from workhorse.forgotten having count(*) > 0;
 
 -- name: at_work
 -- Workers whose lease is alive.

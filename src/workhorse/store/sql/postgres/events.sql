@@ -30,6 +30,3 @@ select virtualtransaction, (extract(epoch from xact_start) * 1000)::bigint
    and pid is distinct from pg_backend_pid()
    and (not %(ours)s or starts_with(application_name, 'workhorse '));
 
--- name: drop
--- The events of a job that is gone.
-delete from workhorse.events where job_id = %(id)s;

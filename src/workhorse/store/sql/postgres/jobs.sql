@@ -163,12 +163,8 @@ on conflict (unique_key) where unique_key is not null do nothing
 returning workhorse.ring(queue);
 
 -- name: drop_finished
--- Remove one finished job …
+-- A finished job is finished no more.
 delete from workhorse.history where id = %(id)s;
-
--- name: drop_attempts
--- … and its attempts.
-delete from workhorse.attempts where job_id = %(id)s;
 
 -- name: due_in
 -- In how many milliseconds the time of the next scheduled or blocked job comes; 0 or less when it

@@ -39,6 +39,28 @@ delete from workhorse.attempts
 delete from workhorse.events
  where job_id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)));
 
+-- name: forget
+-- The attempts and events of a job that is gone are to go bit by bit.
+insert into workhorse.forgotten (job_id) values (%(id)s);
+
+-- name: forgotten
+-- One such job.
+select job_id from workhorse.forgotten limit 1 for update skip locked;
+
+-- name: drop_some_events
+-- Some of what happened to it …
+delete from workhorse.events where seq = any (array(
+    select seq from workhorse.events where job_id = %(id)s limit %(limit)s));
+
+-- name: drop_some_attempts
+-- … some of its attempts …
+delete from workhorse.attempts where job_id = %(id)s and attempt = any (array(
+    select attempt from workhorse.attempts where job_id = %(id)s limit %(limit)s));
+
+-- name: drop_forgotten
+-- … and nothing is left.
+delete from workhorse.forgotten where job_id = %(id)s;
+
 -- name: move_horizon
 -- Events of no job may go when they are older than this.
 update workhorse.retention set events_before = workhorse.clock() - %(age)s

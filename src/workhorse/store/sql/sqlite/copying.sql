@@ -7,7 +7,8 @@ union all select 'events', count(*) from events
 union all select 'dependencies', count(*) from dependencies
 union all select 'idempotency keys', count(*) from idempotency_keys
 union all select 'paused queues', count(*) from paused_queues
-union all select 'workers', count(*) from workers;
+union all select 'workers', count(*) from workers
+union all select 'forgotten jobs', count(*) from forgotten having count(*) > 0;
 
 -- name: at_work
 -- Workers whose lease is alive.

@@ -36,6 +36,3 @@ select seq, at, name, job_id, attempt, worker, data from events
 select max((select coalesce(max(renewed_at), 0) from workers),
            coalesce((select at from events order by seq desc limit 1), 0));
 
--- name: drop
--- The events of a job that is gone.
-delete from events where job_id = :id;

@@ -163,12 +163,8 @@ select id, kind, queue, 'available', priority, args, attempt, max_attempts, time
 on conflict (unique_key) where unique_key is not null do nothing;
 
 -- name: drop_finished
--- Remove one finished job …
+-- A finished job is finished no more.
 delete from history where id = :id;
-
--- name: drop_attempts
--- … and its attempts.
-delete from attempts where job_id = :id;
 
 -- name: due_in
 -- In how many milliseconds the time of the next scheduled or blocked job comes; 0 or less when it

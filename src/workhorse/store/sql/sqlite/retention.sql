@@ -29,6 +29,27 @@ delete from attempts where job_id in (select value from json_each(:ids));
 -- … and their events.
 delete from events where job_id in (select value from json_each(:ids));
 
+-- name: forget
+-- The attempts and events of a job that is gone are to go bit by bit.
+insert into forgotten (job_id) values (:id);
+
+-- name: forgotten
+-- One such job.
+select job_id from forgotten limit 1;
+
+-- name: drop_some_events
+-- Some of what happened to it …
+delete from events where seq in (select seq from events where job_id = :id limit :limit);
+
+-- name: drop_some_attempts
+-- … some of its attempts …
+delete from attempts where job_id = :id and attempt in
+    (select attempt from attempts where job_id = :id limit :limit);
+
+-- name: drop_forgotten
+-- … and nothing is left.
+delete from forgotten where job_id = :id;
+
 -- name: move_horizon
 -- Events of no job may go when they are older than this.
 update retention set events_before = max(events_before, :now - :age);

@@ -140,6 +140,11 @@ create table workhorse.idempotency_keys (
 
 create index idempotency_keys_of on workhorse.idempotency_keys (job_id);
 
+-- Jobs that are gone, of which so much was written down that it does not go at once.
+create table workhorse.forgotten (
+    job_id bigint primary key
+);
+
 create table workhorse.workers (
     id bigint generated always as identity primary key,
     host text not null,

@@ -124,6 +124,11 @@ create table idempotency_keys (
 
 create index idempotency_keys_of on idempotency_keys (job_id);
 
+-- Jobs that are gone, of which so much was written down that it does not go at once.
+create table forgotten (
+    job_id integer primary key
+) strict;
+
 create table workers (
     id integer primary key autoincrement,
     host text not null,
