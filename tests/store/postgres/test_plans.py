@@ -11,7 +11,7 @@ import pytest
 
 from tests.services.postgres import Database
 from tests.store.hands import Worker
-from workhorse.domain.job import State
+from workhorse.domain.job import FINAL, State
 from workhorse.store.postgres import PostgresStore
 from workhorse.store.protocol import TURN_BYTES, JobFilter
 from workhorse.store.rows import LAST_ID
@@ -118,14 +118,18 @@ def test_who_waited_is_found_by_an_index(filled: Database, follow: LiteralString
     assert read == []
 
 
-def test_what_is_too_old_is_found_by_its_state_and_age(filled: Database) -> None:
+@pytest.mark.parametrize("ended", FINAL)
+def test_what_is_too_old_is_found_by_its_state_and_age(filled: Database, ended: State) -> None:
     """What is kept for longer is not read on the way to what is not."""
-    filled.sql("update workhorse.history set state = 'failed' where id % 2 = 0")
+    filled.sql(
+        "update workhorse.history set state = (array['succeeded', 'failed', 'cancelled'])[1 + id % 3]::workhorse.state"
+    )
     filled.sql("vacuum analyze workhorse.history")
-    plan = explained(filled, "retention.older", state="failed", age=0, limit=100)
+    plan = explained(filled, "retention.older", state=ended, age=0, limit=100)
     (found,) = (node for node in plan if node["Node Type"].startswith("Index"))
-    assert "(state = 'failed'" in found["Index Cond"]
-    assert "finished_at" in found["Index Cond"]
+    own = "history_age" if ended is State.SUCCEEDED else "history_unsuccessful_age"
+    assert found["Index Name"] == own
+    assert "(finished_at <" in found["Index Cond"]
 
 
 @pytest.mark.parametrize("backlog", [5_000, 50_000])
