@@ -29,6 +29,16 @@ def licence():
 licence()
 """
 
+NAMES_ITS_STORE = """
+from workhorse import Workhorse
+
+app = Workhorse("sqlite:///mine.db")
+
+
+@app.job
+def hello() -> None: ...
+"""
+
 
 @pytest.fixture
 def begun(workdir: Path) -> Path:
@@ -99,6 +109,35 @@ def test_a_store_in_an_unwritable_place_is_one_line(begun: Path, command: list[s
     ran = workhorse(*words, folder=begun)
     assert (ran.code, ran.out) == (4, "")
     assert ran.err == "Error: Cannot use /proc/nowhere/jobs.db: No such file or directory.\n"
+
+
+def test_a_worker_of_two_stores_runs_no_job(workdir: Path) -> None:
+    """An app that names one store, and a flag, a variable or a file another: exit 3, in words.
+
+    `enqueue` and `doctor` say the same; the job stays where it is. Two spellings of one store are
+    one.
+    """
+    (workdir / "app.py").write_text(NAMES_ITS_STORE)
+    flag = ["--app", "app:app"]
+    other = "sqlite:///other.db"
+    assert workhorse("enqueue", "hello", *flag, folder=workdir).code == 0
+    says = "Error: The app 'app:app' keeps its jobs in sqlite:///mine.db, but {} says {}. "
+    says += "Name the store in one of the two places only.\n"
+
+    for command in (["worker", "--burst"], ["enqueue", "hello"]):
+        ran = workhorse(*command, *flag, "--database-url", other, folder=workdir)
+        assert (ran.code, ran.out, ran.err) == (3, "", says.format("--database-url", other))
+    ran = workhorse("worker", *flag, folder=workdir, WORKHORSE_DATABASE_URL=other)
+    assert (ran.code, ran.err) == (3, says.format("WORKHORSE_DATABASE_URL", other))
+    (workdir / "workhorse.toml").write_text(f'database_url = "{other}"\n')
+    ran = workhorse("worker", *flag, folder=workdir)
+    assert (ran.code, ran.err) == (3, says.format("workhorse.toml:database_url", other))
+    assert jobs(workdir / "mine.db") == [State.AVAILABLE]
+    assert not (workdir / "other.db").exists()
+
+    same = f"sqlite:///{workdir}/mine.db"
+    assert workhorse("worker", "--burst", *flag, "--database-url", same, folder=workdir).code == 0
+    assert jobs(workdir / "mine.db") == [State.SUCCEEDED]
 
 
 def test_the_app_that_init_writes_enqueues_by_itself(begun: Path) -> None:

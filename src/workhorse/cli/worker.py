@@ -35,8 +35,10 @@ def worker(*, place: Place, burst: bool, **flags: Any) -> int:
     the rest is given back. A second signal ends them at once. Every option but --burst is a
     setting too: see `workhorse config show`.
     """
+    from functools import partial
+
     from workhorse import logs
-    from workhorse.bootstrap import offer_url, worker_config
+    from workhorse.bootstrap import offer_url, refuse_two_stores, worker_config
     from workhorse.engine.streams import forgive
     from workhorse.engine.supervisor import run_worker
 
@@ -45,4 +47,4 @@ def worker(*, place: Place, burst: bool, **flags: Any) -> int:
     forgive()
     logs.configure(config.log_level, config.log_format)
     offer_url(loaded)
-    return run_worker(config)
+    return run_worker(config, check_url=partial(refuse_two_stores, loaded))

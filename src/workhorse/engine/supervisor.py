@@ -13,6 +13,7 @@ import random
 import signal
 import socket
 import uuid
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -55,25 +56,27 @@ LOOKS_APART: Final = 0.25
 """Rung again and again, the supervisor looks for due jobs so many seconds apart."""
 
 
-def run_worker(config: WorkerConfig) -> int:
+def run_worker(config: WorkerConfig, *, check_url: Callable[[str], None]) -> int:
     """Run a worker until it is told to stop; return its exit code.
 
-    0 after a clean stop. Raises `ConfigurationError` when the app cannot be imported three
-    times in the same way, `Unavailable` when the store cannot be reached at the start, or at the
-    end: what is unfinished is then left to be rescued. SIGTERM, SIGINT and SIGHUP drain within
-    `config.shutdown_timeout`; asked again, one waits no longer; SIGQUIT ends at once. What is
-    unfinished then is released, its budget untouched.
+    0 after a clean stop. `check_url` is told where the app keeps its jobs before anything is
+    opened there, and raises what forbids it. Raises `ConfigurationError` when the app cannot be
+    imported three times in the same way, `Unavailable` when the store cannot be reached at the
+    start, or at the end: what is unfinished is then left to be rescued. SIGTERM, SIGINT and SIGHUP
+    drain within `config.shutdown_timeout`; asked again, one waits no longer; SIGQUIT ends at once.
+    What is unfinished then is released, its budget untouched.
     """
     adopt_orphans()
-    return asyncio.run(Supervisor(config).run())
+    return asyncio.run(Supervisor(config, check_url).run())
 
 
 class Supervisor:
     """One worker's life: children, lease and passes, on one loop."""
 
-    def __init__(self, config: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig, check_url: Callable[[str], None]) -> None:
         """Prepare; nothing starts before `run`."""
         self._config = config
+        self._check_url = check_url
         self._host = socket.gethostname()
         self._tree = uuid.uuid4().hex
         self._stopping = Stopping(config.shutdown_timeout, config.cancel_grace)
@@ -130,9 +133,10 @@ class Supervisor:
                 "and this worker will find little to do"
             )
         try:
+            self._check_url(first.hello["url"])
             self._store = await self._calls.call(open_store, first.hello["url"])
         except BaseException:
-            first.kill("the store cannot be opened")
+            first.kill("the store is not opened")
             await first.gone()
             raise
         self._wake = Wake(self._run_dir)
