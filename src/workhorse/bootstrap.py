@@ -6,6 +6,8 @@ Everything is imported when it is asked for, so that a command pays only for wha
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from workhorse.domain.errors import ConfigurationError
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 def open_app(loaded: Loaded) -> Workhorse:
     """Return the app that the settings name, on the store that the settings name.
 
-    An app made without a URL takes the configured one. Raises `ConfigurationError` when no app
+    An app made without a URL takes the configured one. What it prints as it is imported goes to
+    stderr: stdout is for what the command prints. Raises `ConfigurationError` when no app
     is named, when it cannot be imported, and when app and settings name two different stores:
     jobs put into one would never be seen by a worker on the other.
     """
@@ -31,7 +34,8 @@ def open_app(loaded: Loaded) -> Workhorse:
 
     name = app_name(loaded)
     offer_url(loaded)
-    app = load_app(name)
+    with redirect_stdout(sys.stderr):
+        app = load_app(name)
     if not isinstance(app, Workhorse):
         raise ConfigurationError(f"{name!r} is a {type(app).__name__}, not a Workhorse app.")
     refuse_two_stores(loaded, app.url)

@@ -155,6 +155,24 @@ def test_a_reader_that_goes_away_ends_it_quietly(store: Store, workdir: Path, li
         assert (process.wait(PATIENCE), process.stderr.read()) == (141, "")
 
 
+@pytest.mark.usefixtures("app")
+def test_what_an_app_prints_as_it_is_imported_is_no_output(workdir: Path) -> None:
+    """It goes to stderr: a program reads JSON, and a reader that went away is none of the app's."""
+    app = workdir / "app.py"
+    app.write_text(f'print("importing", flush=True)\n{app.read_text()}')
+    ran = workhorse("enqueue", "hello", '{"name":"x"}', "-o", "json", folder=workdir)
+    assert (ran.json["state"], ran.err) == ("available", "importing\n")
+
+    gone, stdout = os.pipe()
+    os.close(gone)
+    with os.fdopen(stdout, "w") as pipe:
+        words = [*WORKHORSE, "enqueue", "hello", '{"name":"x"}', "-o", "jsonl"]
+        done = subprocess.run(
+            words, cwd=workdir, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, "importing\n")
+
+
 def test_a_terminal_that_knows_only_ascii(store: Store, workdir: Path) -> None:
     """Letters that the encoding lacks are printed as escapes; JSON stays JSON."""
     job_id = put(store, args='{"name":"Zoë"}')
