@@ -50,7 +50,7 @@ def jobs(workdir: Path) -> Path:
 
 
 def test_every_line_of_a_job_says_which(jobs: Path) -> None:
-    """Job id, kind, queue, attempt, worker, and how long it took; never what it was given."""
+    """Job, attempt and worker, how long it took and what went wrong; never what it was given."""
     ran = workhorse("worker", "--burst", folder=jobs)
     assert ran.code == 0, ran.err
     lines = [json.loads(line) for line in ran.err.splitlines()]
@@ -59,7 +59,7 @@ def test_every_line_of_a_job_says_which(jobs: Path) -> None:
     facts = ("kind", "queue", "attempt", "outcome", "state", "level")
     assert [ended[1][fact] for fact in facts] == ["build", "builds", 1, "ok", "succeeded", "info"]
     assert [ended[2][fact] for fact in facts[:5]] == ["broken", "default", 1, "error", "failed"]
-    assert ended[2]["error"] == "out of paper"
+    assert ended[2]["error"] == "ValueError: out of paper"
     for line in ended.values():
         assert line["worker"] == 1
         assert 0 <= line["duration"] < 30

@@ -8,6 +8,7 @@ from tests.domain.build import a_job
 from workhorse.domain.outcome import AttemptOutcome, Cancelled, Crashed, Released, TimedOut
 from workhorse.engine.autopsy import Death, autopsy
 from workhorse.engine.board import NEVER, Mark, Slot
+from workhorse.store.protocol import CancelRequest
 
 NOW = 100.0
 LATER, EARLIER = NOW + 1, NOW - 1
@@ -74,6 +75,8 @@ def test_a_job_whose_cancel_the_child_never_saw_is_cancelled() -> None:
     """A child stuck in a handler cannot look; the store knows that it was to be cancelled."""
     job = a_job(cancel_requested=True)
     assert autopsy([job], [slot()], PLANNED, NOW) == [(job, Cancelled())]
+    asked = [CancelRequest(job.id, job.attempt, 0, "enough")]
+    assert autopsy([job], [slot()], PLANNED, NOW, asked) == [(job, Cancelled("enough"))]
 
 
 def test_nothing_held_is_nothing_to_settle() -> None:

@@ -147,6 +147,7 @@ def test_a_handler_that_exits_its_child_has_crashed(scene: Scene) -> None:
             about = [line[name] for name in ("job_id", "kind", "queue", "attempt")]
             assert about == [job.id, "leave", "default", attempt]
             assert (line["worker"], line["outcome"]) == (1, "crashed")
+            assert line["error"] == "Crashed: The process running this job ended with exit code 0."
             assert 0 <= line["duration"] < 60
 
 

@@ -12,7 +12,11 @@ from tests.scenarios.scene import Scene
 from tests.scenarios.workers import environment
 from workhorse.domain.job import State
 
-CANCEL = "import sys; from workhorse import Workhorse; Workhorse().store.cancel(int(sys.argv[1]))"
+CANCEL = """
+import sys
+from workhorse import Workhorse
+Workhorse().get(int(sys.argv[1])).cancel(reason=sys.argv[2])
+"""
 
 
 @pytest.mark.parametrize("kind", ["nap", "nap_thread", "nap_process", "polite", "tidy"])
@@ -22,13 +26,18 @@ def test_another_process_can_cancel_a_running_job(scene: Scene, kind: str) -> No
     job = getattr(scene.jobs, kind).enqueue(60)
     pid = scene.until_told("start", job=job.id).data["pid"]
     subprocess.run(
-        [sys.executable, "-c", CANCEL, str(job.id)],
+        [sys.executable, "-c", CANCEL, str(job.id), "a better one is on its way"],
         check=True,
         env=environment(scene.url),
         cwd=scene.folder,
     )
     ended = scene.until(job.id, within=15)
     assert ended.state is State.CANCELLED
+    lines = eventually(
+        lambda: [*worker.logs("job ended"), *worker.logs("job ended with its process")],
+        what="a line about it",
+    )
+    assert [line["error"] for line in lines] == ["Cancelled: a better one is on its way"]
     assert scene.outcomes(job.id) == ["cancelled"]
     assert scene.starts(job.id) == 1
     if kind in {"nap_thread", "nap_process"}:

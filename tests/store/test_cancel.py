@@ -76,16 +76,16 @@ def test_a_reason_no_store_takes_is_made_one(
 
 
 def test_a_running_job_is_told(store: Store, clock: SettableClock) -> None:
-    """It goes on until its worker has ended it; the worker learns of it, and since when."""
+    """It goes on until its worker has ended it; the worker learns of it, since when, and why."""
     job_id = put(store)
     worker, other = Worker(store), Worker(store)
     job = worker.take()
     assert store.cancel_requests(worker.id) == []
-    assert store.cancel(job_id) is State.RUNNING
+    assert store.cancel(job_id, reason="enough") is State.RUNNING
     clock.advance(1.5)
     told = the(store, job_id)
     assert (told.state, told.cancel_requested) == (State.RUNNING, True)
-    assert store.cancel_requests(worker.id) == [(job_id, 1, 1500)]
+    assert store.cancel_requests(worker.id) == [(job_id, 1, 1500, "enough")]
     assert store.cancel_requests(other.id) == []
     assert store.held(worker.id)[0].cancel_requested
     assert worker.settle(job, Cancelled()) == []
@@ -135,7 +135,7 @@ def test_asking_again_changes_nothing(store: Store, clock: SettableClock) -> Non
     clock.advance(1)
     with nothing_changed(store):
         assert store.cancel(job_id, reason="second") is State.RUNNING
-    assert store.cancel_requests(worker.id) == [(job_id, 1, 1000)]
+    assert store.cancel_requests(worker.id) == [(job_id, 1, 1000, "first")]
     worker.settle(job, Released("drained"))
     assert the(store, job_id).error == {"type": "Cancelled", "message": "first"}
 

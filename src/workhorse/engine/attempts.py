@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -22,6 +22,7 @@ from workhorse.engine.executors.base import Run
 from workhorse.engine.executors.in_process import ProcessExecutor
 from workhorse.engine.executors.in_thread import ThreadExecutor
 from workhorse.engine.executors.on_loop import AsyncExecutor
+from workhorse.explain import error_line
 from workhorse.failure import failure_from
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Attempts:
                 outcome=change.outcome.value,
                 state=change.state.value,
                 duration=round(now() - run.started, 4),
-                error=change.error and change.error.get("message"),
+                error=change.error and error_line(change.error),
             )
         if self.ready:
             self.start()
@@ -175,14 +176,15 @@ class Attempts:
         for run in list(self.running.values()):
             self._stop(run, Released(reason), Mark.RELEASED)
 
-    def cancel(self, asked: Collection[tuple[int, int]]) -> None:
+    def cancel(self, reasons: Mapping[tuple[int, int], str]) -> None:
         """End those of these (id, attempt) that run, and drop those that have not started."""
         for run in list(self.running.values()):
-            if (run.job.id, run.job.attempt) in asked:
-                self._stop(run, Cancelled(), Mark.CANCELLED)
-        for job in [job for job in self.ready if (job.id, job.attempt) in asked]:
-            self.ready.remove(job)
-            self.ended.add(job, settle(job, Cancelled()))
+            if (reason := reasons.get((run.job.id, run.job.attempt))) is not None:
+                self._stop(run, Cancelled(reason), Mark.CANCELLED)
+        for job in list(self.ready):
+            if (reason := reasons.get((job.id, job.attempt))) is not None:
+                self.ready.remove(job)
+                self.ended.add(job, settle(job, Cancelled(reason)))
 
     def end_late(self, at: float) -> Run | None:
         """Tell those whose time is over to end; return one that was told to and does not."""

@@ -6,8 +6,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from workhorse.domain.job import Claimed
-from workhorse.domain.outcome import AttemptOutcome, Cancelled, Crashed, Released, TimedOut
+from workhorse.domain.outcome import (
+    ON_REQUEST,
+    AttemptOutcome,
+    Cancelled,
+    Crashed,
+    Released,
+    TimedOut,
+)
 from workhorse.engine.board import Mark, Slot
+from workhorse.store.protocol import CancelRequest
 
 
 class Death(NamedTuple):
@@ -19,20 +27,28 @@ class Death(NamedTuple):
 
 
 def autopsy(
-    held: Sequence[Claimed], slots: Sequence[Slot], death: Death, at: float
+    held: Sequence[Claimed],
+    slots: Sequence[Slot],
+    death: Death,
+    at: float,
+    asked: Sequence[CancelRequest] = (),
 ) -> list[tuple[Claimed, AttemptOutcome]]:
     """Return how each job the dead child still held has ended its attempt.
 
     A job that was over its time or told to end has ended so. After a planned end the rest is
     released. After a crash, the one job that ran in the process is guilty; when there were
-    several each is a suspect, not blamed, and will run alone. `at` is the local clock.
+    several each is a suspect, not blamed, and will run alone. `at` is the local clock; `asked` says
+    why those were told to end that were.
     """
     running = {(slot.job_id, slot.attempt): slot for slot in slots}
+    reasons = {(one.id, one.attempt): one.reason for one in asked}
     suspects = sum(1 for slot in slots if _could_have_killed(slot, at))
-    return [
-        (job, _outcome(job, running.get((job.id, job.attempt)), death, suspects, at))
-        for job in held
-    ]
+    ended: list[tuple[Claimed, AttemptOutcome]] = []
+    for job in held:
+        fence = (job.id, job.attempt)
+        why = reasons.get(fence, ON_REQUEST)
+        ended.append((job, _outcome(job, running.get(fence), death, suspects, at, cancelled=why)))
+    return ended
 
 
 def _could_have_killed(slot: Slot, at: float) -> bool:
@@ -41,13 +57,13 @@ def _could_have_killed(slot: Slot, at: float) -> bool:
 
 
 def _outcome(
-    job: Claimed, slot: Slot | None, death: Death, suspects: int, at: float
+    job: Claimed, slot: Slot | None, death: Death, suspects: int, at: float, *, cancelled: str
 ) -> AttemptOutcome:
     how = death.planned or f"its process died ({death.exit_signal or death.exit_code})"
     if slot is None:
         return Released(f"{how}; the job had not started, or its end was not yet written down")
     if slot.mark & Mark.CANCELLED or job.cancel_requested:
-        return Cancelled()
+        return Cancelled(cancelled)
     if slot.mark & Mark.TIMED_OUT or at >= slot.deadline:
         return TimedOut(job.timeout or 0.0)
     if death.planned or slot.mark & (Mark.RELEASED | Mark.APART):

@@ -21,7 +21,8 @@ from workhorse.engine.offloop import OffLoop, until_available
 from workhorse.engine.process import ChildProcess, reap_strangers
 from workhorse.engine.restarts import SAME_TROUBLE, Restarts, Troubles
 from workhorse.engine.wake import sweep_sockets
-from workhorse.store.protocol import Settled, first_due
+from workhorse.explain import error_line
+from workhorse.store.protocol import CancelRequest, Settled, first_due
 
 if TYPE_CHECKING:
     from workhorse.engine.lease import Lease
@@ -248,7 +249,8 @@ class Children:
         slots, death, at = remains
         try:
             held = await service.must(store.held, lease.worker, number)
-            ended = autopsy(held, slots, death, at)
+            asked = await service.must(store.cancel_requests, lease.worker) if held else []
+            ended = autopsy(held, slots, death, at, asked)
             if not ended:
                 return
             settled = [
@@ -283,6 +285,7 @@ class Children:
                 outcome=change.outcome.value,
                 state=change.state.value,
                 duration=round(at - started[fence], 4) if fence in started else None,
+                error=change.error and error_line(change.error),
             )
         self.solo_waiting |= any(one.change.solo for one in settled)
         if (due := first_due(settled)) is not None:
@@ -410,15 +413,13 @@ class Children:
             if child.serving and 0.0 < child.board.turned_at < at - STUCK
         ]
 
-    def end_stuck(self, at: float, told_to_end: Sequence[tuple[int, int, int]] = ()) -> None:
+    def end_stuck(self, at: float, told_to_end: Sequence[CancelRequest] = ()) -> None:
         """Kill stuck children that run a job over its time, or told to end: both by their grace.
 
         `told_to_end` is what `Store.cancel_requests` says.
         """
         grace = self._config.cancel_grace
-        told = {
-            (job_id, attempt) for job_id, attempt, since in told_to_end if since >= 1000 * grace
-        }
+        told = {(one.id, one.attempt) for one in told_to_end if one.since >= 1000 * grace}
         for child in self.stuck(at):
             for slot in child.board.running():
                 if at > slot.deadline + grace:

@@ -434,7 +434,7 @@ class Worker:
         except Unavailable:
             return
         if asked:
-            self._attempts.cancel({(job_id, attempt) for job_id, attempt, _ in asked})
+            self._attempts.cancel({(one.id, one.attempt): one.reason for one in asked})
             self._wake.set()
 
     def _condemn(self, run: Run) -> None:

@@ -78,6 +78,15 @@ class Turn(NamedTuple):
     """The (id, attempt) whose job an open transaction of somebody keeps: to be handed in again."""
 
 
+class CancelRequest(NamedTuple):
+    """A running job that is told to end: for how many ms already, and why."""
+
+    id: int
+    attempt: int
+    since: int
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class NewWorker:
     """What a starting supervisor says of itself."""
@@ -294,8 +303,8 @@ class WorkerStore(Protocol):
         None, with nothing changed, for any other, and for a worker that may not claim.
         """
 
-    def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
-        """Return (id, attempt, ms since asked) of this worker's running jobs told to end."""
+    def cancel_requests(self, worker: int) -> list[CancelRequest]:
+        """Return this worker's running jobs that are told to end."""
 
     def held(self, worker: int, child: int | None = None) -> list[Claimed]:
         """Return the running jobs of a worker, or of one of its children."""

@@ -39,7 +39,7 @@ def test_a_running_job_is_told_to_end(store: Store, mine: psycopg.Connection) ->
     before = monotonic()
     assert store.cancel(first) is State.RUNNING
     assert monotonic() - before < PROMPT
-    assert [id for id, _, _ in store.cancel_requests(worker.id)] == [first]
+    assert [one.id for one in store.cancel_requests(worker.id)] == [first]
     mine.commit()
     assert worker.settle(job, Cancelled()) == []
     assert [state(store, id) for id in (first, second.id)] == [State.CANCELLED] * 2

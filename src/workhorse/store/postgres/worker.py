@@ -38,7 +38,14 @@ from workhorse.store.postgres.settling import (
     other_rows,
     settle,
 )
-from workhorse.store.protocol import TURN_BYTES, ClaimRequest, Settled, Turn, fills_turn
+from workhorse.store.protocol import (
+    TURN_BYTES,
+    CancelRequest,
+    ClaimRequest,
+    Settled,
+    Turn,
+    fills_turn,
+)
 from workhorse.store.verbs import edges
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
@@ -196,8 +203,9 @@ class WorkerVerbs:
 
         return self._claims.write(work)
 
-    def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
-        return self._claims.read("claim.cancel_requests", worker=worker)
+    def cancel_requests(self, worker: int) -> list[CancelRequest]:
+        found = self._claims.read("claim.cancel_requests", worker=worker)
+        return [CancelRequest(*row) for row in found]
 
 
 def _output_statements(

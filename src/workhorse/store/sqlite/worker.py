@@ -10,7 +10,14 @@ from workhorse.domain.job import Claimed, State
 from workhorse.domain.transitions import Verb
 from workhorse.store import rows
 from workhorse.store.fast_json import compact
-from workhorse.store.protocol import TURN_BYTES, ClaimRequest, Settled, Turn, args_bytes
+from workhorse.store.protocol import (
+    TURN_BYTES,
+    CancelRequest,
+    ClaimRequest,
+    Settled,
+    Turn,
+    args_bytes,
+)
 from workhorse.store.rows import slices
 from workhorse.store.sqlite.database import Database
 from workhorse.store.sqlite.settling import keep_output, settle
@@ -61,8 +68,9 @@ class WorkerVerbs:
 
         return self._db.write(work)
 
-    def cancel_requests(self, worker: int) -> list[tuple[int, int, int]]:
-        return self._db.read("claim.cancel_requests", worker=worker)
+    def cancel_requests(self, worker: int) -> list[CancelRequest]:
+        found = self._db.read("claim.cancel_requests", worker=worker)
+        return [CancelRequest(*row) for row in found]
 
 
 def _lease(tx: SqliteTransaction, worker: int) -> tuple[bool, bool]:

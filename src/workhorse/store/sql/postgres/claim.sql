@@ -89,6 +89,6 @@ select json_build_array(id, attempt, kind, args, queue, priority, timeout, max_a
  where worker = %(worker)s and (%(child)s::integer is null or child = %(child)s) order by id;
 
 -- name: cancel_requests
--- Running jobs of a worker that were told to end, and for how long.
-select id, attempt, workhorse.clock() - cancel_at from workhorse.jobs
+-- Running jobs of a worker that were told to end, for how long, and why.
+select id, attempt, workhorse.clock() - cancel_at, cancel_reason from workhorse.jobs
  where worker = %(worker)s and cancel_at is not null order by id;

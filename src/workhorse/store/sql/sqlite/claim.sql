@@ -41,6 +41,6 @@ select json_array(jobs.id, attempt, kind, args, queue, priority, timeout, max_at
   from jobs where worker = :worker and (:child is null or child = :child) order by id;
 
 -- name: cancel_requests
--- Running jobs of a worker that were told to end, and for how long.
-select id, attempt, :now - cancel_at from jobs
+-- Running jobs of a worker that were told to end, for how long, and why.
+select id, attempt, :now - cancel_at, cancel_reason from jobs
  where worker = :worker and cancel_at is not null order by id;
