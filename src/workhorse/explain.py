@@ -167,7 +167,13 @@ def _history(facts: Facts) -> Iterator[str]:
 
 def error_line(error: Mapping[str, Any]) -> str:
     """Return an error as one line of at most 200 characters."""
-    return _one_line(f"{error.get('type', 'error')}: {error.get('message', '')}")
+    return _one_line(error_words(error))
+
+
+def error_words(error: Mapping[str, Any]) -> str:
+    """Return all that an error says: its type alone when it says no more."""
+    name, message = error.get("type", "error"), error.get("message")
+    return f"{name}: {message}" if message else str(name)
 
 
 def _one_line(text: str) -> str:

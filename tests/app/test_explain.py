@@ -229,7 +229,8 @@ def test_an_error_is_one_line_of_bounded_length() -> None:
     """However long and many-lined the message."""
     assert error_line({"type": "E", "message": "a\n\tb"}) == "E: a b"
     assert len(error_line({"type": "E", "message": "x" * 1000})) == 200
-    assert error_line({}) == "error:"
+    assert error_line({"type": "E", "message": ""}) == error_line({"type": "E"}) == "E"
+    assert error_line({}) == "error"
 
 
 def test_an_instant_beyond_the_calendar_is_told_all_the_same() -> None:

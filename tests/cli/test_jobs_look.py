@@ -174,6 +174,16 @@ def test_a_failed_job_shows_its_attempts_and_the_cause(cli: Cli, store: Store) -
     assert row["error"]["traceback"] == trace
 
 
+def test_an_error_that_says_nothing_is_its_type(cli: Cli, store: Store) -> None:
+    """`raise KeyboardInterrupt` and the like: no colon leads to nothing."""
+    job_id = put(store, max_attempts=1)
+    Worker(store).run(Failed(Failure("AssertionError", "")))
+    for words in (["list"], ["show", job_id], ["watch", job_id]):
+        said = cli("jobs", *words).out
+        assert "AssertionError" in said
+        assert "AssertionError:" not in said
+
+
 def test_a_waiting_job_says_why_it_waits(cli: Cli, store: Store) -> None:
     """Nobody at work, or a paused queue: `jobs show` tells which."""
     job_id = put(store)

@@ -13,6 +13,7 @@ from workhorse.cli.output import Column, as_json, pairs, print_row, print_rows
 from workhorse.cli.pick import filter_options, read_ids
 from workhorse.cli.rows import attempt_row, job_row, short_duration, short_instant
 from workhorse.cli.shared import Place, Seconds, output_option, place_options, say
+from workhorse.explain import error_words
 
 if TYPE_CHECKING:
     from workhorse.store.protocol import JobFilter, Store
@@ -25,8 +26,7 @@ def _tries(row: Any) -> str:
 def note(row: Any) -> str | None:
     """Return the one thing most worth knowing about a job in its present state."""
     if row["state"] in {"failed", "cancelled"} and row["error"]:
-        lines = str(row["error"].get("message") or "").splitlines() or [""]
-        return f"{row['error'].get('type')}: {lines[0]}"
+        return error_words(row["error"]).partition("\n")[0].rstrip()
     if row["state"] == "running":
         if row["cancel_requested"]:
             return "cancel requested"
@@ -178,7 +178,7 @@ def _lines(row: Any) -> Iterator[tuple[str, Any]]:
     yield "took", short_duration(row["duration"])
     for attempt in row["attempts"]:
         took, error = short_duration(attempt["duration"]), attempt["error"]
-        why = f"\n{error.get('type')}: {error.get('message')}" if error else ""
+        why = f"\n{error_words(error)}" if error else ""
         ended = f"{attempt['outcome']} after {took}, worker {attempt['worker']}"
         yield f"attempt {attempt['attempt']}", ended + why
     if row["error"]:

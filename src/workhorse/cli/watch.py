@@ -15,6 +15,7 @@ from workhorse.cli.follow import Patience, existing, follow
 from workhorse.cli.output import as_json, paint, print_row
 from workhorse.cli.rows import event_row, job_row, short_duration
 from workhorse.cli.shared import say
+from workhorse.explain import error_words
 from workhorse.logs import wants_colour
 from workhorse.screen import clean, cut, speaks_unicode
 
@@ -68,7 +69,7 @@ def end_lines(row: Any) -> Iterator[str]:
         if row["result"] is not None:
             yield f"Result: {as_json(row['result'])}"
     elif error:
-        yield clean(f"{error.get('type')}: {error.get('message')}")
+        yield clean(error_words(error))
 
 
 def stamped(row: dict[str, Any]) -> str:
