@@ -169,7 +169,7 @@ class Workhorse:
         with self._lock:
             if (taken := self._specs.get(spec.name)) is not None:
                 raise ConfigurationError(
-                    f"Two kinds are called {spec.name!r}: {_where(taken)} and {_where(spec)}.",
+                    f"Two kinds are called {spec.name!r}: {taken.where} and {spec.where}.",
                     hint="Give one of them another name, as in @app.job(name=…).",
                 )
             self._declared[spec.name] = declared
@@ -400,11 +400,6 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     if not known:
         return "It has no kinds at all: decorate a function with @app.job."
     return f"There are: {', '.join(known[:20])}{', …' if len(known) > 20 else ''}."  # noqa: PLR2004
-
-
-def _where(spec: KindSpec) -> str:
-    code = getattr(spec.func, "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(spec.func)
 
 
 __all__ = ["Bound", "Kind", "Prepared", "Workhorse"]

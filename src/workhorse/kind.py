@@ -37,6 +37,16 @@ class KindSpec:
     parameters: tuple[Parameter, ...] = ()
     is_async: bool = False
 
+    @property
+    def where(self) -> str:
+        """The file and line its function is at."""
+        code = getattr(inspect.unwrap(self.func), "__code__", None)
+        return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(self.func)
+
+    def check_parameters(self) -> None:
+        """Raise `ConfigurationError` when its arguments could never be checked, as enqueue does."""
+        _ = self._codec
+
     def dump_args(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Return the arguments of a typed call as JSON text, an object keyed by parameter name.
 

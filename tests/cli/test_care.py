@@ -135,6 +135,26 @@ def test_other_spellings_mean_the_same(cli: Cli, store: Store, words: list[str],
 # ── doctor ──────────────────────────────────────────────────────────────────────────────────────
 
 
+TYPED = f"""
+from __future__ import annotations
+import threading
+from typing import TYPE_CHECKING
+from workhorse import Workhorse
+if TYPE_CHECKING:
+    from decimal import Decimal
+app = Workhorse("{URL}")
+
+@app.job
+def greet(name: str) -> None: ...
+
+@app.job
+def pay(amount: Decimal) -> None: ...
+
+@app.job
+def lock(key: threading.Lock) -> None: ...
+"""
+
+
 def findings(cli: Cli, *words: object) -> dict[str, list[tuple[str, str]]]:
     """Return what `doctor` found: by what it is about, the level and the sentence."""
     found: dict[str, list[tuple[str, str]]] = {}
@@ -215,6 +235,29 @@ def test_a_worker_in_trouble_is_an_error(cli: Cli, store: Store) -> None:
     put(store)
     waits = "warn  queues: 1 job waits in default and no worker takes from it.\n"
     assert waits in cli("doctor").out
+
+
+def test_kinds_whose_arguments_could_never_be_checked(cli: Cli, workdir: Path) -> None:
+    """Exit 3, and each of them with what is wrong, where, and what to do; the rest is looked at."""
+    (workdir / "typed.py").write_text(TYPED)
+    open_store(URL).close()
+    ran = cli("doctor", "--app", "typed:app")
+    assert ran.code == 3
+    said = ran.out.splitlines()
+    first = said.index(
+        "error kinds: pay: an annotation cannot be resolved: name 'Decimal' is not defined."
+    )
+    assert said[first + 1 : first + 3] == [
+        f"      {workdir}/typed.py:13",
+        "      → Import the type at run time, not only under TYPE_CHECKING.",
+    ]
+    assert said[first + 3].startswith("error kinds: lock: its parameters cannot be checked: ")
+    assert said[first + 4 :][:2] == [
+        f"      {workdir}/typed.py:16",
+        "      → Use types that pydantic can validate and encode.",
+    ]
+    assert "ok    app: typed:app with kinds greet, pay, lock." in said
+    assert "ok    workers: 0 at work." in said
 
 
 def test_an_app_with_nothing_to_run(cli: Cli, store: Store, workdir: Path) -> None:

@@ -80,7 +80,8 @@ def examine(place: Place) -> Iterator[Finding]:
     yield from _machine()
     app = list(_app(loaded))
     yield from app
-    if loaded.database_url is None and any(finding.level == "error" for finding in app):
+    broken = any(finding.level == "error" and finding.about == "app" for finding in app)
+    if loaded.database_url is None and broken:
         return  # the app is to say where the store is
     try:
         store = bootstrap.open_store(loaded)
@@ -156,6 +157,12 @@ def _app(loaded: Loaded) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "app", f"{loaded.settings.app} with kinds {', '.join(app.kinds)}.")
+    for kind in app.kinds.values():
+        try:
+            kind.check_parameters()
+        except WorkhorseError as error:
+            finding = _error("kinds", error)
+            yield finding._replace(finding=f"{finding.finding}\n{kind.where}")
 
 
 def _store(store: Store) -> Iterator[Finding]:
