@@ -131,6 +131,8 @@ def test_an_idempotency_key_gives_its_job(cli: Cli) -> None:
     assert (ran.code, ran.out) == (0, "Job 1 (hello) is already cancelled in queue 'letters'.\n")
     assert cli(*words, "-o", "json").json["existing"] is True
     assert len(jobs()) == 1
+    assert "idempotency  order-17" in cli("jobs", "show", 1).out.splitlines()
+    assert cli("jobs", "show", 1, "-o", "json").json["idempotency_keys"] == ["order-17"]
 
 
 def test_arguments_come_from_stdin_or_a_file(cli: Cli, workdir: Path) -> None:

@@ -50,6 +50,22 @@ def test_the_second_gets_the_first(store: Store, stands: State) -> None:
         assert ask(store) == (job_id, stands, True)
 
 
+@pytest.mark.parametrize("stands", State)
+def test_a_job_tells_its_keys(store: Store, stands: State) -> None:
+    """The one that has made it and those answered with it, by id or in a list, ended or not."""
+    plain = put(store, delay=60)
+    job_id = a_job_in(stands, store, idempotency_key="k", unique="u")
+    keys = ["k"]
+    if stands not in FINAL:
+        assert ask(store, "j", unique="u") == (job_id, stands, True)
+        keys = ["j", "k"]
+    assert the(store, job_id).idempotency_keys == keys
+    for where in (JobFilter(), JobFilter(states=[stands])):
+        listed = {job.id: job.idempotency_keys for job in store.list_jobs(where)}
+        assert listed[job_id] == keys
+        assert listed.get(plain, []) == []
+
+
 def test_other_keys_and_jobs_without_one(store: Store) -> None:
     """Each other key, also one that differs in its case alone, makes a job of its own."""
     answers = [ask(store, key) for key in ("k", "K", "k ", "ключ", "x" * 255)]

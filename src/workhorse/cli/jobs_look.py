@@ -172,6 +172,7 @@ def _lines(row: Any) -> Iterator[tuple[str, Any]]:
     yield "budget", f"{row['failures']} of {row['max_attempts']} failures used"
     yield "timeout", short_duration(row["timeout"])
     yield "unique", row["unique"]
+    yield "idempotency", ", ".join(row["idempotency_keys"]) or None
     yield "enqueued", row["enqueued_at"]
     yield "started", row["started_at"]
     yield "finished", row["finished_at"]

@@ -57,6 +57,7 @@ def job_row(job: Job) -> Json:
         "lost": job.lost,
         "timeout": job.timeout,
         "unique": job.unique,
+        "idempotency_keys": list(job.idempotency_keys),
         "waits_for": list(job.waits_for),
         "cancel_requested": job.cancel_requested,
         "worker": job.worker,

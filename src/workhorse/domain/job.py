@@ -150,6 +150,8 @@ class Job:
 
     `attempt` only ever grows; the retry budget is counted by `failures`. `result` is JSON
     text; `error` is that of the last attempt that had one. `outcome` is the last attempt's.
+    `idempotency_keys` are those that are answered with this job: the one that has made it, and any
+    that was given with the `unique` key it held.
     """
 
     id: int
@@ -179,6 +181,7 @@ class Job:
     result: str | None = None
     error: Mapping[str, Any] | None = None
     waits_for: Sequence[int] = ()
+    idempotency_keys: Sequence[str] = ()
 
     @property
     def is_finished(self) -> bool:

@@ -114,6 +114,7 @@ def job(row: Sequence[Any]) -> Job:
         id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
         max_attempts, timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker,
         unique, solo, cancel_requested, progress, message, outcome, result, error, waits_for,
+        keys,
     ) = row  # fmt: skip
     return Job(
         id=id,
@@ -143,6 +144,7 @@ def job(row: Sequence[Any]) -> Job:
         result=result,
         error=None if error is None else from_json(error),
         waits_for=from_json(waits_for),
+        idempotency_keys=sorted(from_json(keys)),
     )
 
 

@@ -25,12 +25,16 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
        unique_key, solo, cancel_at is not null as cancel_requested, progress, message, outcome,
        null as result, error,
        (select coalesce(json_agg(waits_for), '[]')::text from workhorse.dependencies where job_id = id)
-           as waits_for
+           as waits_for,
+       (select coalesce(json_agg(key), '[]')::text
+          from workhorse.idempotency_keys where job_id = jobs.id) as keys
   from workhorse.jobs where id = %(id)s
 union all
 select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
-       solo, cancel_at is not null, progress, message, outcome, result, error, '[]'
+       solo, cancel_at is not null, progress, message, outcome, result, error, '[]',
+       (select coalesce(json_agg(key), '[]')::text
+          from workhorse.idempotency_keys where job_id = history.id)
   from workhorse.history where id = %(id)s;
 
 -- name: list
@@ -46,7 +50,9 @@ with wanted as materialized (
         unique_key, solo, cancel_at is not null as cancel_requested, progress, message, outcome,
         null as result, error,
         (select coalesce(json_agg(waits_for), '[]')::text
-           from workhorse.dependencies where job_id = jobs.id) as waits_for
+           from workhorse.dependencies where job_id = jobs.id) as waits_for,
+        (select coalesce(json_agg(key), '[]')::text
+           from workhorse.idempotency_keys where job_id = jobs.id) as keys
    from workhorse.jobs
   where %(unfinished)s and id < %(before)s
     and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
@@ -58,7 +64,9 @@ with wanted as materialized (
 union all
 (select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
         timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
-        solo, cancel_at is not null, progress, message, outcome, result, error, '[]'
+        solo, cancel_at is not null, progress, message, outcome, result, error, '[]',
+        (select coalesce(json_agg(key), '[]')::text
+           from workhorse.idempotency_keys where job_id = history.id)
    from workhorse.history
   where %(finished)s and id < %(before)s
     and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
@@ -70,7 +78,9 @@ union all
 union all
 (select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
         timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
-        solo, cancel_at is not null, progress, message, outcome, result, error, '[]'
+        solo, cancel_at is not null, progress, message, outcome, result, error, '[]',
+        (select coalesce(json_agg(key), '[]')::text
+           from workhorse.idempotency_keys where job_id = history.id)
    from workhorse.history
   where %(unsuccessful)s and state <> 'succeeded' and id < %(before)s
     and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))

@@ -39,13 +39,14 @@ select json_group_array(id) from jobs
 select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, null as finished_at, worker, unique_key,
        solo, cancel_at is not null as cancel_requested, progress, message, outcome, null as result,
-       error, (select json_group_array(waits_for) from dependencies where job_id = id) as waits_for
+       error, (select json_group_array(waits_for) from dependencies where job_id = id) as waits_for,
+       (select json_group_array(key) from idempotency_keys where job_id = jobs.id) as keys
   from jobs where id = :id
 union all
 select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
        solo, cancel_at is not null, progress, message, outcome, result,
-       error, '[]'
+       error, '[]', (select json_group_array(key) from idempotency_keys where job_id = history.id)
   from history where id = :id;
 
 -- name: list
@@ -54,7 +55,8 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
 select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, null as finished_at, worker, unique_key,
        solo, cancel_at is not null as cancel_requested, progress, message, outcome, null as result,
-       error, (select json_group_array(waits_for) from dependencies where job_id = jobs.id) as waits_for
+       error, (select json_group_array(waits_for) from dependencies where job_id = jobs.id) as waits_for,
+       (select json_group_array(key) from idempotency_keys where job_id = jobs.id) as keys
   from jobs
  where :unfinished and id < :before
    and (:states is null or state in (select value from json_each(:states)))
@@ -66,7 +68,7 @@ union all
 select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
        solo, cancel_at is not null, progress, message, outcome, result,
-       error, '[]'
+       error, '[]', (select json_group_array(key) from idempotency_keys where job_id = history.id)
   from history
  where :finished and id < :before
    and (:states is null or state in (select value from json_each(:states)))
@@ -78,7 +80,7 @@ union all
 select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
        solo, cancel_at is not null, progress, message, outcome, result,
-       error, '[]'
+       error, '[]', (select json_group_array(key) from idempotency_keys where job_id = history.id)
   from history
  where :unsuccessful and state <> 'succeeded' and id < :before
    and (:states is null or state in (select value from json_each(:states)))
