@@ -40,8 +40,7 @@ class KindSpec:
     @property
     def where(self) -> str:
         """The file and line its function is at."""
-        code = getattr(inspect.unwrap(self.func), "__code__", None)
-        return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(self.func)
+        return _where(self.func)
 
     def check_parameters(self) -> None:
         """Raise `ConfigurationError` when its arguments could never be checked, as enqueue does."""
@@ -179,6 +178,11 @@ def _read_signature(func: Callable[..., Any], label: str) -> tuple[bool, tuple[P
         found = list(inspect.signature(func).parameters.values())
     except (TypeError, ValueError):
         raise ConfigurationError(f"{label}: its signature cannot be read.") from None
+    if found and found[0].name in {"self", "cls"} and found[0].annotation is MISSING:
+        raise ConfigurationError(
+            f"{label}: a worker has no `{found[0].name}` to call it with ({_where(func)}).",
+            hint="Decorate a function outside of the class, and call the method in it.",
+        )
     takes_context = bool(found) and _is_context(found[0], func)
     rest = found[1:] if takes_context else found
     for p in rest:
@@ -192,6 +196,11 @@ def _read_signature(func: Callable[..., Any], label: str) -> tuple[bool, tuple[P
     return takes_context, tuple(
         Parameter(p.name, p.default, p.kind is not _BY_NAME, p.kind is _BY_POSITION) for p in rest
     )
+
+
+def _where(func: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(func), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(func)
 
 
 def _is_context(p: inspect.Parameter, func: Callable[..., Any], *, by_name: bool = True) -> bool:

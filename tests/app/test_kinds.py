@@ -212,6 +212,11 @@ class CallableObject:
     def __call__(self) -> None: ...
 
 
+class Shop:
+    def sell(self, ware: str) -> None: ...
+    async def buy(cls, ware: str) -> None: ...  # noqa: N805 - as a classmethod begins
+
+
 async def on_loop() -> None: ...
 
 
@@ -235,6 +240,8 @@ async def on_loop() -> None: ...
             "must be a function.+Write a function that calls it",
         ),
         (CallableObject(), {"name": "called"}, "must be a function"),
+        (Shop.sell, {}, r"sell: .+ no `self` .+\(.+test_kinds.py:\d+\).+outside of the"),
+        (Shop.buy, {}, r"buy: a worker has no `cls` to call"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value).partition(" at 0x")[0]),
 )
@@ -245,6 +252,11 @@ def test_what_cannot_be_a_handler_is_refused_at_once(
     with pytest.raises(ConfigurationError, match=told):
         app.job(**options)(func)
     assert not app.kinds
+
+
+def test_a_method_of_an_object_is_a_function(app: Workhorse) -> None:
+    """It has its `self` with it."""
+    assert app.job(Shop().sell).spec.parameters[0].name == "ware"
 
 
 @pytest.mark.parametrize(
