@@ -6,7 +6,6 @@ A handler gets a `Context` when its first parameter is annotated with it, or is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -15,6 +14,7 @@ from pydantic_core import to_json
 
 from workhorse.codec import is_suspicious
 from workhorse.domain.events import Output
+from workhorse.domain.retry import MAX_DELAY
 from workhorse.text import clean_text, safe_text
 
 LINE_LIMIT: Final = 16 * 1024
@@ -37,8 +37,8 @@ class Snooze(Exception):
     def __init__(self, seconds: float | timedelta, reason: str | None = None) -> None:
         super().__init__(seconds, reason)
         delay = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
-        if not (math.isfinite(delay) and delay >= 0):
-            raise ValueError(f"Snooze takes a number of seconds from 0 on, not {seconds!r}.")
+        if not 0 <= delay <= MAX_DELAY:
+            raise ValueError(f"Snooze takes 0 to {MAX_DELAY:.0f} seconds, not {seconds!r}.")
         self.seconds = delay
         self.reason = None if reason is None else safe_text(reason)
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.services.postgres import Database
 from workhorse import (
     Context,
     Handle,
+    InvalidJob,
     JobCancelled,
     JobFailed,
     Outcome,
@@ -164,6 +166,24 @@ def test_reject_and_snooze(inline: Workhorse) -> None:
     assert (snoozed.state, snoozed.job.outcome) == (State.SCHEDULED, Outcome.SNOOZED)
     assert snoozed.job.failures == 0
     assert outcomes(inline, snoozed) == ["snoozed"]
+
+
+@pytest.mark.parametrize("seconds", [-1, 4e9, float("inf"), float("nan"), timedelta(days=40_000)])
+def test_a_snooze_that_no_delay_may_be_is_an_error(
+    inline: Workhorse, seconds: float | timedelta
+) -> None:
+    """As an enqueue with that delay is refused: the attempt fails, and says how long it may be."""
+
+    @inline.job(retry=1)
+    def doze() -> None:
+        raise Snooze(seconds)
+
+    job = doze.enqueue().job
+    assert (job.state, job.outcome) == (State.FAILED, Outcome.ERROR)
+    assert job.error is not None
+    assert job.error["message"].startswith("Snooze takes 0 to 3153600000 seconds, not ")
+    with pytest.raises(InvalidJob, match="delay must be 0 to 3153600000 seconds"):
+        doze.using(delay=seconds).enqueue()
 
 
 def test_what_has_to_wait_is_not_run(inline: Workhorse) -> None:
