@@ -12,13 +12,14 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from os import PathLike
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from workhorse.calls import Bound, JobDecorator, Kind, Order, Prepared
 from workhorse.context import Context
 from workhorse.domain.errors import ConfigurationError, InvalidJob, NotFound, UnknownKind
-from workhorse.domain.job import Enqueued, Job, NewJob, State, check_name
+from workhorse.domain.job import Enqueued, Job, NewJob, State, check_name, check_type
 from workhorse.domain.retry import Retry
 from workhorse.handle import Handle, Home
 from workhorse.kind import KindSpec, Run, make_spec
@@ -33,7 +34,7 @@ from workhorse.options import (
     terms_of,
 )
 from workhorse.session import aenqueue_in, enqueue_in
-from workhorse.sources import DEFAULT_DATABASE_URL, configured_url
+from workhorse.sources import DEFAULT_DATABASE_URL, configured_url, sqlite_url
 
 if TYPE_CHECKING:
     from workhorse.coalesce import Coalescers
@@ -51,14 +52,14 @@ class Workhorse:
     """An app: its kinds, and the store its jobs are in.
 
     Args:
-        url: The store, as ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; by default
-            the one that is configured (``WORKHORSE_DATABASE_URL``, ``workhorse.toml``, …), else
-            ``./.workhorse/jobs.db``.
+        url: The store, as ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, or a
+            `pathlib.Path` of its file; by default the one that is configured
+            (``WORKHORSE_DATABASE_URL``, ``workhorse.toml``, …), else ``./.workhorse/jobs.db``.
         inline: Run each job where it is enqueued, without a worker: for tests and scripts.
     """
 
-    def __init__(self, url: str | None = None, *, inline: bool = False) -> None:
-        self.url = url or configured_url() or DEFAULT_DATABASE_URL
+    def __init__(self, url: str | PathLike[str] | None = None, *, inline: bool = False) -> None:
+        self.url = _url_of(url) or configured_url() or DEFAULT_DATABASE_URL
         self.inline = inline
         self._declared: dict[str, Defaults] = {}
         self._queues: dict[str, Defaults] = {}
@@ -274,6 +275,7 @@ class Workhorse:
 
     def get(self, job_id: int) -> Handle[Any]:
         """Return a handle of any job in the store. Raises `NotFound`."""
+        check_type("job_id", job_id, int, "an integer")
         job = self.store.get(job_id) if 0 < job_id < 2**63 else None
         if job is None:
             raise NotFound(f"There is no job {job_id}.")
@@ -347,6 +349,17 @@ class Workhorse:
     def _requeued(self, job: Job) -> None:
         if self.inline and job.kind in self._specs:
             self._run_inline(Enqueued(job.id, job.state, existing=False))
+
+
+def _url_of(url: str | PathLike[str] | None) -> str | None:
+    if isinstance(url, PathLike):
+        return sqlite_url(url)
+    if not isinstance(url, str | None):
+        raise ConfigurationError(
+            f"A {type(url).__name__} does not name a store.",
+            hint="Give its URL, or the path of a SQLite file.",
+        )
+    return url
 
 
 def _with_args(job: NewJob, args: str) -> NewJob:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from workhorse.domain.errors import InvalidJob, NotFound, ResultTimeout
 from workhorse.domain.failed import JobCancelled, JobFailed
-from workhorse.domain.job import FINAL, QueueStats, State
+from workhorse.domain.job import FINAL, QueueStats, State, check_type
 from workhorse.domain.outcome import ON_REQUEST
 from workhorse.explain import Facts, error_line, explain, why_cancelled
 
@@ -152,6 +152,7 @@ class Handle(Generic[R_co]):
 
         With `follow`, wait for more until the job has ended and the last one was told.
         """
+        check_type("after", after, int, "the number of an event")
         pause = FIRST_LOOK
         while True:
             ended = not follow or self._look().state in FINAL
@@ -173,6 +174,7 @@ class Handle(Generic[R_co]):
         when it has already ended. `reason` is kept with it: as its error's message, at most 8 KiB
         of it, and in its record.
         """
+        check_type("reason", reason, str, "a text")
         self._state = self._home.store().cancel(self.id, reason=reason)
         self._job = None
         self._home.changed()
@@ -209,6 +211,7 @@ def facts(store: ClientStore, job: Job) -> Facts:
 
 def _pauses(timeout: float | None) -> Iterator[float | None]:
     """Yield how long to wait before the next look; None when the time is up."""
+    check_type("timeout", timeout, int | float | None, "a number of seconds")
     if timeout is not None and isnan(timeout):
         raise InvalidJob("timeout=nan is not a number of seconds.", hint="None waits for ever.")
     end = None if timeout is None else time.monotonic() + timeout

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from workhorse.domain.errors import InvalidJob
-from workhorse.domain.job import NewJob, check_name, priority_number
+from workhorse.domain.job import NewJob, check_name, check_type, priority_number
 from workhorse.domain.retry import MAX_DELAY, Retry, check_budget
 from workhorse.kind import KindSpec
 from workhorse.text import clean_text
@@ -154,8 +154,7 @@ def new_job(
 def _retry(retry: Retry | int | None) -> Retry | None:
     if isinstance(retry, int):
         return Retry(max_attempts=retry)
-    if not isinstance(retry, Retry | None):
-        raise InvalidJob(f"retry must be a Retry or a number, not a {type(retry).__name__}.")
+    check_type("retry", retry, Retry | None, "a Retry or a number")
     return retry
 
 
@@ -163,8 +162,7 @@ def _timeout(timeout: float | None) -> float | None:
     """Return a timeout in seconds that can be kept, None for no limit."""
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-        raise InvalidJob(f"timeout must be a number of seconds, not a {type(timeout).__name__}.")
+    check_type("timeout", timeout, int | float, "a number of seconds")
     if not 0 < timeout <= MAX_DELAY:
         raise InvalidJob("timeout must be a number of seconds over 0, or None for no limit.")
     return float(timeout)
@@ -173,9 +171,8 @@ def _timeout(timeout: float | None) -> float | None:
 def _seconds(delay: float | timedelta | None) -> float:
     if delay is None:
         return 0.0
-    seconds: Any = delay.total_seconds() if isinstance(delay, timedelta) else delay
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise InvalidJob(f"delay must be a number of seconds, not a {type(delay).__name__}.")
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    check_type("delay", seconds, int | float, "a number of seconds")
     if not 0 <= seconds <= MAX_DELAY:
         raise InvalidJob(f"delay must be 0 to {MAX_DELAY:.0f} seconds.")
     return float(seconds)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from workhorse.domain.errors import ConfigurationError, Unavailable
 
@@ -152,6 +152,11 @@ def sqlite_path(url: str) -> Path | None:
     path = unquote(rest.partition("?")[0][1:])
     is_file = path != ":memory:" and not path.startswith("~")
     return Path(path) if scheme == "sqlite" and is_file else None
+
+
+def sqlite_url(path: os.PathLike[str]) -> str:
+    """Return the URL of a SQLite file."""
+    return f"sqlite:///{quote(os.fspath(path))}"
 
 
 def refuse_missing(url: str) -> None:

@@ -96,6 +96,27 @@ def test_a_time_that_is_none_is_refused(measure: Any) -> None:
         asyncio.run(handle.aresult(timeout=float("nan")))
 
 
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda app, _: app.get("1"), "job_id must be an integer, not a str"),
+        (lambda app, _: app.get(True), "job_id must be an integer, not a bool"),
+        (lambda _, job: job.result(timeout="3"), "timeout must be a number of seconds, not a str"),
+        (lambda _, job: job.cancel(reason=5), "reason must be a text, not a int"),
+        (lambda _, job: next(job.events(after="x")), "after must be the number of an event, not a"),
+        (lambda _, job: next(job.events(after=None)), "after must be the number of an event, not"),
+    ],
+)
+def test_what_is_of_a_wrong_type_is_refused_by_name(
+    app: Workhorse, measure: Any, ask: Callable[[Workhorse, Any], object], told: str
+) -> None:
+    """In one line of ours, and nothing has changed."""
+    handle = measure.enqueue(5)
+    with pytest.raises(InvalidJob, match=told):
+        ask(app, handle)
+    assert handle.refresh().state is State.AVAILABLE
+
+
 def test_a_result_that_does_not_come_in_time(measure: Any) -> None:
     """The error says how long was waited and where the job stands; the job goes on."""
     handle = measure.enqueue(5)

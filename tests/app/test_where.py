@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from workhorse import ConfigurationError, Workhorse
 from workhorse.cli.start import run
+from workhorse.sources import sqlite_path
 
 MINE = "sqlite:///mine.db"
 
@@ -46,6 +48,23 @@ def test_the_environment_is_stronger_than_a_file(
     monkeypatch.delenv("WORKHORSE_DATABASE_URL_FILE")
     monkeypatch.setenv("WORKHORSE_DATABASE_URL", MINE)
     assert Workhorse().url == MINE
+
+
+@pytest.mark.parametrize("name", ["jobs.db", "one folder/50% #1?.db", "ключ.db"])
+def test_the_path_of_a_file_names_a_store(workdir: Path, name: str) -> None:
+    """Whole or from the current folder, whatever is in its name."""
+    for path in (Path(name), workdir / name):
+        app = Workhorse(path)
+        app.store.close()
+        assert (workdir / name).is_file()
+        assert sqlite_path(app.url) == path
+
+
+@pytest.mark.parametrize("url", [5, b"sqlite:///jobs.db", True])
+def test_what_cannot_name_a_store_is_told_at_once(url: Any) -> None:
+    """When the app is made, not at its first job."""
+    with pytest.raises(ConfigurationError, match=f"A {type(url).__name__} does not name a store"):
+        Workhorse(url)
 
 
 def test_a_file_that_cannot_be_read_is_not_passed_over(workdir: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from types import UnionType
 from typing import Any, Final, NamedTuple
 
 from workhorse.domain.errors import InvalidJob
@@ -85,6 +86,12 @@ def check_name(what: str, name: object) -> str:
             hint="Use 1 to 128 letters, digits, '.', '_', ':' or '-', the first a letter or digit.",
         )
     return name
+
+
+def check_type(name: str, value: object, types: type | UnionType, what: str) -> None:
+    """Raise `InvalidJob` unless what was given as `name` is of one of `types`; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, types):
+        raise InvalidJob(f"{name} must be {what}, not a {type(value).__name__}.")
 
 
 @dataclass(frozen=True, slots=True)
