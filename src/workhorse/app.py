@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from os import PathLike
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from workhorse.calls import Bound, JobDecorator, Kind, Order, Prepared
 from workhorse.context import Context
@@ -49,7 +49,7 @@ ENQUEUE_MANY: int = 100_000
 
 
 class Workhorse:
-    """An app: its kinds, and the store its jobs are in.
+    """An app: its kinds, and the store its jobs are in; ``with`` closes it in the end.
 
     Args:
         url: The store, as ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, or a
@@ -73,6 +73,12 @@ class Workhorse:
         self._coalescers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Coalescers]
         self._coalescers = weakref.WeakKeyDictionary()
         self._home = Home(lambda: self.store, self._ring, self._requeued)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<Workhorse {len(self._specs)} kinds>"

@@ -29,6 +29,7 @@ from workhorse import (
     Workhorse,
 )
 from workhorse.app import ENQUEUE_MANY
+from workhorse.store.protocol import Store
 
 Resize: TypeAlias = Kind[..., str]
 
@@ -229,6 +230,24 @@ def test_a_store_out_of_reach_is_unavailable(workdir: Path) -> None:
     with pytest.raises(Unavailable) as error:
         kind.enqueue()
     assert "\n" not in str(error.value)
+
+
+def test_an_app_is_closed_by_with(tmp_path: Path) -> None:
+    """In the end, also when that is an error."""
+    stores: list[Store] = []
+
+    def use(ending: Callable[[], object]) -> None:
+        with Workhorse(tmp_path / "jobs.db") as app:
+            app.job(name="work")(lambda: None).enqueue()
+            stores.append(app.store)
+            ending()
+
+    use(lambda: None)
+    with pytest.raises(ZeroDivisionError):
+        use(lambda: 1 / 0)
+    for store in stores:
+        with pytest.raises(Unavailable, match="The store is closed"):
+            store.get(1)
 
 
 def test_a_closed_app_opens_again_when_it_is_used(app: Workhorse, resize: Resize) -> None:
