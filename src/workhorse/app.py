@@ -103,6 +103,7 @@ class Workhorse:
     def close(self) -> None:
         """Let go of the store; the next use opens it again. Idempotent.
 
+        To be called on either side of an `os.fork`: no store that is open may go through one.
         An app that nobody has any more lets go of it by itself.
         """
         with self._lock:

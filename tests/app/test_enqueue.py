@@ -16,6 +16,8 @@ import pytest
 
 from tests.app.helpers import stored, work
 from tests.scenarios.procs import descriptors
+from tests.services.fixtures import on_one_server
+from tests.services.postgres import Database
 from workhorse import (
     ConfigurationError,
     Handle,
@@ -32,6 +34,36 @@ from workhorse.app import ENQUEUE_MANY
 from workhorse.store.protocol import Store
 
 Resize: TypeAlias = Kind[..., str]
+
+FORKING = """
+import asyncio, os, sys
+from workhorse import Unavailable, Workhorse
+
+url, closed = sys.argv[1:]
+app = Workhorse(url)
+work = app.job(name="work")(lambda: None)
+
+def use():
+    try:
+        work.enqueue()
+        asyncio.run(work.aenqueue())
+    except Unavailable as error:
+        return f"Unavailable: {error.hint}"
+    return "stored"
+
+use()
+if closed == "before":
+    app.close()
+if child := os.fork():
+    os.waitpid(child, 0)
+    print(use())
+    app.close()
+else:
+    if closed == "after":
+        app.close()
+    print(use(), flush=True)
+    os._exit(0)
+"""
 
 
 @pytest.fixture
@@ -230,6 +262,38 @@ def test_a_store_out_of_reach_is_unavailable(workdir: Path) -> None:
     with pytest.raises(Unavailable) as error:
         kind.enqueue()
     assert "\n" not in str(error.value)
+
+
+@on_one_server
+@pytest.mark.parametrize(
+    ("closed", "said"),
+    [
+        (
+            "never",
+            "Unavailable: Close the app before the fork, or first of all in the new process: ",
+        ),
+        ("before", "stored"),
+        ("after", "stored"),
+    ],
+)
+def test_an_app_that_was_used_before_a_fork(
+    database: Database, tmp_path: Path, closed: str, said: str
+) -> None:
+    """A web server that loads the app, then forks: `close` on either side is enough.
+
+    Without it each use in the new process is an error that says so; the old one goes on.
+    """
+    for url in (database.url, f"sqlite:///{tmp_path}/jobs.db"):
+        done = subprocess.run(
+            [sys.executable, "-c", FORKING, url, closed],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        child, parent = done.stdout.splitlines()
+        assert child.startswith(said), done.stderr
+        assert parent == "stored", done.stderr
 
 
 def test_an_app_is_closed_by_with(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ knows itself: no verb handles the time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, TypeVar
+
+from workhorse.domain.errors import Unavailable
 
 T = TypeVar("T")
 Tx_co = TypeVar("Tx_co", bound="Transaction", covariant=True)
@@ -71,3 +74,13 @@ class Driver(Protocol[Tx_co]):
 
     def read(self, statement: str, /, **parameters: Any) -> list[Any]:
         """Return all rows of one query: a snapshot of what was committed."""
+
+
+def refuse_after_fork(opened_by: int) -> None:
+    """Raise `Unavailable` in any process but the one that has opened the store."""
+    if os.getpid() != opened_by:
+        raise Unavailable(
+            "This store was opened before a fork and cannot be used after it.",
+            hint="Close the app before the fork, or first of all in the new process: "
+            "the next use opens the store again.",
+        )

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import psycopg
 
 from workhorse.domain.errors import Unavailable
+from workhorse.store.driver import refuse_after_fork
 from workhorse.store.fast_json import from_json
 from workhorse.store.postgres.connection import PATIENCE, Connection, connect
 from workhorse.store.postgres.direct import Direct, Row, first_row
@@ -150,11 +151,7 @@ class Database:
 
     def connection(self, by: float | None = None) -> Loan:
         """Lend a connection, within ``with``, which is there `by` an instant."""
-        if os.getpid() != self._pid:
-            raise Unavailable(
-                "This store was opened before a fork and cannot be used after it.",
-                hint="Open it anew in each process, or start processes by 'spawn'.",
-            )
+        refuse_after_fork(self._pid)
         return Loan(self._lane, by or time.monotonic() + PATIENCE, self.place.shown)
 
     def write(self, work: Work[T]) -> T:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from workhorse.domain.errors import Unavailable
+from workhorse.store.driver import refuse_after_fork
 from workhorse.store.sqlite.clock import Clock
 from workhorse.store.sqlite.failures import in_our_words
 from workhorse.store.sqlite.file import StoreFile
@@ -213,11 +214,7 @@ class Database:
         return connection
 
     def _check_usable(self) -> None:
-        if os.getpid() != self._pid:
-            raise Unavailable(
-                "This store was opened before a fork and cannot be used after it.",
-                hint="Open none before a fork, or start processes by 'spawn'.",
-            )
+        refuse_after_fork(self._pid)
         if self._closed:
             raise Unavailable("The store is closed.")
         self.file.check()
