@@ -132,6 +132,24 @@ def test_a_damaged_file_is_told_as_such(url: str, path: Path) -> None:
         open_store(url)
 
 
+@pytest.mark.parametrize("lost", ["jobs.db", "jobs.db-wal"])
+@pytest.mark.parametrize("how", ["moved", "deleted"])
+def test_half_of_an_open_store_is_told_as_such(url: str, path: Path, lost: str, how: str) -> None:
+    """Who comes then is told what has happened; it is over when all have let go of it."""
+    lines = "import sys; from workhorse.store.opening import open_store; open_store(sys.argv[1])"
+    come = [sys.executable, "-c", lines, url]
+    with closing(open_store(url)) as store:
+        put(store)
+        if how == "moved":
+            path.with_name(lost).rename(path.with_name("elsewhere"))
+        else:
+            path.with_name(lost).unlink()
+        told = subprocess.run(come, capture_output=True, text=True, timeout=60, check=False).stderr
+        assert "Unavailable: The store " in told
+        assert "was moved, deleted or replaced while a process had them open. Stop all" in told
+    assert subprocess.run(come, timeout=60, check=False).returncode == 0
+
+
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its locks do not hold between hosts; the refusal says so, and makes no store there."""
     monkeypatch.setattr(file, "file_system", lambda path: "nfs4")

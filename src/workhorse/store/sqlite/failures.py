@@ -63,10 +63,17 @@ def translated(error: Exception, path: Path) -> WorkhorseError | None:
 
 
 def _from_sqlite(error: sqlite3.Error, path: Path) -> WorkhorseError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    exactly = getattr(error, "sqlite_errorcode", 0)
+    code = exactly & 0xFF
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _nothing_left(path)):
         return _full(path)
     match code:
+        case _ if exactly == sqlite3.SQLITE_IOERR_SHORT_READ:
+            return Unavailable(
+                f"The store {path} and its log do not belong together: one of them was moved, "
+                "deleted or replaced while a process had them open.",
+                hint="Stop all that use the store, then start again: what is there then is taken.",
+            )
         case sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH | sqlite3.SQLITE_TOOBIG:
             return InvalidJob(f"The store cannot hold this: {error}.")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
