@@ -198,7 +198,7 @@ class Loaded:
 def load(flags: Mapping[str, Any] | None = None) -> Loaded:
     """Find, check and return the settings; `flags` win over every other place.
 
-    Raises one `ConfigurationError` that names every problem.
+    Raises one `ConfigurationError` that names every problem, and what else looks odd.
     """
     found = sources.find(flags)
     warnings = sources.unknown_variables(found, Settings.model_fields)
@@ -207,7 +207,7 @@ def load(flags: Mapping[str, Any] | None = None) -> Loaded:
     if not wrong.keys() & {"lease", "renew"}:
         problems += _contradictions(found, settings)
     if problems:
-        raise ConfigurationError(_list_problems(list(dict.fromkeys(problems))))
+        raise ConfigurationError(_list_problems(list(dict.fromkeys(problems)), warnings))
     origins = {name: given.origin for name, given in found.values.items()}
     return Loaded(settings, origins, tuple(str(problem) for problem in warnings))
 
@@ -275,7 +275,8 @@ def _contradictions(found: Found, settings: Settings) -> list[Problem]:
     ]
 
 
-def _list_problems(problems: list[Problem]) -> str:
-    if len(problems) == 1:
-        return f"A setting is wrong.\n{problems[0]}"
-    return "\n".join([f"{len(problems)} settings are wrong.", *map(str, problems)])
+def _list_problems(problems: list[Problem], warnings: list[Problem]) -> str:
+    one = len(problems) == 1
+    headline = "A setting is wrong." if one else f"{len(problems)} settings are wrong."
+    more = (f"Warning: {warning}" for warning in warnings)
+    return "\n".join([headline, *map(str, problems), *more])

@@ -36,6 +36,8 @@ _INTERNAL: Final = (
 )
 _FOREIGN: Final = re.compile(r"WORKHORSE_(TEST|SERVICE|PORT)(_|$)")
 """Test switches, and the variables Kubernetes injects for a service called workhorse."""
+_OURS: Final = re.compile(r"WORKHORSE_|^\s*(?i:(export\s+)?workhorse)[_\W]")
+"""What a line of ``.env`` that cannot be read was meant for us by."""
 
 
 class Given(NamedTuple):
@@ -65,6 +67,8 @@ class Found:
     values: dict[str, Given] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     """The variable each value from the environment came from, by setting."""
+    in_small_letters: dict[str, str] = field(default_factory=dict)
+    """What would be variables of ours, by where each was found: their names in capitals."""
     problems: list[Problem] = field(default_factory=list)
     unread: dict[str, Problem] = field(default_factory=dict)
     """Why a secret could not be had, by setting, as long as no stronger place gives it."""
@@ -101,15 +105,16 @@ def unknown_variables(found: Found, known: Iterable[str]) -> list[Problem]:
     `found`, so that they are not taken for settings.
     """
     names = sorted(known)
-    strangers = [name for name in found.variables if name not in names]
-    problems = []
-    for name in strangers:
-        variables = [PREFIX + other.upper() for other in names]
-        hint = nearest(PREFIX + name.upper(), variables)
-        problems.append(Problem(found.variables[name], None, f"sets nothing.{hint}"))
-        if found.values[name].origin == found.variables[name]:
+    strangers = {name: origin for name, origin in found.variables.items() if name not in names}
+    for name, origin in strangers.items():
+        if found.values[name].origin == origin:
             del found.values[name]
-    return problems
+    odd = {origin: PREFIX + name.upper() for name, origin in strangers.items()}
+    variables = [PREFIX + name.upper() for name in names]
+    return [
+        Problem(origin, None, f"sets nothing.{nearest(variable, variables)}")
+        for origin, variable in (odd | found.in_small_letters).items()
+    ]
 
 
 def database_url(found: Found) -> str | None:
@@ -223,7 +228,8 @@ def _dotenv(found: Found) -> Mapping[str, str]:
     try:
         with path.open(encoding="utf-8-sig") as stream:
             for line in parse_stream(stream):
-                if line.error and PREFIX in line.original.string:
+                unread = line.error or (line.key is not None and line.value is None)
+                if unread and _OURS.search(line.original.string):
                     where = f".env:{line.original.line}"
                     found.problems.append(Problem(where, None, "expected WORKHORSE_…=value"))
                 if line.key is not None and line.value is not None:
@@ -236,13 +242,23 @@ def _dotenv(found: Found) -> Mapping[str, str]:
 def _read_variables(found: Found, variables: Mapping[str, str], *, where: str) -> None:
     """Take the ``WORKHORSE_*`` variables, and the files that the secret ones name.
 
-    An empty variable is one that is not set.
+    An empty variable is one that is not set. One in small letters is none; when it was meant to
+    say where the jobs are kept that is a problem, as they would be put elsewhere.
     """
-    files = {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
+    secrets = {f"{PREFIX}{name.upper()}" for name in SECRETS}
+    files = {f"{secret}_FILE" for secret in secrets}
     for variable, value in variables.items():
-        if not (value and variable.startswith(PREFIX)) or variable in files:
+        capitals = variable.upper()
+        if not (value and capitals.startswith(PREFIX)) or variable in files:
             continue
-        if variable in _INTERNAL or _FOREIGN.match(variable):
+        if capitals in _INTERNAL or _FOREIGN.match(capitals):
+            continue
+        if not variable.startswith(PREFIX):
+            if capitals in secrets | files:
+                problem = Problem(where + variable, None, f"is written {capitals}")
+                found.problems.append(problem)
+            else:
+                found.in_small_letters[where + variable] = capitals
             continue
         name = variable.removeprefix(PREFIX).lower()
         found.put(name, value, where + variable)

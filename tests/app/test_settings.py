@@ -255,6 +255,51 @@ def test_an_unknown_variable_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
+def test_a_variable_in_small_letters_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sets nothing, wherever it stands; one that was to say where the jobs are is refused."""
+    monkeypatch.setenv("workhorse_app", "a:b")
+    write(".env", "workhorse_leese=3\nexport Workhorse_Lease=3\n")
+    loaded = load()
+    assert loaded.settings == Settings()
+    assert loaded.warnings == (
+        ".env:workhorse_leese: sets nothing. Did you mean 'WORKHORSE_LEASE'?",
+        ".env:Workhorse_Lease: sets nothing. Did you mean 'WORKHORSE_LEASE'?",
+        "workhorse_app: sets nothing. Did you mean 'WORKHORSE_APP'?",
+    )
+    write(".env", f"workhorse_database_url={URL}\nWorkhorse_listen_url_file=x\n")
+    with pytest.raises(ConfigurationError) as refused:
+        load()
+    assert str(refused.value).splitlines() == [
+        "2 settings are wrong.",
+        ".env:workhorse_database_url: is written WORKHORSE_DATABASE_URL",
+        ".env:Workhorse_listen_url_file: is written WORKHORSE_LISTEN_URL_FILE",
+        "Warning: workhorse_app: sets nothing. Did you mean 'WORKHORSE_APP'?",
+    ]
+
+
+def test_a_slip_is_told_beside_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that sets nothing is not kept for the time when all else is right."""
+    monkeypatch.setenv("WORKHORSE_QUEUS", "a")
+    monkeypatch.setenv("WORKHORSE_LEASE", "long")
+    with pytest.raises(ConfigurationError) as refused:
+        load()
+    assert str(refused.value).splitlines() == [
+        "A setting is wrong.",
+        "WORKHORSE_LEASE: is 'long'; expected a valid number",
+        "Warning: WORKHORSE_QUEUS: sets nothing. Did you mean 'WORKHORSE_QUEUES'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["WORKHORSE_APP", "export WORKHORSE_APP", "WORKHORSE APP=a:b", "workhorse_app: a:b"],
+)
+def test_a_line_of_dotenv_that_cannot_be_read_is_a_problem(line: str) -> None:
+    """If it was meant for us, as far as that can be told."""
+    write(".env", f"OTHER\nODD workhorses\n{line}\n")
+    assert problems() == [".env:3: expected WORKHORSE_…=value"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [

@@ -82,6 +82,7 @@ def test_a_file_that_cannot_be_read_is_not_passed_over(workdir: Path) -> None:
         ("workhorse.toml", 'database_urll = "sqlite:///a.db"', "Did you mean 'database_url'"),
         (".env", 'WORKHORSE_DATABASE_URL="sqlite:///a.db', r"\.env:1: expected WORKHORSE_"),
         (".env", "WORKHORSE_DATABASE_URL_FILE=secret", "is 'secret'; expected a file"),
+        (".env", "workhorse_database_url=sqlite:///a.db", "is written WORKHORSE_DATABASE_URL"),
     ],
 )
 def test_a_url_that_was_meant_is_not_passed_over(
