@@ -346,6 +346,22 @@ def test_settings_and_where_they_come_from(
     assert cli("config", "show", "-o", "ids").out.split() == list(settings)
 
 
+def test_the_store_of_the_app_is_shown(cli: Cli, workdir: Path) -> None:
+    """Where no setting says where the jobs are: the app's word, else the default; never a guess."""
+    assert shown(cli)["database_url"] == ("sqlite:///.workhorse/jobs.db", "default")
+    (workdir / "mine.py").write_text(
+        "from workhorse import Workhorse\napp = Workhorse('postgresql://me:hunter2@db/jobs')\n"
+        "default = Workhorse()\n"
+    )
+    url = "postgresql://me:***@db/jobs"
+    assert shown(cli, "--app", "mine:app")["database_url"] == (url, "the app mine:app")
+    assert shown(cli, "--app", "mine:default")["database_url"][1] == "default"
+    ran = cli("config", "show", "--app", "mine:none", "-o", "json")
+    assert ran.code == 0
+    assert "Warning: Module 'mine' has no 'none'." in ran.err
+    assert {"database_url": None}.items() <= {row["name"]: row["value"] for row in ran.json}.items()
+
+
 def test_a_password_is_never_shown(
     cli: Cli, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from workhorse.cli.output import Column, as_json, print_rows
 from workhorse.cli.root import HelpfulGroup
-from workhorse.cli.shared import Place, output_option, place_options
+from workhorse.cli.shared import Place, output_option, place_options, say
+from workhorse.domain.errors import WorkhorseError
+
+if TYPE_CHECKING:
+    from workhorse.settings import Loaded
 
 COLUMNS: Final = (
     Column("SETTING", lambda row: row["name"]),
@@ -31,16 +35,32 @@ def show(*, output: str, place: Place) -> None:
     from workhorse.settings import Settings, shown
 
     loaded = place.settings()
-    rows = [
-        {
+    rows = {
+        name: {
             "name": name,
             "value": shown(loaded, name),
             "origin": loaded.origins.get(name, "default"),
             "about": field.description,
         }
         for name, field in Settings.model_fields.items()
-    ]
-    print_rows(rows, output, COLUMNS)
+    }
+    if loaded.database_url is None:
+        rows["database_url"] |= _store_in_use(loaded)
+    print_rows(rows.values(), output, COLUMNS)
+
+
+def _store_in_use(loaded: Loaded) -> dict[str, Any]:
+    """Return where the jobs are when no setting says so: what the app says, else the default."""
+    from workhorse.bootstrap import store_url
+    from workhorse.sources import DEFAULT_DATABASE_URL, mask_url
+
+    try:
+        url = store_url(loaded)
+    except WorkhorseError as error:
+        say(f"Warning: {error}")
+        return {}
+    origin = "default" if url == DEFAULT_DATABASE_URL else f"the app {loaded.settings.app}"
+    return {"value": mask_url(url), "origin": origin}
 
 
 def _shown(value: object) -> str | None:
