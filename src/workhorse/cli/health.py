@@ -16,8 +16,9 @@ from workhorse.cli.shared import Place, place_options
 def health(*, worker: bool, output: str, place: Place) -> int:
     """Probe store and workers, for containers.
 
-    Exit 0 healthy; 1 a worker's lease has run out or its children keep dying; 4 the store
-    cannot be reached. Without a configured database URL the app is imported to ask for it.
+    Exit 0 healthy; 1 a worker's lease has run out or its children keep dying; 3 a setting or the
+    app is wrong; 4 the store cannot be reached. Without a configured database URL the app is
+    imported to ask for it.
     """
     from workhorse.cli import probe
 
