@@ -44,10 +44,14 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "states",
             multiple=True,
             type=click.Choice([state.value for state in State]),
-            help="Only jobs in this state.",
+            help="Only jobs in this state; may be repeated, for any of several.",
         ),
-        click.option("--queue", "queues", multiple=True, help="Only jobs of this queue."),
-        click.option("--kind", "kinds", multiple=True, help="Only jobs of this kind."),
+        click.option(
+            "--queue", "queues", multiple=True, help="Only jobs of this queue; may be repeated."
+        ),
+        click.option(
+            "--kind", "kinds", multiple=True, help="Only jobs of this kind; may be repeated."
+        ),
         click.option("--worker", type=int, help="Only jobs of this worker, by its id."),
     )
 
