@@ -58,6 +58,20 @@ def test_a_running_job_says_how_far_it_is(cli: Cli, store: Store) -> None:
     assert cli("jobs", "list").out.rstrip().endswith("cancel requested")
 
 
+def test_a_running_job_has_no_outcome_yet(cli: Cli, store: Store) -> None:
+    """How its last attempt ended is not what it is at; waiting for the next one it is."""
+    worker = Worker(store)
+    job_id = put(store, backoff=Backoff(base=0, jitter=0))
+    worker.run(ERROR)
+    assert cli("jobs", "list").out.splitlines()[1].split()[6:8] == ["(1/5)", "error"]
+    store.promote()
+    worker.take()
+    assert cli("jobs", "list").out.splitlines()[1].split()[6:8] == ["(1/5)", "-"]
+    lines = cli("jobs", "show", job_id).out.splitlines()
+    assert not any(line.startswith("outcome") for line in lines)
+    assert any(line.startswith("attempt 1  error after ") for line in lines)
+
+
 def test_a_list_in_each_shape(cli: Cli, store: Store) -> None:
     """json is one array, jsonl a line each, ids the ids; all of the same jobs."""
     ids = list(reversed(put_many(store, 3)))

@@ -39,6 +39,11 @@ def note(row: Any) -> str | None:
     return None
 
 
+def _outcome(row: Any) -> str | None:
+    """Return how the last attempt ended; of a job that runs, that is not what it is at."""
+    return None if row["state"] == "running" else row["outcome"]
+
+
 COLUMNS: Final = (
     Column("ID", lambda row: row["id"], right=True),
     Column("STATE", lambda row: row["state"], state=True),
@@ -46,7 +51,7 @@ COLUMNS: Final = (
     Column("QUEUE", lambda row: row["queue"]),
     Column("PRIO", lambda row: row["priority"], right=True),
     Column("ATTEMPT", _tries),
-    Column("OUTCOME", lambda row: row["outcome"]),
+    Column("OUTCOME", _outcome),
     Column("ENQUEUED", lambda row: short_instant(row["enqueued_at"])),
     Column("TOOK", lambda row: short_duration(row["duration"]), right=True),
     Column("NOTE", note),
@@ -163,7 +168,7 @@ def _lines(row: Any) -> Iterator[tuple[str, Any]]:
     yield "queue", row["queue"]
     yield "state", row["state"]
     yield "why", None if row["state"] == "succeeded" else row["why"]
-    yield "outcome", row["outcome"]
+    yield "outcome", _outcome(row)
     yield "priority", row["priority"]
     yield "args", as_json(row["args"])
     yield "result", None if row["result"] is None else as_json(row["result"])
