@@ -192,7 +192,10 @@ def test_stdin_that_is_no_text_is_refused(
         (["--timeout", "0"], "timeout"),
         (["--timeout", "nan"], "timeout"),
         (["--timeout", "never"], "--timeout: 'never' is neither a number of seconds nor none."),
-        (["--run-at", "2100-01-31T08:00"], "--run-at: '2100-01-31T08:00' is no date and time with"),
+        (
+            ["--run-at", "2100-01-31T08:00"],
+            "'--run-at': '2100-01-31T08:00' is no date and time with",
+        ),
         (["--run-at", "tomorrow"], "such as 2030-01-31T08:00Z."),
         (["--run-at", "2100-01-31T08:00Z", "--delay", "5"], "Give delay or run_at, not both."),
         (["--after", "0"], "after takes handles or ids of jobs."),

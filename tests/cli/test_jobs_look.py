@@ -12,7 +12,7 @@ from tests.cli.conftest import URL, Cli
 from tests.store.hands import ERROR, OK, Worker, a_job_in, put, put_many, settled, state
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import Claimed, State
-from workhorse.domain.outcome import Completed, Failed, Failure, Rejected
+from workhorse.domain.outcome import Completed, Failed, Failure, Rejected, TimedOut
 from workhorse.domain.retry import Backoff
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import JobFilter, Store
@@ -105,6 +105,32 @@ def test_filters_narrow_the_list(cli: Cli, store: Store) -> None:
     assert found("--queue", "a", "--queue", "b") == [second, first]
     assert found("--worker", worker.id) == [first]
     assert found("--kind", "one", "--state", "available") == [third]
+
+
+def test_a_list_of_what_went_wrong_lately(cli: Cli, store: Store) -> None:
+    """By outcome, and by when the jobs were enqueued; what is no instant is refused."""
+    worker = Worker(store)
+    fine, late, wrong = (put(store, max_attempts=1) for _ in range(3))
+    for outcome in (Completed(), TimedOut(1), ERROR):
+        worker.run(outcome)
+    rows = cli("jobs", "list", "-o", "json").json
+    since = rows[0]["enqueued_at"]
+    ids = ("jobs", "list", "-o", "ids")
+    assert cli(*ids, "--outcome", "timed_out").ids == [late]
+    assert cli(*ids, "--outcome", "error", "--outcome", "ok").ids == [wrong, fine]
+    assert cli(*ids, "--since", since, "--outcome", "error").ids == [wrong]
+    assert cli(*ids, "--until", "1999-12-31T23:59:59Z").ids == []
+    assert cli(*ids, "--since", "0001-01-01T00:00+05:00", "--until", "9999-12-31T23:59Z").ids == [
+        wrong,
+        late,
+        fine,
+    ]
+    again = cli("jobs", "requeue", "--all", "--outcome", "timed_out", "--yes", "-o", "ids")
+    assert again.ids == [late]
+    for words in (["--since", "yesterday"], ["--until", "2030-01-31T08:00"]):
+        ran = cli(*ids, *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert "is no date and time with its zone" in ran.err
 
 
 def test_a_long_list_is_shown_page_by_page(cli: Cli, store: Store) -> None:

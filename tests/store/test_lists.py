@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.store.hands import (
     ALL,
+    ERROR,
     NOBODY,
     OK,
+    SettableClock,
     Worker,
     a_job_in,
     nothing_changed,
@@ -17,7 +21,8 @@ from tests.store.hands import (
     the,
 )
 from workhorse.domain.errors import Conflict, NotFound
-from workhorse.domain.job import FINAL, UNFINISHED, State
+from workhorse.domain.job import FINAL, UNFINISHED, Outcome, State
+from workhorse.domain.outcome import AttemptOutcome, Released, TimedOut
 from workhorse.store.protocol import JobFilter, Store
 
 NOWHERE = (NOBODY, 0, -1, 10**30, -(10**30))
@@ -91,6 +96,55 @@ def test_a_list_can_be_narrowed(store: Store) -> None:
     assert found(JobFilter(worker=worker.id)) == {b, d}
     assert found(JobFilter(worker=worker.id, states=[State.RUNNING])) == {d}
     assert found(JobFilter(queues=["'; drop table jobs; --"])) == set()
+
+
+def test_a_list_can_be_narrowed_by_outcome(store: Store) -> None:
+    """How the last attempt that has ended did, wherever the job stands now."""
+    worker = Worker(store)
+    outcomes: list[AttemptOutcome] = [OK, ERROR, TimedOut(1), Released("drained")]
+    ids = put_many(store, 4, max_attempts=2)
+    for outcome in outcomes:
+        worker.run(outcome)
+    failed = put(store, max_attempts=1, priority=9)
+    worker.run(ERROR)
+
+    def found(*outcomes: Outcome, **more: Any) -> list[int]:
+        return [job.id for job in store.list_jobs(JobFilter(outcomes=outcomes, **more))]
+
+    assert found(Outcome.OK) == [ids[0]]
+    assert found(Outcome.ERROR) == [failed, ids[1]]
+    assert found(Outcome.ERROR, states=[State.FAILED]) == [failed]
+    assert found(Outcome.TIMED_OUT, Outcome.RELEASED) == [ids[3], ids[2]]
+    assert found(Outcome.LOST) == []
+    assert store.requeue_many(JobFilter(outcomes=[Outcome.TIMED_OUT])) == []
+    assert store.requeue_many(JobFilter(outcomes=[Outcome.ERROR])) == [failed]
+
+
+def test_a_list_can_be_narrowed_by_time(store: Store, clock: SettableClock) -> None:
+    """From an instant on, up to another: when the jobs were enqueued, ended or not."""
+    ids: list[int] = []
+    instants: list[int] = []
+    worker = Worker(store)
+    for outcome in (None, OK, ERROR):
+        ids.append(put(store, max_attempts=1, priority=len(ids)))
+        instants.append(the(store, ids[-1]).enqueued_at)
+        if outcome is not None:
+            worker.run(outcome)
+        clock.advance(10)
+
+    def found(since: int | None, until: int | None, **more: Any) -> list[int]:
+        where = JobFilter(since=since, until=until, **more)
+        return [job.id for job in reversed(store.list_jobs(where))]
+
+    assert found(instants[0], None) == ids
+    assert found(instants[1], None) == ids[1:]
+    assert found(None, instants[1]) == ids[:1]
+    assert found(instants[1], instants[2]) == ids[1:2]
+    assert found(instants[0] + 1, None, states=[State.FAILED]) == ids[2:]
+    assert found(-(10**30), 10**30) == ids
+    assert found(10**30, None) == []
+    assert store.requeue_many(JobFilter(until=instants[2])) == []
+    assert store.requeue_many(JobFilter(since=instants[2])) == ids[2:]
 
 
 def test_attempts_of_a_job_that_runs_for_the_first_time(store: Store) -> None:

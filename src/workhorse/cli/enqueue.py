@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 
 from workhorse.cli.output import paint, print_row
 from workhorse.cli.shared import (
+    Instant,
     Place,
     Seconds,
     fail_usage,
@@ -27,7 +27,7 @@ from workhorse.cli.shared import (
 @click.option("--priority", help="low, normal, high, critical, or an integer; higher starts first.")
 @click.option("--delay", type=float, help="Seconds to wait before it may start.")
 @click.option(
-    "--run-at", metavar="INSTANT", help="When it may start, such as 2030-01-31T08:00+01:00 or …Z."
+    "--run-at", type=Instant(), help="When it may start, such as 2030-01-31T08:00+01:00 or …Z."
 )
 @click.option(
     "--after",
@@ -110,24 +110,12 @@ def read_object(text: str) -> dict[str, Any]:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were given, as Python takes them."""
-    reading = {"priority": _number_or_name, "run_at": _instant, "timeout": _seconds_or_none}
+    reading = {"priority": _number_or_name, "timeout": _seconds_or_none}
     return {
         name: reading[name](value) if name in reading else value
         for name, value in options.items()
         if value not in (None, ())
     }
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        fail_usage(
-            f"--run-at: {text!r} is no date and time with its zone, such as 2030-01-31T08:00Z."
-        )
-    return instant
 
 
 def _seconds_or_none(text: str) -> float | None:

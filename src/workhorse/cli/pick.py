@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from workhorse.cli.shared import fail_usage, read_stdin, with_options
-from workhorse.domain.job import State
+from workhorse.cli.rows import EPOCH
+from workhorse.cli.shared import Instant, fail_usage, read_stdin, with_options
+from workhorse.domain.job import Outcome, State
 from workhorse.store.protocol import JobFilter
 
 if TYPE_CHECKING:
@@ -30,10 +32,19 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
         queues: tuple[str, ...],
         kinds: tuple[str, ...],
         worker: int | None,
+        outcomes: tuple[str, ...],
+        since: datetime | None,
+        until: datetime | None,
         **rest: Any,
     ) -> Any:
         where = JobFilter(
-            states=tuple(map(State, states)), queues=queues, kinds=kinds, worker=worker
+            states=tuple(map(State, states)),
+            queues=queues,
+            kinds=kinds,
+            worker=worker,
+            outcomes=tuple(map(Outcome, outcomes)),
+            since=_ms(since),
+            until=_ms(until),
         )
         return command(where=where, **rest)
 
@@ -53,7 +64,25 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--kind", "kinds", multiple=True, help="Only jobs of this kind; may be repeated."
         ),
         click.option("--worker", type=int, help="Only jobs of this worker, by its id."),
+        click.option(
+            "--outcome",
+            "outcomes",
+            multiple=True,
+            type=click.Choice([outcome.value for outcome in Outcome]),
+            help="Only jobs whose last ended attempt had this outcome; may be repeated.",
+        ),
+        click.option(
+            "--since",
+            type=Instant(),
+            help="Only jobs enqueued at this instant or later, such as 2030-01-31T08:00Z.",
+        ),
+        click.option("--until", type=Instant(), help="Only jobs enqueued before this instant."),
     )
+
+
+def _ms(instant: datetime | None) -> int | None:
+    """Return an instant as the store has it; of what lies between two milliseconds, the later."""
+    return None if instant is None else -((EPOCH - instant) // timedelta(milliseconds=1))
 
 
 def matching(store: Store, where: JobFilter) -> Iterator[Job]:

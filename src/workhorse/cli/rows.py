@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workhorse.domain.events import Event
     from workhorse.domain.job import Attempt, Job, QueueStats, WorkerInfo
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
@@ -30,7 +30,7 @@ def instant(ms: int | None) -> str | None:
     if ms is None:
         return None
     try:
-        moment = _EPOCH + timedelta(milliseconds=ms)
+        moment = EPOCH + timedelta(milliseconds=ms)
     except OverflowError:
         return None
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

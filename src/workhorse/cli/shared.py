@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import wraps
 from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -117,6 +118,26 @@ class Seconds(click.FloatRange):
         if isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return seconds
+
+
+class Instant(click.types.StringParamType):
+    """A date and time with its zone."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what names no instant, or one of a zone that is not said."""
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            instant = None
+        if instant is None or instant.tzinfo is None:
+            self.fail(
+                f"{value!r} is no date and time with its zone, such as 2030-01-31T08:00Z.",
+                param,
+                ctx,
+            )
+        return instant
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -25,6 +25,7 @@ from workhorse.domain.job import (
     Enqueued,
     Job,
     NewJob,
+    Outcome,
     QueueStats,
     State,
     WorkerInfo,
@@ -135,13 +136,20 @@ class Bell(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs to list or act on. Empty fields do not filter."""
+    """Which jobs to list or act on. Empty fields do not filter.
+
+    `outcomes` is how the last attempt that has ended did. Jobs were enqueued at `since` or later,
+    before `until`: both in milliseconds since 1970 UTC.
+    """
 
     states: Sequence[State] = ()
     queues: Sequence[str] = ()
     kinds: Sequence[str] = ()
     ids: Sequence[int] = ()
     worker: int | None = None
+    outcomes: Sequence[Outcome] = ()
+    since: int | None = None
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

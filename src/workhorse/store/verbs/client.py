@@ -165,6 +165,9 @@ def _filter(where: JobFilter) -> dict[str, Any]:
         "kinds": compact_or_none(where.kinds),
         "ids": compact_or_none([row_id(id) for id in where.ids]),
         "worker": None if where.worker is None else row_id(where.worker),
+        "outcomes": compact_or_none(where.outcomes),
+        "since": None if where.since is None else row_id(where.since),
+        "until": None if where.until is None else row_id(where.until),
     }
 
 

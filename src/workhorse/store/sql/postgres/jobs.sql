@@ -44,7 +44,8 @@ with wanted as materialized (
     select array(select json_array_elements_text(%(states)s::json)::workhorse.state) as states,
            array(select json_array_elements_text(%(queues)s::json)) as queues,
            array(select json_array_elements_text(%(kinds)s::json)) as kinds,
-           array(select json_array_elements_text(%(ids)s::json)::bigint) as ids)
+           array(select json_array_elements_text(%(ids)s::json)::bigint) as ids,
+           array(select json_array_elements_text(%(outcomes)s::json)::workhorse.outcome) as outcomes)
 (select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
         timeout, backoff, enqueued_at, run_at, started_at, null::bigint as finished_at, worker,
         unique_key, solo, cancel_at is not null as cancel_requested, progress, message, outcome,
@@ -60,6 +61,9 @@ with wanted as materialized (
     and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
     and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
     and (%(worker)s::bigint is null or worker = %(worker)s)
+    and (%(outcomes)s::text is null or outcome = any ((select outcomes from wanted)::workhorse.outcome[]))
+    and (%(since)s::bigint is null or enqueued_at >= %(since)s)
+    and (%(until)s::bigint is null or enqueued_at < %(until)s)
   order by id desc limit %(limit)s)
 union all
 (select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
@@ -74,6 +78,9 @@ union all
     and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
     and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
     and (%(worker)s::bigint is null or worker = %(worker)s)
+    and (%(outcomes)s::text is null or outcome = any ((select outcomes from wanted)::workhorse.outcome[]))
+    and (%(since)s::bigint is null or enqueued_at >= %(since)s)
+    and (%(until)s::bigint is null or enqueued_at < %(until)s)
   order by id desc limit %(limit)s)
 union all
 (select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
@@ -88,6 +95,9 @@ union all
     and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
     and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
     and (%(worker)s::bigint is null or worker = %(worker)s)
+    and (%(outcomes)s::text is null or outcome = any ((select outcomes from wanted)::workhorse.outcome[]))
+    and (%(since)s::bigint is null or enqueued_at >= %(since)s)
+    and (%(until)s::bigint is null or enqueued_at < %(until)s)
   order by id desc limit %(limit)s)
  order by id desc
  limit %(limit)s;
@@ -111,6 +121,10 @@ select id from workhorse.history
    and (%(ids)s::text is null
         or id in (select json_array_elements_text(%(ids)s::json)::bigint))
    and (%(worker)s::bigint is null or worker = %(worker)s)
+   and (%(outcomes)s::text is null
+        or outcome in (select json_array_elements_text(%(outcomes)s::json)::workhorse.outcome))
+   and (%(since)s::bigint is null or enqueued_at >= %(since)s)
+   and (%(until)s::bigint is null or enqueued_at < %(until)s)
    and not exists (select 1 from workhorse.jobs where jobs.unique_key = history.unique_key)
  order by id
  limit %(limit)s

@@ -64,6 +64,9 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
    and (:kinds is null or kind in (select value from json_each(:kinds)))
    and (:ids is null or id in (select value from json_each(:ids)))
    and (:worker is null or worker = :worker)
+   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
+   and (:since is null or enqueued_at >= :since)
+   and (:until is null or enqueued_at < :until)
 union all
 select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
@@ -76,6 +79,9 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
    and (:kinds is null or kind in (select value from json_each(:kinds)))
    and (:ids is null or id in (select value from json_each(:ids)))
    and (:worker is null or worker = :worker)
+   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
+   and (:since is null or enqueued_at >= :since)
+   and (:until is null or enqueued_at < :until)
 union all
 select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
@@ -88,6 +94,9 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
    and (:kinds is null or kind in (select value from json_each(:kinds)))
    and (:ids is null or id in (select value from json_each(:ids)))
    and (:worker is null or worker = :worker)
+   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
+   and (:since is null or enqueued_at >= :since)
+   and (:until is null or enqueued_at < :until)
  order by id desc
  limit :limit;
 
@@ -108,6 +117,9 @@ select id from history
    and (:kinds is null or kind in (select value from json_each(:kinds)))
    and (:ids is null or id in (select value from json_each(:ids)))
    and (:worker is null or worker = :worker)
+   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
+   and (:since is null or enqueued_at >= :since)
+   and (:until is null or enqueued_at < :until)
    and not exists (select 1 from jobs where jobs.unique_key = history.unique_key)
  order by id
  limit :limit;
