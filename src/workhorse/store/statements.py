@@ -1,7 +1,8 @@
 """SQL that is read as SQL: named blocks in ``sql/<dialect>/*.sql``, one file per noun.
 
 A block begins with ``-- name: claim``; the comment under it says the edge. Block `claim` of
-``jobs.sql`` is the statement ``jobs.claim``.
+``jobs.sql`` is the statement ``jobs.claim``. What several blocks of a file have in common stands
+there once, after ``-- part: matches``, and in each of them as ``{matches}``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Final, NamedTuple
 
 FOLDER: Final = files("workhorse.store") / "sql"
 
-_NAME: Final = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_HEAD: Final = re.compile(r"^-- (name|part): (\w+)\n", re.MULTILINE)
+_PART: Final = re.compile(r"\{(\w+)\}")
 _COMMENT: Final = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
 
@@ -38,9 +40,19 @@ def _blocks(dialect: str) -> Iterator[tuple[str, str]]:
         noun, _, ending = path.name.partition(".")
         if ending != "sql":
             continue
-        _, *blocks = _NAME.split(path.read_text(encoding="utf-8"))
-        for name, body in zip(blocks[::2], blocks[1::2], strict=True):
-            yield f"{noun}.{name}", _COMMENT.sub("", body).strip().removesuffix(";")
+        _, *found = _HEAD.split(path.read_text(encoding="utf-8"))
+        parts: dict[str, str] = {}
+        for what, name, text in zip(found[::3], found[1::3], found[2::3], strict=True):
+            body = _COMMENT.sub("", text).strip().removesuffix(";")
+            if what == "part":
+                parts[name] = body
+            else:
+                yield f"{noun}.{name}", _whole(body, parts)
+
+
+def _whole(body: str, parts: Mapping[str, str]) -> str:
+    """Return a block with each part in its place."""
+    return _PART.sub(lambda use: parts[use[1]], body)
 
 
 @cache

@@ -18,86 +18,68 @@ select coalesce(json_agg(id), '[]')::text from (
        and state <> 'running'
      order by id for update) as locked;
 
--- name: get
--- One job, unfinished or finished.
-select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+-- part: unfinished
+-- What is told of an unfinished job …
+       id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
        timeout, backoff, enqueued_at, run_at, started_at, null::bigint as finished_at, worker,
        unique_key, solo, cancel_at is not null as cancel_requested, progress, message, outcome,
        null as result, error,
-       (select coalesce(json_agg(waits_for), '[]')::text from workhorse.dependencies where job_id = id)
-           as waits_for,
+       (select coalesce(json_agg(waits_for), '[]')::text
+          from workhorse.dependencies where job_id = jobs.id) as waits_for,
        (select coalesce(json_agg(key), '[]')::text
           from workhorse.idempotency_keys where job_id = jobs.id) as keys
-  from workhorse.jobs where id = %(id)s
-union all
-select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
-       timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
-       solo, cancel_at is not null, progress, message, outcome, result, error, '[]',
+  from workhorse.jobs
+
+-- part: finished
+-- … and of a finished one.
+       id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker,
+       unique_key, solo, cancel_at is not null, progress, message, outcome,
+       result, error, '[]',
        (select coalesce(json_agg(key), '[]')::text
           from workhorse.idempotency_keys where job_id = history.id)
-  from workhorse.history where id = %(id)s;
+  from workhorse.history
 
--- name: list
--- Jobs newest first. A null parameter does not filter. Three parts, each read only when it can hold
--- what is wanted: the unfinished, the finished, and of those, when no success is wanted, the others.
+-- part: wanted
+-- What a filter names …
 with wanted as materialized (
     select array(select json_array_elements_text(%(states)s::json)::workhorse.state) as states,
            array(select json_array_elements_text(%(queues)s::json)) as queues,
            array(select json_array_elements_text(%(kinds)s::json)) as kinds,
            array(select json_array_elements_text(%(ids)s::json)::bigint) as ids,
            array(select json_array_elements_text(%(outcomes)s::json)::workhorse.outcome) as outcomes)
-(select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
-        timeout, backoff, enqueued_at, run_at, started_at, null::bigint as finished_at, worker,
-        unique_key, solo, cancel_at is not null as cancel_requested, progress, message, outcome,
-        null as result, error,
-        (select coalesce(json_agg(waits_for), '[]')::text
-           from workhorse.dependencies where job_id = jobs.id) as waits_for,
-        (select coalesce(json_agg(key), '[]')::text
-           from workhorse.idempotency_keys where job_id = jobs.id) as keys
-   from workhorse.jobs
-  where %(unfinished)s and id < %(before)s
-    and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
-    and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
-    and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
-    and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
-    and (%(worker)s::bigint is null or worker = %(worker)s)
-    and (%(outcomes)s::text is null or outcome = any ((select outcomes from wanted)::workhorse.outcome[]))
-    and (%(since)s::bigint is null or enqueued_at >= %(since)s)
-    and (%(until)s::bigint is null or enqueued_at < %(until)s)
+
+-- part: matches
+-- … and whether a job fits it. A null parameter does not filter.
+       (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
+   and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
+   and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
+   and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
+   and (%(worker)s::bigint is null or worker = %(worker)s)
+   and (%(outcomes)s::text is null or outcome = any ((select outcomes from wanted)::workhorse.outcome[]))
+   and (%(since)s::bigint is null or enqueued_at >= %(since)s)
+   and (%(until)s::bigint is null or enqueued_at < %(until)s)
+
+-- name: get
+-- One job, unfinished or finished.
+select {unfinished} where id = %(id)s
+union all
+select {finished} where id = %(id)s;
+
+-- name: list
+-- Jobs newest first. Three parts, each read only when it can hold what is wanted: the unfinished, the
+-- finished, and of those, when no success is wanted, the others.
+{wanted}
+(select {unfinished}
+  where %(unfinished)s and id < %(before)s and {matches}
   order by id desc limit %(limit)s)
 union all
-(select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
-        timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
-        solo, cancel_at is not null, progress, message, outcome, result, error, '[]',
-        (select coalesce(json_agg(key), '[]')::text
-           from workhorse.idempotency_keys where job_id = history.id)
-   from workhorse.history
-  where %(finished)s and id < %(before)s
-    and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
-    and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
-    and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
-    and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
-    and (%(worker)s::bigint is null or worker = %(worker)s)
-    and (%(outcomes)s::text is null or outcome = any ((select outcomes from wanted)::workhorse.outcome[]))
-    and (%(since)s::bigint is null or enqueued_at >= %(since)s)
-    and (%(until)s::bigint is null or enqueued_at < %(until)s)
+(select {finished}
+  where %(finished)s and id < %(before)s and {matches}
   order by id desc limit %(limit)s)
 union all
-(select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
-        timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
-        solo, cancel_at is not null, progress, message, outcome, result, error, '[]',
-        (select coalesce(json_agg(key), '[]')::text
-           from workhorse.idempotency_keys where job_id = history.id)
-   from workhorse.history
-  where %(unsuccessful)s and state <> 'succeeded' and id < %(before)s
-    and (%(states)s::text is null or state = any ((select states from wanted)::workhorse.state[]))
-    and (%(queues)s::text is null or queue = any ((select queues from wanted)::text[]))
-    and (%(kinds)s::text is null or kind = any ((select kinds from wanted)::text[]))
-    and (%(ids)s::text is null or id = any ((select ids from wanted)::bigint[]))
-    and (%(worker)s::bigint is null or worker = %(worker)s)
-    and (%(outcomes)s::text is null or outcome = any ((select outcomes from wanted)::workhorse.outcome[]))
-    and (%(since)s::bigint is null or enqueued_at >= %(since)s)
-    and (%(until)s::bigint is null or enqueued_at < %(until)s)
+(select {finished}
+  where %(unsuccessful)s and state <> 'succeeded' and id < %(before)s and {matches}
   order by id desc limit %(limit)s)
  order by id desc
  limit %(limit)s;
@@ -110,21 +92,9 @@ select state, count(*) from workhorse.history group by state;
 
 -- name: unsuccessful
 -- Failed and cancelled jobs that match, oldest first.
+{wanted}
 select id from workhorse.history
- where state <> 'succeeded'
-   and (%(states)s::text is null
-        or state in (select json_array_elements_text(%(states)s::json)::workhorse.state))
-   and (%(queues)s::text is null
-        or queue in (select json_array_elements_text(%(queues)s::json)))
-   and (%(kinds)s::text is null
-        or kind in (select json_array_elements_text(%(kinds)s::json)))
-   and (%(ids)s::text is null
-        or id in (select json_array_elements_text(%(ids)s::json)::bigint))
-   and (%(worker)s::bigint is null or worker = %(worker)s)
-   and (%(outcomes)s::text is null
-        or outcome in (select json_array_elements_text(%(outcomes)s::json)::workhorse.outcome))
-   and (%(since)s::bigint is null or enqueued_at >= %(since)s)
-   and (%(until)s::bigint is null or enqueued_at < %(until)s)
+ where state <> 'succeeded' and {matches}
    and not exists (select 1 from workhorse.jobs where jobs.unique_key = history.unique_key)
  order by id
  limit %(limit)s

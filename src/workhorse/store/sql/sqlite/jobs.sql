@@ -34,47 +34,28 @@ select cast(state as text) from history where id = :id;
 select json_group_array(id) from jobs
  where id in (select value from json_each(:ids)) and state <> 'running';
 
--- name: get
--- One job, unfinished or finished.
-select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
-       timeout, backoff, enqueued_at, run_at, started_at, null as finished_at, worker, unique_key,
-       solo, cancel_at is not null as cancel_requested, progress, message, outcome, null as result,
-       error, (select json_group_array(waits_for) from dependencies where job_id = id) as waits_for,
-       (select json_group_array(key) from idempotency_keys where job_id = jobs.id) as keys
-  from jobs where id = :id
-union all
-select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
-       timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
-       solo, cancel_at is not null, progress, message, outcome, result,
-       error, '[]', (select json_group_array(key) from idempotency_keys where job_id = history.id)
-  from history where id = :id;
-
--- name: list
--- Jobs newest first. A null parameter does not filter. Three parts, each read only when it can hold
--- what is wanted: the unfinished, the finished, and of those, when no success is wanted, the others.
-select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
-       timeout, backoff, enqueued_at, run_at, started_at, null as finished_at, worker, unique_key,
-       solo, cancel_at is not null as cancel_requested, progress, message, outcome, null as result,
-       error, (select json_group_array(waits_for) from dependencies where job_id = jobs.id) as waits_for,
+-- part: unfinished
+-- What is told of an unfinished job …
+       id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, null as finished_at, worker,
+       unique_key, solo, cancel_at is not null as cancel_requested, progress, message, outcome,
+       null as result, error,
+       (select json_group_array(waits_for) from dependencies where job_id = jobs.id) as waits_for,
        (select json_group_array(key) from idempotency_keys where job_id = jobs.id) as keys
   from jobs
- where :unfinished and id < :before
-   and (:states is null or state in (select value from json_each(:states)))
-   and (:queues is null or queue in (select value from json_each(:queues)))
-   and (:kinds is null or kind in (select value from json_each(:kinds)))
-   and (:ids is null or id in (select value from json_each(:ids)))
-   and (:worker is null or worker = :worker)
-   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
-   and (:since is null or enqueued_at >= :since)
-   and (:until is null or enqueued_at < :until)
-union all
-select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
-       timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
-       solo, cancel_at is not null, progress, message, outcome, result,
-       error, '[]', (select json_group_array(key) from idempotency_keys where job_id = history.id)
+
+-- part: finished
+-- … and of a finished one.
+       id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
+       timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker,
+       unique_key, solo, cancel_at is not null, progress, message, outcome,
+       result, error, '[]',
+       (select json_group_array(key) from idempotency_keys where job_id = history.id)
   from history
- where :finished and id < :before
-   and (:states is null or state in (select value from json_each(:states)))
+
+-- part: matches
+-- Whether a job fits a filter. A null parameter does not filter.
+       (:states is null or state in (select value from json_each(:states)))
    and (:queues is null or queue in (select value from json_each(:queues)))
    and (:kinds is null or kind in (select value from json_each(:kinds)))
    and (:ids is null or id in (select value from json_each(:ids)))
@@ -82,21 +63,22 @@ select id, kind, queue, state, priority, args, attempt, failures, crashes, lost,
    and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
    and (:since is null or enqueued_at >= :since)
    and (:until is null or enqueued_at < :until)
+
+-- name: get
+-- One job, unfinished or finished.
+select {unfinished} where id = :id
 union all
-select id, kind, queue, state, priority, args, attempt, failures, crashes, lost, max_attempts,
-       timeout, backoff, enqueued_at, run_at, started_at, finished_at, worker, unique_key,
-       solo, cancel_at is not null, progress, message, outcome, result,
-       error, '[]', (select json_group_array(key) from idempotency_keys where job_id = history.id)
-  from history
- where :unsuccessful and state <> 'succeeded' and id < :before
-   and (:states is null or state in (select value from json_each(:states)))
-   and (:queues is null or queue in (select value from json_each(:queues)))
-   and (:kinds is null or kind in (select value from json_each(:kinds)))
-   and (:ids is null or id in (select value from json_each(:ids)))
-   and (:worker is null or worker = :worker)
-   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
-   and (:since is null or enqueued_at >= :since)
-   and (:until is null or enqueued_at < :until)
+select {finished} where id = :id;
+
+-- name: list
+-- Jobs newest first. Three parts, each read only when it can hold what is wanted: the unfinished, the
+-- finished, and of those, when no success is wanted, the others.
+select {unfinished} where :unfinished and id < :before and {matches}
+union all
+select {finished} where :finished and id < :before and {matches}
+union all
+select {finished}
+ where :unsuccessful and state <> 'succeeded' and id < :before and {matches}
  order by id desc
  limit :limit;
 
@@ -111,15 +93,7 @@ union all select state, count(*) from history group by state;
 -- name: unsuccessful
 -- Failed and cancelled jobs that match, oldest first.
 select id from history
- where state <> 'succeeded'
-   and (:states is null or state in (select value from json_each(:states)))
-   and (:queues is null or queue in (select value from json_each(:queues)))
-   and (:kinds is null or kind in (select value from json_each(:kinds)))
-   and (:ids is null or id in (select value from json_each(:ids)))
-   and (:worker is null or worker = :worker)
-   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
-   and (:since is null or enqueued_at >= :since)
-   and (:until is null or enqueued_at < :until)
+ where state <> 'succeeded' and {matches}
    and not exists (select 1 from jobs where jobs.unique_key = history.unique_key)
  order by id
  limit :limit;
