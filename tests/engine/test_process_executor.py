@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.engine import kinds
 from tests.engine.workshop import Workshop, eventually
@@ -23,6 +25,7 @@ from workhorse.engine.output import BYTES_PER_ATTEMPT
 pytestmark = pytest.mark.needs("linux")
 
 Make = Callable[..., Workshop]
+NOT_YET = "processes cannot be ended yet"
 
 
 async def do(shop: Workshop, what: str, value: Any = None, **facts: Any) -> Job:
@@ -307,6 +310,43 @@ def test_one_that_will_not_end_is_killed_with_all_below(workshop: Make) -> None:
     asyncio.run(play())
 
 
+def test_one_that_ends_when_no_descriptor_is_free_ends(workshop: Make) -> None:
+    """What cannot be looked at is not used again: it is ended, when that can be seen to."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            pid = result(await do(shop, "pid"))
+            job = shop.put(kinds.process, "sleep", 0.5)
+            await shop.until_heard("ran", 2)
+            with capture_logs() as logs, procs.no_descriptor():
+                await eventually(lambda: NOT_YET in [line["event"] for line in logs])
+                assert hands.state(shop.store, job) is State.RUNNING
+            result(await shop.until(job))
+            assert not procs.alive(pid)
+            assert result(await do(shop, "pid")) != pid
+
+    asyncio.run(play())
+
+
+def test_one_told_to_end_when_no_descriptor_is_free_is_killed_with_all_below(
+    workshop: Make,
+) -> None:
+    """It is over when all of it is, and not before, however long that cannot be seen to."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            job = shop.put(kinds.process, "stubborn", 60)
+            (daemon,) = await shop.until_heard("daemons")
+            with capture_logs() as logs, procs.no_descriptor():
+                shop.store.cancel(job)
+                await eventually(lambda: NOT_YET in [line["event"] for line in logs])
+                assert hands.state(shop.store, job) is State.RUNNING
+            assert (await shop.until(job)).state is State.CANCELLED
+            assert not procs.alive(int(daemon))
+
+    asyncio.run(play())
+
+
 def test_a_crash_leaves_no_orphan(workshop: Make) -> None:
     """What a dying process leaves in an environment of its own is ended before the next attempt."""
 
@@ -354,6 +394,26 @@ def test_an_app_that_cannot_be_imported_there_fails_the_attempt(
             assert failed.error is not None
             assert "could not start" in failed.error["message"]
             assert "last words" in failed.error["message"]
+
+    asyncio.run(play())
+
+
+def test_a_process_that_cannot_be_watched_is_none(
+    workshop: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is started with the last free descriptor fails its attempt, and does not live on."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def play() -> None:
+        async with workshop() as shop:
+            with monkeypatch.context() as limit:
+                limit.setattr(os, "pidfd_open", refuse)
+                job = await do(shop, "pid", max_attempts=1)
+            assert "Too many open files" in message(job)
+            assert [p for p in procs.children(os.getpid()) if "engine.runner" in p.command] == []
+            result(await do(shop, "pid"))
 
     asyncio.run(play())
 

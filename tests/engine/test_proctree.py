@@ -180,6 +180,30 @@ def test_a_mark_is_matched_whole(tree: Callable[..., Tree]) -> None:
     assert Family(one.value).members() == []
 
 
+@pytest.mark.parametrize("since", ["before", "the names were read"])
+def test_what_cannot_be_looked_at_is_not_taken_for_gone(
+    tree: Callable[..., Tree], since: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no descriptor to look with nobody is told that all are dead; with one they are ended."""
+    one = tree("setsid", reaper=True)
+    family = Family(f"{MARK}={one.value}")
+    with monkeypatch.context() as limit:
+        if since != "before":
+            names = os.listdir("/proc")
+            limit.setattr(os, "listdir", lambda _: names)
+        for look in (
+            lambda: descendants(one.root),
+            family.members,
+            lambda: kill_tree(one.root),
+            lambda: kill_family(family),
+        ):
+            with procs.no_descriptor(), pytest.raises(OSError, match="Too many open files"):
+                look()
+    assert set(one.living()) == one.all
+    kill_tree(one.root)
+    assert one.living() == []
+
+
 def test_memory_is_measured() -> None:
     """Resident memory is in MiB, and nothing for a process that is gone."""
     assert 5 < resident_mib(os.getpid()) < 5000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -107,6 +108,17 @@ def resident(pid: int) -> int:
 def descriptors() -> set[str]:
     """Return the numbers of the files that this process has open."""
     return {path.name for path in (PROC / "self/fd").iterdir()}
+
+
+@contextlib.contextmanager
+def no_descriptor(pid: int = 0) -> Iterator[None]:
+    """Leave a process (0: this one) without a free descriptor; what is open stays so."""
+    _, most = was = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (0, most))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, was)
 
 
 def send(pid: int, number: signal.Signals) -> bool:

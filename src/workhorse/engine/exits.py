@@ -1,10 +1,35 @@
-"""How processes end: waiting for it on a loop, and saying it in words."""
+"""How processes end: seeing to it and waiting for it on a loop, and saying it in words."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger("workhorse.worker")
+
+AGAIN: Final = 0.1
+"""Seconds until what could not be done for want of a file descriptor or a thread is tried again."""
+
+
+async def insist(end: Callable[[], object], threads: Executor | None = None) -> None:
+    """Have a thread do what ends processes, again and again until it could look at them all."""
+    told = False
+    while True:
+        try:
+            await asyncio.get_running_loop().run_in_executor(threads, end)
+        except (OSError, RuntimeError) as error:  # no descriptor or no thread, for a moment
+            if not told:
+                told = True
+                log.warning("processes cannot be ended yet", error=str(error))
+            await asyncio.sleep(AGAIN)
+        else:
+            return
 
 
 def exit_of(pid: int) -> asyncio.Future[None]:

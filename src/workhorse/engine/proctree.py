@@ -6,6 +6,9 @@ killing it, therefore ends descendants that left its session or its process grou
 was orphaned by a death nobody foresaw is found by a mark in its environment, or, where it was
 given an environment of its own, by the session or process group it was born into. Only what
 threw off all three can get away, and only when the process above it was killed.
+
+To look takes a free file descriptor: where there is none for a moment, what ends processes
+raises `OSError`, has perhaps not ended them, and may be called again.
 """
 
 from __future__ import annotations
@@ -67,13 +70,24 @@ class _Process(NamedTuple):
         return self.state not in "ZX"
 
 
+def _read(pid: int | str, name: str) -> bytes:
+    """Return a file of a process; nothing when there is none of that number, or it is another's.
+
+    Raises `OSError` where that cannot be told: one that cannot be looked at is not gone.
+    """
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return b""
+
+
 def _look(pid: int | str) -> _Process | None:
     """Return one process; None when there is none of that number."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            state, *numbers = file.read().rpartition(b")")[2].split()[:4]
+        state, *numbers = _read(pid, "stat").rpartition(b")")[2].split()[:4]
         parent, group, session = (int(number) for number in numbers)
-    except (OSError, ValueError):
+    except ValueError:
         return None
     return _Process(parent, state.decode(), group, session)
 
@@ -128,11 +142,7 @@ class Family(NamedTuple):
         ]
 
     def _is_marked(self, pid: int) -> bool:
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                return self.mark.encode() in file.read().split(b"\0")
-        except OSError:
-            return False
+        return self.mark.encode() in _read(pid, "environ").split(b"\0")
 
 
 def _kill(pids: Iterable[int], number: int = signal.SIGKILL) -> None:

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 from workhorse.domain.events import Output
 from workhorse.domain.outcome import AttemptOutcome, Crashed, Failed, Failure, Released
 from workhorse.engine.command import command
-from workhorse.engine.exits import exit_of, signal_name
+from workhorse.engine.exits import exit_of, insist, signal_name
 from workhorse.engine.frames import AsyncFrames
 from workhorse.engine.loading import IMPORT_PATIENCE
 from workhorse.engine.proctree import (
@@ -100,6 +100,8 @@ class ProcessExecutor:
             outcome = await self._drive(runner, run)
         except Exception as error:  # noqa: BLE001 - a process that cannot start fails its attempt
             outcome = Failed(Failure("ProcessFailed", clean_text(str(error), 2000)))
+            if runner is not None:
+                runner.spoilt = True
         if runner is not None:
             await self._put_back(runner)
         self._home.finish(run, run.stop or outcome)
@@ -131,17 +133,22 @@ class ProcessExecutor:
 
     async def _put_back(self, runner: _Runner) -> None:
         """Keep a process for the next attempt, if this one left nothing in it or below it."""
-        loop = asyncio.get_running_loop()
-        if resident_mib(runner.pid) > self._max_memory_mib:
-            runner.spoilt = True
-        if not runner.spoilt:
-            below = await loop.run_in_executor(self._threads, descendants, runner.pid)
-            runner.spoilt = bool(below)
-        if runner.spoilt:
+        if runner.spoilt or not await self._is_as_before(runner):
             await runner.end()
             return
         self._idle.append(runner)
+        loop = asyncio.get_running_loop()
         loop.call_later(IDLE_SECONDS, self._let_go, runner, runner.served)
+
+    async def _is_as_before(self, runner: _Runner) -> bool:
+        """Whether a process is not too large, and nothing is left below it, as far as is seen."""
+        if resident_mib(runner.pid) > self._max_memory_mib:
+            return False
+        loop = asyncio.get_running_loop()
+        try:
+            return not await loop.run_in_executor(self._threads, descendants, runner.pid)
+        except (OSError, RuntimeError):  # no descriptor or no thread to look with
+            return False
 
     def _let_go(self, runner: _Runner, served: int) -> None:
         if runner in self._idle and runner.served == served:
@@ -171,28 +178,27 @@ class _Runner:
     def __init__(self, app: str, keep_fds: tuple[int, ...], threads: ThreadPoolExecutor) -> None:
         self._threads = threads
         self._mark = uuid.uuid4().hex
-        ours, theirs = socket.socketpair()
-        fd = theirs.fileno()
-        try:
-            self._process = subprocess.Popen(
-                command("runner", fd, os.getpid(), app),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(fd, *keep_fds),
-                # A group of its own, but the child's session: by that the supervisor finds what
-                # is left of it when both have been killed.
-                process_group=0,
-                env={**os.environ, RUNNER_MARK: self._mark},
-            )
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        self._socket = ours
+        with contextlib.ExitStack() as opened:
+            self._socket, theirs = socket.socketpair()
+            opened.enter_context(self._socket)
+            with theirs:
+                fd = theirs.fileno()
+                self._process = subprocess.Popen(
+                    command("runner", fd, os.getpid(), app),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    pass_fds=(fd, *keep_fds),
+                    # A group of its own, but the child's session: by that the supervisor finds
+                    # what is left of it when both have been killed.
+                    process_group=0,
+                    env={**os.environ, RUNNER_MARK: self._mark},
+                )
+            opened.enter_context(self._process)
+            opened.callback(self._process.kill)
+            self._exit = exit_of(self._process.pid)
+            opened.pop_all()
         self._frames: AsyncFrames | None = None
-        self._exit = exit_of(self._process.pid)
         self._ending: asyncio.Task[int] | None = None
         self._hears: _Listener | None = None
         self._pipes = [
@@ -307,7 +313,7 @@ class _Runner:
         return await self._ending
 
     async def _end(self) -> int:
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._kill)
+        await insist(self._kill, self._threads)
         await self._exit
         self._hear_out()
         for pipe in self._pipes:
