@@ -132,6 +132,27 @@ def test_a_warden_that_cannot_be_started_is_tried_again(
     eventually(lambda: procs.alive(one.warden_pid))
 
 
+def watches(warden: int) -> bool:
+    """Whether a warden is past its start: it does not mind being told to end then."""
+    status = Path(f"/proc/{warden}/status").read_text()
+    (ignored,) = (line for line in status.splitlines() if line.startswith("SigIgn:"))
+    return bool(int(ignored.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_warden_with_no_descriptor_free_ends_all_later(
+    lease: Callable[..., Lease], member: Callable[..., int]
+) -> None:
+    """What it cannot look at is not ended yet: it does not go before that is."""
+    marked = member()
+    one = lease(3.0)
+    eventually(lambda: watches(one.warden_pid))
+    with procs.no_descriptor(one.warden_pid):
+        eventually(lambda: not one.is_alive)
+        always(lambda: procs.alive(one.warden_pid), during=0.5)
+        assert procs.alive(marked)
+    eventually(lambda: not procs.alive(marked))
+
+
 def test_children_die_before_the_lease_of_one_that_does_not_renew(
     lease: Callable[..., Lease], member: Callable[..., int]
 ) -> None:

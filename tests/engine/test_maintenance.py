@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -214,8 +215,9 @@ def test_a_slow_answer_is_no_jump() -> None:
 
 
 def test_a_pass_is_repeated_though_the_store_is_away() -> None:
-    """A store out of reach, or full, puts a pass off; what is none of the store's ends it."""
-    troubles = [Unavailable("away"), StoreFull("full"), None, ValueError("a bug")]
+    """A store out of reach, or full, or no free descriptor puts a pass off; a bug ends it."""
+    away, full, no_descriptor = Unavailable("away"), StoreFull("full"), OSError(errno.EMFILE, "")
+    troubles = [away, full, no_descriptor, None, ValueError("a bug")]
     done: list[BaseException | None] = []
 
     async def one_pass() -> None:

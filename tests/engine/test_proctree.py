@@ -189,7 +189,7 @@ def test_what_cannot_be_looked_at_is_not_taken_for_gone(
     family = Family(f"{MARK}={one.value}")
     with monkeypatch.context() as limit:
         if since != "before":
-            names = os.listdir("/proc")
+            names = [path.name for path in Path("/proc").iterdir()]
             limit.setattr(os, "listdir", lambda _: names)
         for look in (
             lambda: descendants(one.root),

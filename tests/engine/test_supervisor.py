@@ -247,6 +247,27 @@ def test_a_child_frozen_for_a_while_is_not_taken_for_dead(scene: Scene) -> None:
     assert scene.outcomes(job.id) == ["ok"]
 
 
+@pytest.mark.parametrize(
+    ("number", "outcome"), [(signal.SIGKILL, "crashed"), (signal.SIGSTOP, "timed_out")]
+)
+def test_a_supervisor_with_no_descriptor_free_lives_on(
+    scene: Scene, number: signal.Signals, outcome: str
+) -> None:
+    """What it can look at no more is put off, not taken for done; then it goes on as before."""
+    worker = scene.worker(cancel_grace=0.3, lease=600)
+    job = scene.jobs.nap.using(timeout=1.5, max_attempts=1).enqueue(60)
+    scene.until_told("start", job=job.id)
+    (child,) = worker.children()
+    with procs.no_descriptor(worker.pid):
+        procs.send(child.pid, number)
+        for event in ("processes cannot be ended yet", "a pass was put off"):
+            eventually(lambda event=event: worker.logs(event), what=event)  # type: ignore[misc]
+        assert scene.state(job.id) is State.RUNNING
+    assert scene.until(job.id).outcome == outcome
+    assert scene.until(scene.jobs.quick.enqueue().id).state is State.SUCCEEDED
+    assert worker.stop() == 0
+
+
 def test_an_app_that_kills_its_importer_ends_the_worker(scene: Scene) -> None:
     """A child that dies at import three times ends a worker that never ran, with the reason."""
     run_dir = scene.store.run_dir

@@ -177,8 +177,9 @@ class Lease:
 
 
 def locked_workers(run_dir: Path) -> list[int]:
-    """Return the workers that have a file in `run_dir`, locked or not."""
-    names = (path.stem.removeprefix("worker-") for path in run_dir.glob("worker-*.lock"))
+    """Return the workers that have a file in `run_dir`, locked or not. May raise `OSError`."""
+    files = (path for path in run_dir.iterdir() if path.suffix == ".lock")
+    names = (path.stem.removeprefix("worker-") for path in files)
     return sorted(int(name) for name in names if name.isdigit())
 
 

@@ -116,8 +116,8 @@ async def every(
 ) -> None:
     """Repeat a pass for ever; a store out of reach is met with patience, not with an end.
 
-    A pass may be the only one that fails, each time: so it is told of. Raises `StoreGone`: that
-    store will not come back.
+    So is a moment in which no file descriptor is free. A pass may be the only one that fails, each
+    time: so it is told of. Raises `StoreGone`: that store will not come back.
     """
     told = -math.inf
     while True:
@@ -125,7 +125,7 @@ async def every(
             await one_pass()
         except StoreGone:
             raise
-        except Unavailable as error:
+        except (Unavailable, OSError) as error:
             if (at := now()) >= told + TOLD_AGAIN:
                 told = at
                 which = one_pass.__name__.strip("_")

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from workhorse.domain.errors import ConfigurationError
@@ -17,7 +18,7 @@ from workhorse.engine.board import NEVER, Board
 from workhorse.engine.clock import now
 from workhorse.engine.command import command
 from workhorse.engine.config import WorkerConfig
-from workhorse.engine.exits import exit_of, signal_name
+from workhorse.engine.exits import exit_of, insist, signal_name
 from workhorse.engine.frames import AsyncFrames, Message
 from workhorse.engine.loading import IMPORT_PATIENCE
 from workhorse.engine.proctree import (
@@ -62,6 +63,7 @@ class ChildProcess:
         self.kill_at = NEVER
         self.abandon_at = NEVER
         self._abandoned = False
+        self._killing: asyncio.Task[None] | None = None
         with contextlib.ExitStack() as opened:
             opened.callback(self.board.close)
             self._socket, theirs = socket.socketpair()
@@ -159,8 +161,9 @@ class ChildProcess:
     def kill(self, reason: str) -> None:
         """End it now, with everything below it."""
         self.retiring = self.retiring or reason
-        if not self._exited.done():
-            kill_tree(self.pid, patience=1.0)
+        if not self._exited.done() and (self._killing is None or self._killing.done()):
+            ending = insist(partial(kill_tree, self.pid, patience=1.0))
+            self._killing = asyncio.get_running_loop().create_task(ending)
 
     def press(self, at: float) -> None:
         """Carry out what `retire` promised for the instants that have passed."""
@@ -188,12 +191,14 @@ class ChildProcess:
     async def gone(self) -> None:
         """Wait for its end, and see that nothing of its tree is left."""
         await self._exited
+        if self._killing is not None:
+            await self._killing
         await self._end_family()
 
     async def _end_family(self) -> None:
         """Kill what a dead child leaves: before it is reaped, while its number is nobody else's."""
         family = Family(f"{CHILD_MARK}={self.mark}", frozenset({self.pid}))
-        await asyncio.to_thread(kill_family, family)
+        await insist(partial(kill_family, family))
 
     def reap(self) -> Death:
         """Say how it ended. To be called when it is `gone`."""

@@ -31,7 +31,13 @@ def main(arguments: list[str]) -> int:
     page = LeasePage(lease_fd)
 
     def end_all() -> None:
-        kill_family(Family(mark, page.children), spare=[supervisor])
+        while True:
+            try:
+                kill_family(Family(mark, page.children), spare=[supervisor])
+            except OSError:  # nothing to look with, for a moment; the lock is held meanwhile
+                time.sleep(0.05)
+            else:
+                return
 
     while True:
         left = page.fence - now()
