@@ -104,6 +104,7 @@ def _locked(store: Store, worker: int) -> Iterator[None]:
 def _attempt(store: Store, worker: int, kind: KindSpec, job: Claimed) -> Verb | None:
     """Run one attempt, from claimed to settled; return its edge, None when the lease was lost."""
     output = OutputBuffer(lambda: None)
+    output.begin(job.id, job.attempt)
     with _Keeper(store, worker) as keeper:
         try:
             outcome = _perform(kind, job, output, keeper.asked)

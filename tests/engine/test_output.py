@@ -10,7 +10,14 @@ import pytest
 
 from workhorse.domain.events import Output, OutputLine
 from workhorse.engine import output
-from workhorse.engine.output import BURST, BYTES_PER_ATTEMPT, PUT_BACK_LINES, OutputBuffer
+from workhorse.engine.output import (
+    BURST,
+    BYTES_PER_ATTEMPT,
+    PUT_BACK_LINES,
+    TAIL_BYTES,
+    TAIL_LINES,
+    OutputBuffer,
+)
 
 
 class Ear:
@@ -30,7 +37,10 @@ def ear() -> Ear:
 
 @pytest.fixture
 def buffer(ear: Ear) -> OutputBuffer:
-    return OutputBuffer(ear)
+    buffer = OutputBuffer(ear)
+    for job in range(4):
+        buffer.begin(job, 1)
+    return buffer
 
 
 class Time:
@@ -130,38 +140,67 @@ def test_progress_between_lines_counts_its_bytes(buffer: OutputBuffer) -> None:
 
 def test_too_many_lines_are_counted_not_kept(buffer: OutputBuffer, time: Time) -> None:
     """A flood is thinned out, how much went is told, and a neighbour has its own allowance."""
-    for _ in range(BURST + 500):
-        say(buffer)
+    for n in range(BURST + 500):
+        say(buffer, str(n))
     say(buffer, "quiet", job=2)
     assert Counter(line.job_id for line in buffer.take()) == {1: BURST, 2: 1}
     time.now += 1
     say(buffer, "again")
-    assert told(buffer.take()) == ["500 lines were dropped: over 500 lines a second", "again"]
+    last = [str(n) for n in range(BURST + 400, BURST + 500)]
+    assert told(buffer.take()) == [
+        "400 lines were dropped: over 500 lines a second",
+        *last,
+        "again",
+    ]
 
 
 def test_the_last_of_a_flood_is_told_when_the_attempt_is_over(
     buffer: OutputBuffer, time: Time
 ) -> None:
-    """What was dropped at the very end is not passed over in silence."""
-    for _ in range(BURST + 7):
-        say(buffer)
-    buffer.take()
+    """Its very last lines are what it ends with: there stands why it has failed."""
+    for n in range(BURST + 10_000):
+        say(buffer, str(n))
+        if n % 1000 == 0:
+            time.now += 0.004  # room for two lines, here and there
+    flood = told(buffer.take())
+    assert len(flood) < BURST + 40
     buffer.forget(1, 1)
-    assert [message(line) for line in buffer.take()] == [
-        "7 lines were dropped: over 500 lines a second"
-    ]
-    say(buffer, "another attempt of the name")
-    assert len(buffer.take()) == 1
+    dropped, *last = told(buffer.take())
+    assert "lines were dropped: over 500 lines a second" in str(dropped)
+    assert last == [str(n) for n in range(BURST + 10_000)][-TAIL_LINES:]
+    counts = [str(one).split()[0] for one in [*flood, dropped] if "dropped" in str(one)]
+    said = len(flood) - len(counts) + 1 + TAIL_LINES
+    assert said + sum(map(int, counts)) == BURST + 10_000
+
+
+def test_an_attempt_that_is_over_says_no_more(buffer: OutputBuffer, ear: Ear) -> None:
+    """What a thread it has left behind still says is kept nowhere, nor is a count of it."""
+    say(buffer, "last")
+    buffer.forget(1, 1)
+    say(buffer, "late")
+    progress(buffer, 100)
+    buffer.emit_lines(1, 1, [b"late"], str)
+    assert told(buffer.take()) == ["last"]
+    say(buffer, "late")
+    assert not buffer
+    assert ear.told == 1
 
 
 def test_too_many_bytes_are_cut_off(buffer: OutputBuffer) -> None:
-    """Past the bytes an attempt may write there is one word about it, then nothing."""
-    for _ in range(200):
-        say(buffer, "x" * 16_000)
+    """Past the bytes an attempt may write there is one word about it, and in the end its last."""
+    for n in range(200):
+        say(buffer, f"{n} " + "x" * 16_000)
     lines = buffer.take()
+    assert "only the last is kept" in message(lines[-1])
+    kept = len(lines) - 1
+    buffer.forget(1, 1)
+    lines += (last := buffer.take())
     assert sum(len(line.data) for line in lines) <= BYTES_PER_ATTEMPT
-    assert "not kept" in message(lines[-1])
-    assert sum("not kept" in message(line) for line in lines) == 1
+    assert sum("only the last is kept" in message(line) for line in lines) == 1
+    numbers = [message(line).split()[0] for line in last]
+    assert numbers[1:] == ["196", "197", "198", "199"]
+    dropped = 200 - kept - 4
+    assert message(last[0]) == f"{dropped} lines were dropped: over 1048576 bytes of output"
 
 
 def test_progress_is_never_shut_out(buffer: OutputBuffer) -> None:
@@ -211,18 +250,33 @@ def test_many_lines_at_once_cost_nothing_when_dropped(buffer: OutputBuffer, time
     """Of lines that come by the thousand only those that are kept are made JSON of."""
     made: list[int] = []
 
-    def to_json(n: int) -> str:
-        made.append(n)
-        return json.dumps({"message": str(n)})
+    def to_json(n: bytes) -> str:
+        made.append(int(n))
+        return json.dumps({"message": n.decode()})
 
-    buffer.emit_lines(1, 1, range(BURST + 500), to_json)
-    buffer.emit_lines(1, 1, range(100), to_json)
+    def numbers(*among: int) -> list[bytes]:
+        return [str(n).encode() for n in range(*among)]
+
+    buffer.emit_lines(1, 1, numbers(BURST + 500), to_json)
+    buffer.emit_lines(1, 1, numbers(9000, 9060), to_json)
     assert made == list(range(BURST))
     assert [message(line) for line in buffer.take()] == [str(n) for n in range(BURST)]
     time.now += 0.1
-    buffer.emit_lines(1, 1, range(60), to_json)
-    buffer.forget(1, 1)
+    buffer.emit_lines(1, 1, numbers(10_000), to_json)
     kept = [message(line) for line in buffer.take()]
-    assert kept[0] == "600 lines were dropped: over 500 lines a second"
-    assert kept[1:-1] == [str(n) for n in range(50)]
-    assert kept[-1] == "10 lines were dropped: over 500 lines a second"
+    buffer.forget(1, 1)
+    last = [message(line) for line in buffer.take()]
+    assert made[BURST:] == [int(line) for line in kept[1:] + last[1:]]
+    assert kept[0] == "460 lines were dropped: over 500 lines a second"
+    assert len(kept[1:]) == 50
+    assert last[0] == "9950 lines were dropped: over 500 lines a second"
+    assert last[1:] == [str(n) for n in range(9900, 10_000)]
+    assert len(kept) + len(last) - 2 + 460 + 9950 == 560 + 10_000
+
+
+def test_what_is_held_is_bounded(buffer: OutputBuffer) -> None:
+    """A flood of long lines, as of short ones, keeps no more in memory than its tail."""
+    buffer.emit_lines(1, 1, [b"x" * 10_000] * 1000, lambda line: f'"{line.decode()}"')
+    buffer.take()
+    buffer.forget(1, 1)
+    assert TAIL_BYTES - 10_000 < sum(len(line.data) for line in buffer.take()) <= TAIL_BYTES + 100

@@ -53,6 +53,7 @@ def test_a_flood_of_lines_is_thinned_out(scene: Scene) -> None:
     lines = scene.events(flood.id, "log")
     assert 0 < len(lines) < 50_000
     assert any("dropped" in line.data["message"] for line in lines)
+    assert [line.data["n"] for line in lines[-100:]] == list(range(199_901, 200_001))
 
 
 def test_a_flood_of_bytes_is_cut_off(scene: Scene) -> None:
@@ -62,4 +63,5 @@ def test_a_flood_of_bytes_is_cut_off(scene: Scene) -> None:
     assert scene.until(flood.id, within=60).state is State.SUCCEEDED
     lines = scene.events(flood.id, "log")
     assert sum(len(line.data["message"]) for line in lines) < KEPT_BYTES
-    assert "not kept" in lines[-1].data["message"]
+    assert any("only the last is kept" in line.data["message"] for line in lines)
+    assert lines[-1].data["n"] == 600

@@ -115,6 +115,7 @@ class Attempts:
         self._board.put(slot, job.id, job.attempt, deadline, Mark.APART if executor.apart else 0)
         run = Run(job, kind, slot, started, deadline)
         self.running[slot] = run
+        self.output.begin(job.id, job.attempt)
         try:
             executor.start(run)
         except Exception as error:  # noqa: BLE001 - no thread, no memory: this attempt has failed

@@ -293,8 +293,8 @@ def flood(ctx: Context, lines: int, size: int) -> int:
     """Say far too much."""
     telling.start(ctx)
     text = "x" * size
-    for _ in range(lines):
-        ctx.log(text)
+    for n in range(1, lines + 1):
+        ctx.log(text, n=n)
     telling.end(ctx)
     return lines
 
