@@ -63,6 +63,41 @@ def test_a_ring_wakes_everybody(wake: Wake, sleeper: Callable[[str], Sleeper]) -
     assert is_rung(third)
 
 
+def stamp(folder: Path, at: int) -> None:
+    """Give a folder the stamp of that instant (ns), as a filesystem may that tells few apart."""
+    os.utime(folder, ns=(at, at))
+
+
+def test_one_who_comes_in_the_same_tick_is_rung(
+    tmp_path: Path, wake: Wake, sleeper: Callable[[str], Sleeper]
+) -> None:
+    """A filesystem may give two changes in a row one stamp: the second is noticed all the same."""
+    first = sleeper("1")
+    tick = tmp_path.stat().st_mtime_ns
+    wake.ring()
+    second = sleeper("2")
+    stamp(tmp_path, tick)
+    wake.ring()
+    assert is_rung(first)
+    assert is_rung(second)
+
+
+def test_a_folder_at_rest_is_not_read_again(
+    tmp_path: Path,
+    wake: Wake,
+    sleeper: Callable[[str], Sleeper],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where nobody has come or gone for a while, a ring costs no more than the rings."""
+    asleep = sleeper("1")
+    stamp(tmp_path, tmp_path.stat().st_mtime_ns - 3_000_000_000)
+    wake.ring()
+    assert is_rung(asleep)
+    monkeypatch.delattr(os, "listdir")
+    wake.ring()
+    assert is_rung(asleep)
+
+
 def test_many_rings_are_one_look(wake: Wake, sleeper: Callable[[str], Sleeper]) -> None:
     """A ring to somebody whose socket is full is lost, and blocks nobody."""
     asleep = sleeper("deep")

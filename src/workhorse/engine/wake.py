@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,6 +18,9 @@ from typing import Final
 
 _PREFIX: Final = "wake-"
 _RING: Final = b"!"
+_COARSE: Final = 2_000_000_000
+"""Nanoseconds within which two changes of a folder may have one stamp: most filesystems tell
+milliseconds apart, some only seconds. What is listed so soon after a change is listed again."""
 
 
 class Wake:
@@ -61,10 +65,10 @@ class _Bells:
             weakref.finalize(self, files.pop_all().close).atexit = False
 
     def ring(self) -> None:
-        stamp = os.stat(self._folder).st_mtime_ns
+        asked, stamp = time.time_ns(), os.stat(self._folder).st_mtime_ns
         if stamp != self._stamp:
             self._names = [name for name in os.listdir(self._folder) if name.startswith(_PREFIX)]
-            self._stamp = stamp
+            self._stamp = stamp if asked - stamp > _COARSE else -1
         for name in self._names:
             with contextlib.suppress(OSError):
                 self._socket.sendto(_RING, f"/proc/self/fd/{self._folder}/{name}")
