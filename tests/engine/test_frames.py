@@ -71,6 +71,27 @@ def test_threads_do_not_mix_their_messages(pair: Pair) -> None:
         assert all(m["text"] == str(who) * 5000 for m in theirs_in_order)
 
 
+def test_hints_to_one_who_does_not_read_are_not_heaped_up(pair: Pair) -> None:
+    """However many there were, it finds few when it reads; and again one for each it reads."""
+    ours, theirs = pair
+
+    async def play() -> int:
+        frames = await AsyncFrames.over(ours)
+        for n in range(50_000):
+            frames.hint({"say": "wake", "n": n})
+        frames.send({"say": "last"})
+        other = BlockingFrames(theirs)
+        heaped = 0
+        while await asyncio.to_thread(other.receive) != {"say": "last"}:
+            heaped += 1
+        frames.hint({"say": "wake"})
+        assert await asyncio.to_thread(other.receive) == {"say": "wake"}
+        frames.close()
+        return heaped
+
+    assert 0 < asyncio.run(play()) < 5000
+
+
 @pytest.mark.parametrize("told", [b"", b"\x05", b"\x05\0\0\0", b"\x05\0\0\0{}"])
 def test_a_side_that_is_gone_is_no_message(pair: Pair, told: bytes) -> None:
     """A peer that dies, even in mid-sentence, is heard as None by both kinds."""

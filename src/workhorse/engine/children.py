@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
@@ -304,17 +304,14 @@ class Children:
 
     def wake(self) -> None:
         """Have every child look for jobs now."""
-        self._tell({"say": "wake"})
+        for child in self._all.values():
+            child.wake()
 
     def pace(self, least_poll: float) -> None:
         """Have idle children look no more often than every `least_poll` seconds by themselves."""
         self._least_poll = least_poll
-        self._tell({"say": "pace", "poll": least_poll})
-
-    def _tell(self, order: Mapping[str, Any]) -> None:
         for child in self._all.values():
-            if child.serving:
-                child.tell(order)
+            child.tell({"say": "pace", "poll": least_poll})
 
     @property
     def restarts(self) -> int:

@@ -76,6 +76,14 @@ class AsyncFrames:
         if not self._writer.is_closing():
             self._writer.write(_LENGTH.pack(len(body)) + body)
 
+    def hint(self, message: Message) -> None:
+        """Queue a message that says as much once as often; a side that does not read gets no more.
+
+        What waits for it is read first, and then it looks at all there is.
+        """
+        if not self._writer.transport.get_write_buffer_size():
+            self.send(message)
+
     async def receive(self) -> Message | None:
         """Return the next message, or None when the other side is gone."""
         try:

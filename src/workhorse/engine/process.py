@@ -142,6 +142,11 @@ class ChildProcess:
         if self._frames is not None and self.serving:
             self._frames.send(dict(message))
 
+    def wake(self) -> None:
+        """Have it look for jobs now, if it is not about to do so anyway."""
+        if self._frames is not None and self.serving:
+            self._frames.hint({"say": "wake"})
+
     def withhold(self, slots: int) -> None:
         """Have it leave so many slots free."""
         if slots != self.withheld:
