@@ -36,7 +36,8 @@ from workhorse.domain.outcome import (
 from workhorse.domain.transitions import Verb, settle
 from workhorse.engine.ended import HELD_UP
 from workhorse.engine.invoke import call_async, call_sync
-from workhorse.engine.lease import lock_path, take_lock
+from workhorse.engine.lease import take_lock
+from workhorse.engine.locks import lock_path
 from workhorse.engine.output import OutputBuffer
 from workhorse.failure import failure_from
 from workhorse.store.protocol import NewWorker, Settled

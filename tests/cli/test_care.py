@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from tests.cli.conftest import URL, Cli
 from tests.store.hands import Worker, put
 from workhorse.cli.probe import Options, parse
+from workhorse.engine.lease import take_lock
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import Store
 
@@ -46,6 +48,21 @@ def test_a_silent_worker_is_unhealthy(cli: Cli, store: Store) -> None:
     assert ran.code == 1
     assert ran.out.startswith("unhealthy: ")
     assert f"Worker {worker.id} (host here, pid 4242) has let its lease run out" in ran.out
+
+
+def test_a_worker_that_was_killed_is_unhealthy_at_once(cli: Cli, store: Store, here: str) -> None:
+    """Its locked file has fallen free: its lease, which lasts for long yet, is not waited for."""
+    assert store.run_dir is not None
+    worker = Worker(store, host=here)
+    held = take_lock(store.run_dir, worker.id, "its tree")
+    with subprocess.Popen(["sleep", "60"], pass_fds=[held]) as process:
+        os.close(held)
+        assert cli("health", "--worker").code == 0
+        process.kill()
+    ran = cli("health", "--worker")
+    assert ran.code == 1
+    assert f"Worker {worker.id} (host {here}, pid 4242) is dead: none of its" in ran.out
+    assert "No worker is alive on this host" in ran.out
 
 
 @pytest.mark.parametrize(("restarts", "code"), [(5, 0), (6, 1)])

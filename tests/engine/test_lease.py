@@ -22,8 +22,9 @@ from tests.scenarios.facts import always, eventually
 from tests.store.hands import SettableClock
 from workhorse.domain.errors import Unavailable
 from workhorse.engine.clock import now
-from workhorse.engine.lease import FENCE, Lease, bury_if_gone, lock_path
+from workhorse.engine.lease import FENCE, Lease, bury_if_gone
 from workhorse.engine.lease_page import LeasePage
+from workhorse.engine.locks import lock_path
 from workhorse.engine.proctree import TREE_MARK
 from workhorse.store.protocol import NewWorker, Store
 

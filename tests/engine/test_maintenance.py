@@ -15,7 +15,8 @@ from tests.store.hands import ERROR, OK, SettableClock, Worker, put, put_many, s
 from workhorse.domain.errors import StoreFull, StoreGone, Unavailable
 from workhorse.domain.job import State
 from workhorse.engine import maintenance
-from workhorse.engine.lease import lock_path, take_lock
+from workhorse.engine.lease import take_lock
+from workhorse.engine.locks import lock_path
 from workhorse.engine.maintenance import (
     ClockWatch,
     Found,

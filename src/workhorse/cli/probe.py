@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from workhorse.domain.job import WorkerInfo
     from workhorse.store.protocol import Store
 
@@ -70,12 +72,17 @@ def probe(options: Options) -> int:
 
 
 def worker_problems(
-    workers: Sequence[WorkerInfo], silent: Sequence[int], limit: int
+    workers: Sequence[WorkerInfo],
+    silent: Sequence[int],
+    limit: int,
+    gone: Sequence[int] = (),
 ) -> Iterator[str]:
-    """Yield a sentence for each worker that is silent, or whose children keep dying."""
+    """Yield a sentence for each worker that is gone or silent, or whose children keep dying."""
     for worker in workers:
         who = f"Worker {worker.id} (host {worker.host}, pid {worker.pid})"
-        if worker.id in silent:
+        if worker.id in gone:
+            yield f"{who} is dead: none of its processes is left."
+        elif worker.id in silent:
             yield f"{who} has let its lease run out: it is dead, frozen or cut off."
         elif worker.restarts > limit:
             yield f"{who} is in a crash loop: its children died {worker.restarts} times lately."
@@ -86,8 +93,9 @@ def _report(store: Store, limit: int, host: str | None) -> dict[str, Any]:
     health, silent = store.health(), store.expired_workers()
     workers = [worker for worker in store.workers() if host in {None, worker.host}]
     problems = [text for level, text in health.findings if level == "error"]
-    problems += worker_problems(workers, silent, limit)
-    if host is not None and all(worker.id in silent for worker in workers):
+    gone = _gone(workers, store.run_dir)
+    problems += worker_problems(workers, silent, limit, gone)
+    if host is not None and all(worker.id in {*silent, *gone} for worker in workers):
         problems.append(f"No worker is alive on this host ({host}).")
     return {
         "healthy": not problems,
@@ -96,6 +104,15 @@ def _report(store: Store, limit: int, host: str | None) -> dict[str, Any]:
         "workers": len(workers),
         "problems": problems,
     }
+
+
+def _gone(workers: Sequence[WorkerInfo], run_dir: Path | None) -> list[int]:
+    """Return those of whose processes, on this machine, none is left: no lease need run out."""
+    from workhorse.engine.locks import is_let_go
+
+    if run_dir is None:
+        return []
+    return [worker.id for worker in workers if is_let_go(run_dir, worker.id)]
 
 
 def _settings(options: Options) -> tuple[str, int]:

@@ -16,6 +16,7 @@ from workhorse.domain.errors import Unavailable
 from workhorse.engine.clock import now
 from workhorse.engine.command import command
 from workhorse.engine.lease_page import LeasePage
+from workhorse.engine.locks import lock_path
 from workhorse.engine.proctree import TREE_MARK, Family, kill_family
 from workhorse.store.protocol import NewWorker, SupervisorStore
 
@@ -26,11 +27,6 @@ FENCE: Final = 0.8
 
 Call = Callable[..., Awaitable[Any]]
 """Runs a store verb off the loop."""
-
-
-def lock_path(run_dir: Path, worker: int) -> Path:
-    """Return the file that a worker's whole process tree keeps locked."""
-    return run_dir / f"worker-{worker}.lock"
 
 
 def take_lock(run_dir: Path, worker: int, mark: str) -> int:

@@ -12,7 +12,8 @@ import structlog
 
 from workhorse.domain.errors import StoreGone, Unavailable
 from workhorse.engine.clock import now
-from workhorse.engine.lease import bury_if_gone, lock_path, locked_workers
+from workhorse.engine.lease import bury_if_gone, locked_workers
+from workhorse.engine.locks import lock_path
 from workhorse.engine.wake import sweep_sockets
 from workhorse.store.protocol import SupervisorStore
 
