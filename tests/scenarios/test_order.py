@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 from tests.scenarios.facts import eventually
@@ -91,6 +92,40 @@ def test_an_idle_worker_is_pushed(scene: Scene) -> None:
         waits.append((scene.until_told("start", job=job.id).at - asked) / 1e6)
     print(f"push: picked up after {sorted(waits)[5]:.1f} ms (median), {max(waits):.1f} ms (worst)")
     assert max(waits) < 1000
+
+
+def test_what_another_worker_lets_go_starts_at_once(scene: Scene) -> None:
+    """A job that waited for one of another worker's does not wait for the next look as well."""
+    for queue in ("early", "late"):
+        scene.worker(queues=[queue], poll_interval=60)
+        scene.until(scene.jobs.quick.using(queue=queue).enqueue().id)
+    first = scene.jobs.nap.using(queue="early").enqueue(0.5)
+    second = scene.jobs.quick.using(queue="late").using(after=[first]).enqueue()
+    scene.until(second.id)
+    waited = moment(scene, second.id, "claim") - moment(scene, first.id, "complete")
+    print(f"waited {waited} ms")
+    assert waited < 5000
+
+
+def test_what_another_worker_gives_back_starts_at_once(scene: Scene) -> None:
+    """A job that is released at a drain does not wait for the next look either."""
+    leaving = scene.worker(queues=["early"], shutdown_timeout=1)
+    job = scene.jobs.nap.using(queue="early").enqueue(60)
+    scene.until_told("start", job=job.id)
+    scene.worker(queues=["early", "late"], poll_interval=60)
+    scene.until(scene.jobs.quick.using(queue="late").enqueue().id)
+    leaving.send(signal.SIGTERM)
+    scene.until_told("start", job=job.id, attempt=2)
+    claims = [event.at for event in scene.events(job.id, "claim")]
+    waited = claims[1] - moment(scene, job.id, "release")
+    print(f"waited {waited} ms")
+    assert waited < 5000
+
+
+def moment(scene: Scene, job_id: int, name: str) -> int:
+    """Return when something became of a job, in ms."""
+    (event,) = scene.events(job_id, name)
+    return event.at
 
 
 def test_polling_alone_is_enough(scene: Scene) -> None:

@@ -107,7 +107,7 @@ def _run_loop(main_task: Any) -> None:
 async def _serve(
     app: Any, config: WorkerConfig, board: Board, start: _Start, control: socket.socket
 ) -> None:
-    from workhorse.engine.wake import Sleeper  # noqa: PLC0415
+    from workhorse.engine.wake import Sleeper, Wake  # noqa: PLC0415
     from workhorse.engine.worker import Worker  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
@@ -128,6 +128,7 @@ async def _serve(
     worker.on_condemned = lambda: frames.send({"say": "condemned"})
     worker.on_lease_lost = lambda: frames.send({"say": "lease_lost"})
     worker.on_scheduled = lambda delay: frames.send({"say": "scheduled", "delay": delay})
+    worker.on_freed = Wake(store.run_dir).ring
     sleeper = _sleeper(store.run_dir, start, Sleeper)
     if sleeper is not None:
         loop.add_reader(sleeper.socket, sleeper.drain, worker.wake)

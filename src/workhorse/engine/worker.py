@@ -97,6 +97,8 @@ class Worker:
         self.on_lease_lost: Callable[[], None] = lambda: None
         self.on_scheduled: Callable[[float], None] = lambda _delay: None
         """Told in how many seconds the first of the jobs just given back is due."""
+        self.on_freed: Callable[[], None] = lambda: None
+        """Told that a turn has left jobs to others beside the store."""
         self.least_poll = 0.0
         """Least seconds between two looks: more than none while others ring for new jobs."""
         slots = 1 if solo else config.concurrency
@@ -358,12 +360,14 @@ class Worker:
             return await self._write([one._replace(change=_unrecordable(error))])
 
     def _heed(self, turn: Turn, settled: Sequence[Settled]) -> None:
-        """Do what follows from `settled`: from what is due again, and what was not written down.
+        """Do what follows from `settled`: what is due again, or free, or was not written down.
 
         The results of attempts that are no longer ours are dropped, and the lease is looked at.
         """
         if (due := first_due(settled)) is not None:
             self.on_scheduled(due)
+        if turn.freed:
+            self.on_freed()
         for job_id, attempt in turn.stale:
             log.warning("lease lost", job_id=job_id, attempt=attempt, worker=self.worker)
         if turn.stale:

@@ -77,6 +77,9 @@ class Turn(NamedTuple):
     """False when the worker's lease has run out or it was retired: nothing was claimed."""
     held_up: Sequence[tuple[int, int]] = ()
     """The (id, attempt) whose job an open transaction of somebody keeps: to be handed in again."""
+    freed: bool = False
+    """Whether what was settled has made jobs available that this turn did not claim: others beside
+    the store are to be woken. False where the store wakes them itself."""
 
 
 class CancelRequest(NamedTuple):

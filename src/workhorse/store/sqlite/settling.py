@@ -24,17 +24,24 @@ Fence = tuple[int, int]
 """(job id, attempt)"""
 
 
-def settle(tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:
-    """End these attempts of `worker`; return those that were no longer its own."""
+def settle(
+    tx: SqliteTransaction, worker: int, settled: Sequence[Settled]
+) -> tuple[list[Fence], list[int]]:
+    """End these attempts of `worker`; return those that were no longer its own, and who is free.
+
+    Those are the jobs that are available now: given back, or let go by one they waited for.
+    """
     if not settled:
-        return []
+        return [], []
     plain, others = _sort(settled)
+    freed = [one.id for one in others if one.change.state is State.AVAILABLE]
     loaded = _load(tx, worker, plain, others)
     if loaded:
         _apply(tx, worker, only_plain=not others)
-        _follow(tx, only_plain=not others)
+        freed += _follow(tx, only_plain=not others)
         tx.run("settle.clear")
-    return [] if loaded == len(settled) else _stale(tx, worker, settled)
+    stale = [] if loaded == len(settled) else _stale(tx, worker, settled)
+    return stale, tx.listed("settle.available", ids=compact(freed)) if freed else []
 
 
 def keep_output(tx: SqliteTransaction, worker: int, lines: Sequence[OutputLine]) -> None:
@@ -98,13 +105,21 @@ def _apply(tx: SqliteTransaction, worker: int, *, only_plain: bool) -> None:
         tx.run("settle.give_back")
 
 
-def _follow(tx: SqliteTransaction, *, only_plain: bool) -> None:
-    """Let others go, or cancel them; cancel what was told to end and was given back instead."""
+def _follow(tx: SqliteTransaction, *, only_plain: bool) -> list[int]:
+    """Let others go, or cancel them; cancel what was told to end and was given back instead.
+
+    Returns those that wait for less than before.
+    """
+    fewer: list[int] = []
     if edges.any_dependencies(tx):
-        edges.unblock_after(tx, tx.listed("settle.succeeded"))
+        succeeded = tx.listed("settle.succeeded")
+        fewer = [job for job, _ in tx.listed("dependencies.waiting", ids=compact(succeeded))]
+        if fewer:
+            edges.unblock_after(tx, succeeded)
         edges.cancel_dependents(tx, dict(tx.listed("settle.ended_badly")))
     if not only_plain and (requested := dict(tx.listed("jobs.end_requested"))):
         edges.cancel_jobs(tx, requested)
+    return fewer
 
 
 def _stale(tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:
