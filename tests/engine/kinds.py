@@ -162,6 +162,12 @@ def deed_bar(_value: Any) -> None:
         print(part, end="", flush=True)
 
 
+def deed_burst(lines: int) -> None:
+    """Print so many lines at once, and stay until the test lets it go on."""
+    print("\n".join(map(str, range(1, lines + 1))), flush=True)
+    wait_to_go_on("burst")
+
+
 def deed_tidy(value: Any) -> None:
     try:
         told("tidying")
@@ -302,6 +308,7 @@ DEEDS: dict[str, Callable[[Any], Any]] = {
     "write": deed_write,
     "sleep": time.sleep,
     "bar": deed_bar,
+    "burst": deed_burst,
     "tidy": deed_tidy,
     "keep in": deed_keep_in,
     "keep in at a fork": deed_keep_in_at_a_fork,

@@ -173,6 +173,23 @@ def test_the_last_of_a_flood_is_told_when_the_attempt_is_over(
     assert said + sum(map(int, counts)) == BURST + 10_000
 
 
+def test_the_rest_of_a_burst_comes_while_its_attempt_is_silent(
+    buffer: OutputBuffer, ear: Ear, time: Time
+) -> None:
+    """As fast as it might have been said; who follows it does not wait for the next line."""
+    for n in range(BURST + 60):
+        say(buffer, str(n))
+    assert len(buffer.take()) == BURST
+    told_before = ear.told
+    buffer.catch_up()
+    assert ear.told == told_before
+    for _ in range(2):
+        time.now += 0.1
+        buffer.catch_up()
+    assert told(buffer.take()) == [str(n) for n in range(BURST, BURST + 60)]
+    assert ear.told == told_before + 1
+
+
 def test_an_attempt_that_is_over_says_no_more(buffer: OutputBuffer, ear: Ear) -> None:
     """What a thread it has left behind still says is kept nowhere, nor is a count of it."""
     say(buffer, "last")

@@ -20,7 +20,7 @@ from tests.scenarios import procs
 from tests.store import hands
 from workhorse.domain.job import Job, State
 from workhorse.engine.clock import now
-from workhorse.engine.output import BYTES_PER_ATTEMPT
+from workhorse.engine.output import BURST, BYTES_PER_ATTEMPT
 
 pytestmark = pytest.mark.needs("linux")
 
@@ -172,6 +172,21 @@ def test_a_progress_bar_is_seen_while_it_moves(workshop: Make) -> None:
             shop.go_on("bar")
             await shop.until(job)
             assert shop.lines(job) == ["1/3", "2/3", "3/3", "done"]
+
+    asyncio.run(play())
+
+
+def test_a_burst_is_seen_to_its_end_while_its_job_is_silent(workshop: Make) -> None:
+    """What came too fast for one moment comes in the next, whatever the job does meanwhile."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            job = shop.put(kinds.process, "burst", BURST + 90)
+            every = [str(n) for n in range(1, BURST + 91)]
+            await eventually(lambda: shop.lines(job) == every)
+            shop.go_on("burst")
+            result(await shop.until(job))
+            assert shop.lines(job) == every
 
     asyncio.run(play())
 

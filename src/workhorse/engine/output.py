@@ -117,6 +117,13 @@ class OutputBuffer:
         """Add log lines; those that will not be kept are not even made JSON of."""
         self._add(self._log, (job_id, attempt), lines, to_json)
 
+    def catch_up(self) -> None:
+        """Say what is held, as far as it may be said by now: who flooded may be silent for long."""
+        with self._lock:
+            held = [key for key, allowance in self._allowances.items() if allowance.held]
+        for key in held:
+            self._add(self._log, key, (), str)
+
     def _add(self, add: Callable[..., None], key: tuple[int, int], *what: Any) -> None:
         """Add something, if the attempt is not over: what it says then nobody takes."""
         with self._lock:
@@ -155,7 +162,9 @@ class OutputBuffer:
 
     def _allowance(self, key: tuple[int, int]) -> _Allowance:
         at = now()
-        allowance = self._allowances.setdefault(key, _Allowance(refilled=at))
+        allowance = self._allowances.get(key)
+        if allowance is None:
+            allowance = self._allowances[key] = _Allowance(refilled=at)
         allowance.lines = min(BURST, allowance.lines + (at - allowance.refilled) * LINES_PER_SECOND)
         allowance.refilled = at
         return allowance

@@ -416,6 +416,7 @@ class Worker:
         while True:
             at = now()
             self._board.turned(at)
+            self._output.catch_up()
             if (stuck := attempts.end_late(at)) is not None:
                 self._condemn(stuck)
             if attempts.give_back_hoard(at):
