@@ -29,7 +29,7 @@ def settle(
 ) -> tuple[list[Fence], list[int]]:
     """End these attempts of `worker`; return those that were no longer its own, and who is free.
 
-    Those are the jobs that are available now: given back, or let go by one they waited for.
+    Those are jobs that others may claim now: given back, or let go by one they waited for.
     """
     if not settled:
         return [], []
@@ -41,7 +41,7 @@ def settle(
         freed += _follow(tx, only_plain=not others)
         tx.run("settle.clear")
     stale = [] if loaded == len(settled) else _stale(tx, worker, settled)
-    return stale, tx.listed("settle.available", ids=compact(freed)) if freed else []
+    return stale, freed
 
 
 def keep_output(tx: SqliteTransaction, worker: int, lines: Sequence[OutputLine]) -> None:
@@ -108,18 +108,15 @@ def _apply(tx: SqliteTransaction, worker: int, *, only_plain: bool) -> None:
 def _follow(tx: SqliteTransaction, *, only_plain: bool) -> list[int]:
     """Let others go, or cancel them; cancel what was told to end and was given back instead.
 
-    Returns those that wait for less than before.
+    Returns those that were let go.
     """
-    fewer: list[int] = []
+    unblocked: list[int] = []
     if edges.any_dependencies(tx):
-        succeeded = tx.listed("settle.succeeded")
-        fewer = [job for job, _ in tx.listed("dependencies.waiting", ids=compact(succeeded))]
-        if fewer:
-            edges.unblock_after(tx, succeeded)
+        unblocked = edges.unblock_after(tx, tx.listed("settle.succeeded"))
         edges.cancel_dependents(tx, dict(tx.listed("settle.ended_badly")))
     if not only_plain and (requested := dict(tx.listed("jobs.end_requested"))):
         edges.cancel_jobs(tx, requested)
-    return fewer
+    return unblocked
 
 
 def _stale(tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:

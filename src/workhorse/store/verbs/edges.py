@@ -40,13 +40,18 @@ def promote_due(tx: Transaction, limit: int) -> int:
     return len(due)
 
 
-def unblock_after(tx: Transaction, succeeded: Sequence[int]) -> None:
-    """unblock: blocked → available, for jobs whose last dependency is among `succeeded`."""
+def unblock_after(tx: Transaction, succeeded: Sequence[int]) -> list[int]:
+    """unblock: blocked → available, for jobs whose last dependency is among `succeeded`.
+
+    Returns those jobs.
+    """
     waiting = [job for job, _ in tx.listed("dependencies.waiting", ids=compact(succeeded))]
-    if waiting:
-        tx.run("dependencies.satisfy", ids=compact(succeeded))
-        ready = tx.listed("dependencies.ready", ids=compact(waiting))
-        _move(tx, "dependencies.unblock", "unblock", ready)
+    if not waiting:
+        return []
+    tx.run("dependencies.satisfy", ids=compact(succeeded))
+    ready = tx.listed("dependencies.ready", ids=compact(waiting))
+    _move(tx, "dependencies.unblock", "unblock", ready)
+    return ready
 
 
 def unblock_due(tx: Transaction, limit: int) -> int:

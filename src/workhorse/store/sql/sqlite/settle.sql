@@ -90,11 +90,6 @@ select json_group_array(id) from settling where state = 'succeeded';
 -- Settled jobs whose dependents cannot run any more.
 select json_group_array(json_array(id, state)) from settling where state in ('failed', 'cancelled');
 
--- name: available
--- Those of these that are available.
-select json_group_array(id) from jobs
- where id in (select value from json_each(:ids)) and state = 'available';
-
 -- name: clear
 -- Ready for the next transaction.
 delete from settling;
