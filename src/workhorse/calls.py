@@ -144,7 +144,8 @@ class Prepared(Generic[P, R_co]):
             idempotency_key: A key that makes one job for as long as that is kept, finished or
                 not: enqueuing again, also after an answer that was lost, returns a handle of it
                 (``existing``), whatever else is asked for; `Conflict` when the kind is another.
-            after: Jobs, by handle or id, that must succeed first.
+            after: Jobs, by handle or id, that must succeed first. When one of them does not, or
+                did not, this one is cancelled.
             timeout: Seconds an attempt may take; None for no limit.
             max_attempts: The budget of failures.
             session: An open transaction of yours in the app's database: a connection of its

@@ -14,6 +14,7 @@ import pytest
 from tests.app.helpers import stored, work
 from tests.scenarios.facts import eventually
 from workhorse import Conflict, Handle, InvalidJob, Kind, NotFound, Retry, State, Workhorse
+from workhorse.domain.failed import JobCancelled
 from workhorse.domain.retry import MAX_DELAY, Backoff
 
 Noop: TypeAlias = Kind[[], None]
@@ -407,15 +408,25 @@ def test_a_job_is_cancelled_with_the_one_it_waits_for(noop: Noop) -> None:
     assert third.refresh().state is State.CANCELLED
 
 
-def test_after_a_job_that_will_never_succeed_is_refused(app: Workhorse, noop: Noop) -> None:
-    """One that is not there, or has ended badly: nothing is stored."""
-    first = noop.enqueue()
-    first.cancel()
-    with pytest.raises(Conflict, match="Job 1 is cancelled: a job after it could never start"):
-        noop.using(after=first).enqueue()
+def test_after_a_job_that_has_ended_badly(noop: Noop) -> None:
+    """It is cancelled at once, as it would be had the other ended a moment later."""
+    good, bad = noop.enqueue(), noop.enqueue()
+    bad.cancel()
+    late = noop.using(after=[good, bad], unique="late").enqueue()
+    assert (late.state, late.existing) == (State.CANCELLED, False)
+    with pytest.raises(JobCancelled, match="job 2 cancelled"):
+        late.result(timeout=0)
+    assert [event.name for event in late.events()] == ["enqueue", "cancel"]
+    assert noop.using(after=late).enqueue().state is State.CANCELLED
+    again = noop.using(unique="late").enqueue()
+    assert (again.existing, again.state) == (False, State.AVAILABLE)
+
+
+def test_after_a_job_that_is_not_there_is_refused(app: Workhorse, noop: Noop) -> None:
+    """Nothing is stored."""
     with pytest.raises(NotFound, match="no job 999 to wait for"):
         noop.using(after=[999]).enqueue()
-    assert len(stored(app)) == 1
+    assert stored(app) == []
 
 
 def test_a_delayed_job_after_another_waits_for_both(app: Workhorse, noop: Noop) -> None:

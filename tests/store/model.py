@@ -80,9 +80,11 @@ class Model:
         for job_id in after:
             if job_id not in self.jobs:
                 raise NotFound("no such job")
-            if self.jobs[job_id].state in UNSUCCESSFUL:
-                raise Conflict("will never succeed")
         return {job_id for job_id in after if self.jobs[job_id].state is not State.SUCCEEDED}
+
+    def in_vain(self, after: Sequence[int]) -> bool:
+        """Whether a job that is to wait for these could never start."""
+        return any(self.jobs[job_id].state in UNSUCCESSFUL for job_id in after)
 
     def refuse(self, jobs: Sequence[NewJob]) -> None:
         """Raise what the store would for jobs enqueued in one call, if anything."""
@@ -96,7 +98,9 @@ class Model:
             kind = made.get(job.idempotency_key or "")
             if kind is None:
                 self.may_wait_for(job.after)
-                kind = held.setdefault(job.unique, job.kind) if job.unique else job.kind
+                kind = held.get(job.unique, job.kind) if job.unique else job.kind
+                if job.unique and not self.in_vain(job.after):
+                    held.setdefault(job.unique, kind)
             if kind != job.kind:
                 raise Conflict("the key of another kind")
             if job.idempotency_key is not None:
@@ -124,8 +128,12 @@ class Model:
         run_at = now + round(asked.delay * 1000)
         state = State.SCHEDULED if run_at > now else State.AVAILABLE
         state = State.BLOCKED if waits_for else state
-        assert answer == (answer.id, state, False)
-        self.jobs[answer.id] = ModelJob(answer.id, asked, state, now, run_at, waits_for=waits_for)
+        in_vain = self.in_vain(asked.after)
+        assert answer == (answer.id, State.CANCELLED if in_vain else state, False)
+        job = ModelJob(answer.id, asked, state, now, run_at, waits_for=waits_for)
+        self.jobs[answer.id] = job
+        if in_vain:
+            self._cancel(job, now)
 
     def holder(self, unique: str | None) -> ModelJob | None:
         """Return the unfinished job that holds a key."""

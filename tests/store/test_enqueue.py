@@ -187,11 +187,21 @@ def test_all_or_none(store: Store, spoiler: NewJob, error: type[WorkhorseError])
 
 
 @pytest.mark.parametrize("ended", [State.FAILED, State.CANCELLED])
-def test_no_job_can_wait_for_one_that_did_not_succeed(store: Store, ended: State) -> None:
-    """A job after one that has failed or was cancelled is refused; nothing is stored."""
-    gone = a_job_in(ended, store)
-    with nothing_changed(store), pytest.raises(Conflict):
-        put(store, after=[gone])
+def test_no_job_waits_for_one_that_did_not_succeed(store: Store, ended: State) -> None:
+    """A job after one that has failed or was cancelled is cancelled at once, and says why."""
+    gone, running = a_job_in(ended, store), a_job_in(State.RUNNING, store)
+    before, late, after = store.enqueue(
+        [a_job(), a_job(after=[running, gone], unique="its", idempotency_key="late"), a_job()]
+    )
+    assert (late.state, late.existing) == (State.CANCELLED, False)
+    assert [before.state, after.state] == [State.AVAILABLE] * 2
+    job = the(store, late.id)
+    assert (job.state, list(job.waits_for)) == (State.CANCELLED, [])
+    assert job.error == {"type": "Cancelled", "message": f"job {gone} {ended}"}
+    assert story(store, late.id) == ["enqueue", "cancel"]
+    assert store.sweep() == 0
+    assert not store.enqueue([a_job(unique="its")])[0].existing
+    assert store.enqueue([a_job(idempotency_key="late")])[0] == (late.id, State.CANCELLED, True)
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)

@@ -28,7 +28,7 @@ from tests.store.hands import (
     the,
 )
 from workhorse import Workhorse
-from workhorse.domain.errors import Conflict, InvalidJob, NotFound, WorkhorseError
+from workhorse.domain.errors import InvalidJob, NotFound, WorkhorseError
 from workhorse.domain.job import NewJob, State
 from workhorse.store.protocol import JobFilter, Store
 
@@ -147,9 +147,11 @@ def test_a_refused_call_leaves_nothing_in_the_transaction(
 
 
 def test_a_dependency_that_fails_first(store: Store, connection: Any) -> None:
-    """A job after one that has failed is refused here, too."""
-    with pytest.raises(Conflict):
-        store.enqueue_with(connection, [a_job(after=[a_job_in(State.FAILED, store)])])
+    """A job after one that has failed is cancelled at once here, too."""
+    failed = a_job_in(State.FAILED, store)
+    (late,) = store.enqueue_with(connection, [a_job(after=[failed])])
+    connection.commit()
+    assert late.state is state(store, late.id) is State.CANCELLED
 
 
 @pytest.mark.parametrize("stranger", [None, "a text", object()])

@@ -1,4 +1,4 @@
-"""enqueue: → available, scheduled or blocked."""
+"""enqueue: → available, scheduled or blocked; at once cancelled, after what will never succeed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, TypeAlias
 
-from workhorse.domain.errors import Conflict, NotFound, Unavailable
+from workhorse.domain.errors import NotFound, Unavailable
 from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.fast_json import compact
 from workhorse.store.postgres.asking import Ask, Asking
 from workhorse.store.postgres.keys import TRIES, Numbered, once_per_key
 from workhorse.store.protocol import TURN_BYTES
 from workhorse.store.rows import backoff_text, key_answer
+from workhorse.store.verbs.edges import in_vain, unsucceeded
 
 STATEMENT_SIZE: Final = TURN_BYTES
 """Most characters of arguments in one statement, for the same reason."""
@@ -105,14 +106,18 @@ def _enqueue_one(numbered: Numbered, ring: Ring) -> Asking[Enqueued]:
     An idempotency key is then answered with the holder, which stays until this transaction ends.
     """
     job, id = numbered
-    waits_for: list[int] = []
+    awaited: dict[int, State] = {}
     for number in dict.fromkeys(job.after):
-        waits_for += yield from _unfinished(number)
+        awaited[number] = yield from _state(number)
+    waits_for = unsucceeded(awaited)
     row = {**one(job), "id": id, "blocked": bool(waits_for), **ring(job.queue)}
     for _ in range(TRIES):
         stored = yield Ask("enqueue.one", row)
         if stored:
             ((added, state, _),) = stored
+            if (reason := in_vain(awaited)) is not None:
+                yield from _cancel(added, reason)
+                return Enqueued(added, State.CANCELLED, existing=False)
             if waits_for:
                 yield Ask("dependencies.add", {"id": added, "after": compact(waits_for)})
             return Enqueued(added, State(state), existing=False)
@@ -127,16 +132,21 @@ def _enqueue_one(numbered: Numbered, ring: Ring) -> Asking[Enqueued]:
     raise Unavailable(f"The holders of unique key {job.unique!r} come and go too fast.")
 
 
-def _unfinished(job_id: int) -> Asking[list[int]]:
-    """Return a job if it has still to succeed; refuse one that never will."""
+def _state(job_id: int) -> Asking[State]:
+    """Return where a job stands that another is to wait for."""
     for statement in ("enqueue.lock_awaited", "enqueue.ended", "enqueue.lock_awaited"):
         found = yield Ask(statement, {"id": job_id})
         if found:
-            state = State(found[0][0])
-            if state in {State.FAILED, State.CANCELLED}:
-                raise Conflict(f"Job {job_id} is {state}: a job after it could never start.")
-            return [] if state is State.SUCCEEDED else [job_id]
+            return State(found[0][0])
     raise NotFound(f"There is no job {job_id} to wait for.")
+
+
+def _cancel(job_id: int, reason: str) -> Asking[None]:
+    """cancel: blocked → cancelled, for a job that nobody else has seen."""
+    rows = compact([(job_id, reason)])
+    yield Ask("jobs.cancel", {"rows": rows})
+    yield Ask("jobs.cancel_event", {"rows": rows})
+    yield Ask("jobs.drop_cancelled", {"ids": compact([job_id])})
 
 
 def _options(job: NewJob) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from workhorse.domain.errors import Conflict, NotFound
+from workhorse.domain.errors import NotFound
 from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.fast_json import compact
 from workhorse.store.rows import backoff_text, key_answer, slices
 from workhorse.store.sqlite.transaction import SqliteTransaction
+from workhorse.store.verbs.edges import cancel_jobs, in_vain, unsucceeded
 
 
 def enqueue(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -64,7 +65,8 @@ def _enqueue_one(tx: SqliteTransaction, job: NewJob) -> Enqueued:
 
 
 def _store(tx: SqliteTransaction, job: NewJob) -> Enqueued:
-    waits_for = _waits_for(tx, job.after) if job.after else ()
+    awaited = {job_id: _state(tx, job_id) for job_id in dict.fromkeys(job.after)}
+    waits_for = unsucceeded(awaited)
     state, row = _row(job, tx.now, blocked=bool(waits_for))
     stored = tx.run("jobs.enqueue_one", **row, unique=job.unique)
     if not stored.rowcount:
@@ -72,9 +74,12 @@ def _store(tx: SqliteTransaction, job: NewJob) -> Enqueued:
         return key_answer(job, f"unique key {job.unique!r}", holder)
     added = stored.lastrowid
     assert added is not None
+    tx.run("events.enqueued_one", state=state.value, id=added)
+    if (reason := in_vain(awaited)) is not None:
+        cancel_jobs(tx, {added: reason})
+        return Enqueued(added, State.CANCELLED, existing=False)
     if waits_for:
         tx.run("dependencies.add", id=added, after=compact(waits_for))
-    tx.run("events.enqueued_one", state=state.value, id=added)
     return Enqueued(added, state, existing=False)
 
 
@@ -96,16 +101,9 @@ def _row(job: NewJob, now: int, *, blocked: bool = False) -> tuple[State, dict[s
     }
 
 
-def _waits_for(tx: SqliteTransaction, after: Sequence[int]) -> list[int]:
-    """Return the jobs that have still to succeed; refuse one that never will."""
-    found = []
-    for job_id in dict.fromkeys(after):
-        if tx.value("jobs.lock", id=job_id) is not None:
-            found.append(job_id)
-            continue
-        ended = tx.value("jobs.lock_ended", id=job_id)
-        if ended is None:
-            raise NotFound(f"There is no job {job_id} to wait for.")
-        if ended != State.SUCCEEDED:
-            raise Conflict(f"Job {job_id} is {ended}: a job after it could never start.")
-    return found
+def _state(tx: SqliteTransaction, job_id: int) -> State:
+    """Return where a job stands that another is to wait for."""
+    state = tx.value("jobs.lock", id=job_id) or tx.value("jobs.lock_ended", id=job_id)
+    if state is None:
+        raise NotFound(f"There is no job {job_id} to wait for.")
+    return State(state)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workhorse.domain.job import State
 from workhorse.store.driver import Transaction
 from workhorse.store.fast_json import compact
 from workhorse.store.rows import compact_or_none
@@ -73,6 +74,23 @@ def unblock_ready(tx: Transaction) -> int:
     return len(ready)
 
 
+def unsucceeded(awaited: Mapping[int, State]) -> list[int]:
+    """Return which of the jobs that one is to wait for have not succeeded (yet)."""
+    return [id for id, state in awaited.items() if state is not State.SUCCEEDED]
+
+
+def in_vain(awaited: Mapping[int, State]) -> str | None:
+    """Return why a job is cancelled that is to wait for these; None when it can wait."""
+    for id, state in awaited.items():
+        if state in {State.FAILED, State.CANCELLED}:
+            return _reason(id, state)
+    return None
+
+
+def _reason(awaited: int, ended: str) -> str:
+    return f"job {awaited} {ended}"
+
+
 def cancel_jobs(tx: Transaction, reasons: Mapping[int, str]) -> int:
     """cancel: scheduled, blocked, available → cancelled, and whatever waits for them."""
     targets = _cancel(tx, reasons)
@@ -89,7 +107,7 @@ def cancel_dependents(tx: Transaction, ended: Mapping[int, str]) -> int:
     """
     cancelled = 0
     while ended and (waiting := tx.listed("dependencies.waiting", ids=compact(list(ended)))):
-        reasons = {job: f"job {awaited} {ended[awaited]}" for job, awaited in waiting}
+        reasons = {job: _reason(awaited, ended[awaited]) for job, awaited in waiting}
         tx.run("dependencies.forget", ids=compact(list(reasons)))
         targets = _cancel(tx, reasons)
         ended = dict.fromkeys(targets, "cancelled")
