@@ -18,6 +18,7 @@ from workhorse.store.opening import open_store
 from workhorse.store.sqlite import health, migrate
 from workhorse.store.statements import migrations
 
+TOUR = Path(__file__).parents[3] / "docs" / "guide" / "tour.md"
 KNOWN = migrations("sqlite")
 NEXT = KNOWN[-1][0] + 1
 GOOD = """
@@ -68,16 +69,42 @@ def test_an_empty_file_becomes_a_store(url: str, path: Path) -> None:
     assert applied == [(number, name) for number, name, _ in KNOWN]
 
 
-@pytest.mark.parametrize("tables", ["songs", "schema_version", "jobs"])
-def test_a_file_of_somebody_elses_is_refused(url: str, path: Path, tables: str) -> None:
-    """Whatever is in it: not one table of ours is made there, unless that is asked for."""
+def test_a_file_of_somebody_elses_is_refused(url: str, path: Path) -> None:
+    """Not one table of ours is made there, unless that is asked for."""
     with closing(sqlite3.connect(path)) as raw:
-        raw.execute(f"create table {tables} (version text)")
+        raw.execute("create table songs (version text)")
     before, content = schema(path), path.read_bytes()
     with pytest.raises(ConfigurationError, match="is not a Workhorse store") as refused:
         open_store(url)
     assert refused.value.hint
     assert (schema(path), path.read_bytes()) == (before, content)
+
+
+@pytest.mark.parametrize("tables", [["events", "jobs"], ["schema_version"], ["jobs_due"]])
+def test_a_file_that_has_tables_of_the_same_names(url: str, path: Path, tables: list[str]) -> None:
+    """It cannot be shared: that is said, and by whom the names are taken; nothing is changed."""
+    with closing(sqlite3.connect(path)) as raw:
+        for table in tables:
+            raw.execute(f"create table {table} (version text)")
+    before = schema(path)
+    for migrating in (False, True):
+        with pytest.raises(ConfigurationError) as refused:
+            open_store(url, migrating=migrating)
+        assert refused.value.message.startswith(f"{path} is not a Workhorse store, but has")
+        assert all(repr(table) in refused.value.message for table in tables)
+        assert refused.value.hint == "Give the jobs a file of their own."
+    assert schema(path) == before
+
+
+def test_the_names_of_the_tables_are_told(url: str, path: Path) -> None:
+    """The tour names every table that a file cannot have beside a store."""
+    open_store(url).close()
+    with closing(sqlite3.connect(path)) as raw:
+        tables = raw.execute(
+            "select name from sqlite_schema where type = 'table' and name not glob 'sqlite_*'"
+        ).fetchall()
+    tour = TOUR.read_text(encoding="utf-8")
+    assert [name for (name,) in tables if f"`{name}`" not in tour] == []
 
 
 def test_a_file_that_is_to_be_shared_is_migrated(url: str, path: Path) -> None:

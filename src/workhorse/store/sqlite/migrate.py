@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Final
 
-from workhorse.domain.errors import Unavailable
+from workhorse.domain.errors import ConfigurationError, Unavailable
+from workhorse.store.sqlite.transaction import SQL
 from workhorse.store.statements import Migration, migrations
 
 _FIRST: Final = """\
 create table if not exists schema_version (number integer primary key, name text not null) strict;
 """
+_NAMES: Final = re.compile(r"^create (?:unique )?(?:table|index|view|trigger) (\w+)", re.MULTILINE)
 _NOTE: Final = "\ninsert into schema_version (number, name) values (%d, '%s');\n"
 
 
@@ -26,7 +31,7 @@ def migrate(connection: sqlite3.Connection) -> Sequence[str]:
 
     One that is up to date is only read: it can be opened while somebody else writes, be it a
     transaction of the very caller. Raises `Unavailable` for a database that a newer Workhorse
-    has migrated.
+    has migrated, `ConfigurationError` for one that has something else by a name of ours.
     """
     known, reached = migrations("sqlite"), version(connection)
     if reached > known[-1].number:
@@ -39,9 +44,28 @@ def migrate(connection: sqlite3.Connection) -> Sequence[str]:
     return [step.name for step, script in missing if _apply(connection, step, script)]
 
 
+@cache
+def names() -> str:
+    """Return the names of all that a store has, as JSON."""
+    made = _NAMES.findall("".join(script for _, script in scripts()))
+    return json.dumps(["schema_version", *made])
+
+
+def refuse_taken(path: object, taken: Sequence[Sequence[str]]) -> None:
+    """Raise `ConfigurationError` when a file that is no store has rows of ``health.taken``."""
+    if taken:
+        found = ", ".join(repr(name) for (name,) in taken)
+        raise ConfigurationError(
+            f"{path} is not a Workhorse store, but has {found}: names that a store has to give.",
+            hint="Give the jobs a file of their own.",
+        )
+
+
 def version(connection: sqlite3.Connection) -> int:
-    """Return the number of the newest migration applied, 0 for an empty database."""
-    exists = connection.execute("select 1 from sqlite_schema where name = 'schema_version'")
+    """Return the number of the newest migration applied, 0 for a database that is no store."""
+    exists = connection.execute(
+        "select 1 from pragma_table_info('schema_version') where name = 'number'"
+    )
     if exists.fetchone() is None:
         return 0
     (number,) = connection.execute("select coalesce(max(number), 0) from schema_version").fetchone()
@@ -52,6 +76,10 @@ def _apply(connection: sqlite3.Connection, step: Migration, script: str) -> bool
     connection.execute("begin immediate")
     applied = version(connection) < step.number
     if applied:
+        if step.number == 1:
+            ((path,),) = connection.execute("select file from pragma_database_list limit 1")
+            taken = connection.execute(SQL["health.taken"], {"names": names()})
+            refuse_taken(path, taken.fetchall())
         for statement in split(script):
             connection.execute(statement)
     connection.execute("commit")

@@ -67,6 +67,8 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
 
     def _refuse_a_stranger(self) -> None:
         if self._db.size() and (found := self._db.read("health.stranger")):
+            taken = self._db.read("health.taken", names=migrate.names())
+            migrate.refuse_taken(self._db.path, taken)
             raise ConfigurationError(
                 f"{self._db.path} is not a Workhorse store, but has a table {found[0][0]!r}.",
                 hint="To keep jobs beside what is in it, run `workhorse migrate` for it once.",

@@ -5,6 +5,10 @@ select name from sqlite_schema
    and (select count(*) from sqlite_schema where name in ('schema_version', 'history', 'attempts')) < 3
  limit 1;
 
+-- name: taken
+-- What is there by one of these names.
+select name from sqlite_schema where name in (select value from json_each(:names)) order by name;
+
 -- name: schema
 -- The newest migration applied.
 select coalesce(max(number), 0) from schema_version;
