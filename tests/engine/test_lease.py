@@ -22,7 +22,7 @@ from tests.scenarios.facts import always, eventually
 from tests.store.hands import SettableClock
 from workhorse.domain.errors import Unavailable
 from workhorse.engine.clock import now
-from workhorse.engine.lease import FENCE, Lease, bury_if_gone
+from workhorse.engine.lease import FENCE, WARDEN_AGAIN, Lease, bury_if_gone
 from workhorse.engine.lease_page import LeasePage
 from workhorse.engine.locks import lock_path
 from workhorse.engine.proctree import TREE_MARK
@@ -115,9 +115,14 @@ def test_the_warden_is_replaced(lease: Callable[..., Lease]) -> None:
 def test_a_warden_that_cannot_be_started_is_tried_again(
     lease: Callable[..., Lease], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the limit of open files there is none for a while, and nothing else is closed for it."""
+    """At the limit of open files there is none for a while, and nothing else is closed for it.
+
+    It is not tried, and told of, each time that somebody looks.
+    """
+    tried = []
 
     def refuse() -> None:
+        tried.append(now())
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     one = lease()
@@ -129,8 +134,14 @@ def test_a_warden_that_cannot_be_started_is_tried_again(
         theirs = os.dup(another.fileno())  # has the number of what was let go of
         one.keep_warden()
         os.close(theirs)
-    one.keep_warden()
-    eventually(lambda: procs.alive(one.warden_pid))
+        assert len(tried) == 1
+
+    def is_kept() -> bool:
+        one.keep_warden()
+        return procs.alive(one.warden_pid)
+
+    eventually(is_kept)
+    assert now() - tried[0] >= WARDEN_AGAIN
 
 
 def watches(warden: int) -> bool:

@@ -95,6 +95,8 @@ class Children:
         self._on_scheduled = on_scheduled
         self._least_poll = 0.0
         self._told_of_base = False
+        self._url = ""
+        """Where the app keeps its jobs, as the first child says."""
         self._service: Service
         self._number = 0
         self._all: dict[int, ChildProcess] = {}
@@ -120,6 +122,8 @@ class Children:
             if not opening.done():
                 child.kill("its worker was told to stop")
             if await opening:
+                assert child.hello is not None
+                self._url = child.hello["url"]
                 return child
             await child.gone()
             death = child.reap()
@@ -165,7 +169,11 @@ class Children:
     async def _follow(self, child: ChildProcess) -> None:
         """Follow one child to its end, and settle what it leaves."""
         lease = self._service.lease
-        if (child.hello or await child.open()) and child.retiring is None:
+        opened = child.hello or await child.open()
+        if child.hello is not None and child.hello["url"] != self._url:
+            self._on_failure(_MOVED)
+            child.kill("its app keeps its jobs in another store")
+        elif opened and child.retiring is None:
             self._troubles.clear()
             lease.take_in(child.pid)
             withheld = min(self._still_in_use(), child.board.slots)
@@ -458,6 +466,12 @@ class Children:
             child.kill(reason)
         if self._keepers:
             await asyncio.wait(self._keepers)
+
+
+_MOVED: Final = ConfigurationError(
+    "The app keeps its jobs in another store than it did when this worker started.",
+    hint="Start the worker again.",
+)
 
 
 def _mute(death: Death) -> ConfigurationError:

@@ -25,6 +25,9 @@ log = structlog.get_logger("workhorse.lease")
 FENCE: Final = 0.8
 """The share of a lease after which an unrenewed worker's children must be dead."""
 
+WARDEN_AGAIN: Final = 1.0
+"""Seconds until a warden that could not be started is tried again."""
+
 Call = Callable[..., Awaitable[Any]]
 """Runs a store verb off the loop."""
 
@@ -71,6 +74,7 @@ class Lease:
         self._lapsed_at = float("-inf")
         self._pipe = -1
         self._warden: subprocess.Popen[bytes] | None = None
+        self._next_try = 0.0
 
     async def begin(self, worker: NewWorker, run_dir: Path | None) -> int:
         """Register, lock the worker's file, and set the warden; return the new id.
@@ -88,12 +92,16 @@ class Lease:
         return self.worker
 
     def keep_warden(self) -> None:
-        """Start the warden when there is none (or no longer); where that fails, say so."""
-        if self._warden is not None and self._warden.poll() is None:
+        """Start the warden when there is none (or no longer); where that fails, say so.
+
+        Then it is not tried again at once, however often this is called.
+        """
+        if (self._warden is not None and self._warden.poll() is None) or now() < self._next_try:
             return
         try:
             self._start_warden()
         except OSError as error:
+            self._next_try = now() + WARDEN_AGAIN
             log.error("the warden could not be started", error=str(error))
 
     def _start_warden(self) -> None:
