@@ -234,10 +234,10 @@ from workhorse.engine.proctree import TREE_MARK
 from workhorse.store.opening import open_store
 
 store = open_store(sys.argv[1])
-lease = Lease(store, call, 600.0, "a-tree")
+lease = Lease(store, call, 600.0, sys.argv[2])
 asyncio.run(lease.begin(ME, store.run_dir))
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
-marked = subprocess.Popen(SLEEP, env={TREE_MARK: "a-tree"}, pass_fds=[lease.lock_fd])
+marked = subprocess.Popen(SLEEP, env={TREE_MARK: sys.argv[2]}, pass_fds=[lease.lock_fd])
 plain = subprocess.Popen(SLEEP, env={}, start_new_session=True)
 lease.take_in(plain.pid)
 print(lease.worker, lease.warden_pid, marked.pid, plain.pid, flush=True)
@@ -259,7 +259,7 @@ def test_a_killed_supervisor_takes_its_tree_with_it(
 ) -> None:
     """Its warden ends the tree, then goes: the lock falls free, and that is the proof."""
     supervisor = subprocess.Popen(
-        [sys.executable, "-c", SUPERVISOR, f"sqlite:///{tmp_path / 'jobs.db'}"],
+        [sys.executable, "-c", SUPERVISOR, f"sqlite:///{tmp_path / 'jobs.db'}", TREE],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
         stdout=subprocess.PIPE,
         text=True,
@@ -269,7 +269,7 @@ def test_a_killed_supervisor_takes_its_tree_with_it(
     assert supervisor.stdout is not None
     worker, warden, *tree = (int(word) for word in supervisor.stdout.readline().split())
     run_dir = store.run_dir or Path()
-    eventually(lambda: procs.variable(warden, TREE_MARK) == "a-tree")
+    eventually(lambda: procs.variable(warden, TREE_MARK) == TREE)
     assert not bury_if_gone(run_dir, worker)
     # A warden still on its way up has not yet begun to watch: its pipe waits for it.
     supervisor.kill()
@@ -283,8 +283,8 @@ def test_the_last_escapee_is_ended_before_a_worker_is_declared_gone(
 ) -> None:
     """What escaped even the warden is found by its mark: only then may its jobs run again."""
     run_dir = store.run_dir or Path()
-    escaped, stranger = member("a-tree"), member("b-tree")
-    lock_path(run_dir, 7).write_text("a-tree")
+    escaped, stranger = member(), member("b-tree")
+    lock_path(run_dir, 7).write_text(TREE)
     assert bury_if_gone(run_dir, 7)
     assert not procs.alive(escaped)
     assert procs.alive(stranger)
