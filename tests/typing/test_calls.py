@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.typing.strict import mypy_strict
 
 SAMPLE = Path(__file__).with_name("sample.py")
 MARK = re.compile(r"  # type: ignore\[([a-z-]+)\]$")
@@ -22,16 +22,7 @@ def test_exactly_the_wrong_calls_of_the_sample_are_errors(tmp_path: Path) -> Non
     }
     (tmp_path / "sample.py").write_text("\n".join(MARK.sub("", line) for line in lines))
 
-    program = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--strict",
-        "--config-file=",
-        "--no-pretty",
-        "sample.py",
-    ]
-    ran = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = mypy_strict(tmp_path, "sample.py")
 
     errors = re.findall(r"^sample\.py:(\d+): error: .* \[([a-z-]+)\]$", ran.stdout, re.MULTILINE)
     assert {int(number): code for number, code in errors} == expected, ran.stdout + ran.stderr
