@@ -93,7 +93,7 @@ class Prepared(Generic[P, R_co]):
         """Store one job and return its handle; when this returns, the job is durable.
 
         Raises `InvalidJob` (naming every wrong argument) or `TooLarge` with nothing stored,
-        and `Unavailable` when the store cannot take it now.
+        and `Unavailable` when the store cannot take it now, or its answer was lost.
         """
         return self._app.send(self._order(args, kwargs))
 

@@ -64,14 +64,18 @@ class ConfigurationError(WorkhorseError):
 
 
 class Unavailable(WorkhorseError):
-    """The store cannot be reached or will not take a write now; nothing was changed."""
+    """The store cannot be reached, or will not take a write now.
+
+    Where the connection to a server was lost at the commit, the write may have happened: one
+    `idempotency_key` for both makes one job of an enqueue that is done again.
+    """
 
     code = "unavailable"
     exit_code = 4
 
 
 class StoreFull(Unavailable):
-    """The disk under the store is full. Reads work; writes resume when space returns."""
+    """The disk under the store is full. Nothing was changed; writes resume when space returns."""
 
     code = "store_full"
 
