@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,7 @@ from workhorse.domain import errors
 from workhorse.domain.job import State
 from workhorse.store.protocol import JobFilter, Store
 
+ROOT = Path(__file__).parents[2]
 LOADED = """
 import sys
 before = set(sys.modules)
@@ -89,7 +91,7 @@ main()
 
 @pytest.mark.parametrize("words", [["jobs", "list"], ["migrate"], ["migrate", "--sql"], ["health"]])
 def test_a_driver_that_is_not_installed(words: list[str], workdir: Path) -> None:
-    """Exit 3, and what to install; a store on SQLite needs none."""
+    """Exit 3, and what to install, as a package and from a clone; a store on SQLite needs none."""
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_DRIVER, *words],
         cwd=workdir,
@@ -99,7 +101,11 @@ def test_a_driver_that_is_not_installed(words: list[str], workdir: Path) -> None
         check=False,
     )
     assert (done.returncode, done.stdout) == (3, "")
-    assert "pip install 'workhorse[postgres]'" in done.stderr
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert f"pip install '{extras['postgres'][0]}'" in done.stderr
+    assert "pip install '.[postgres]'" in done.stderr
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

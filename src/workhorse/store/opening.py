@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DURABILITY: Final = ("full", "normal")
 POSTGRES: Final = ("postgresql", "postgres")
+DRIVER: Final = "psycopg[binary]>=3.3"
+"""What the extra `postgres` installs."""
 LEAST_SQLITE: Final = (3, 38, 0)
 """The oldest version that knows all that the statements say."""
 
@@ -131,5 +133,6 @@ def _need_driver() -> None:
     except ImportError as error:
         raise ConfigurationError(
             "PostgreSQL needs a driver that is not installed.",
-            hint="pip install 'workhorse[postgres]'",
+            hint=f"Install it where Workhorse is: pip install '{DRIVER}'. "
+            "From a clone, pip install '.[postgres]' brings both.",
         ) from error
