@@ -248,10 +248,21 @@ def test_a_worker_in_trouble_is_an_error(cli: Cli, store: Store) -> None:
     ran = cli("doctor")
     assert ran.code == 1
     assert "error workers: Worker 1" in ran.out
-    assert "ok    workers: 0 at work." in ran.out
+    assert "→ See its log; start a worker: it gives the jobs back.\n" in ran.out
+    assert "ok    workers: 0 at work.\n" in ran.out
     put(store)
     waits = "warn  queues: 1 job waits in default and no worker takes from it.\n"
     assert waits in cli("doctor").out
+
+
+def test_a_crash_loop_is_an_error_of_a_worker_that_lives(cli: Cli, store: Store) -> None:
+    """Exit 1, and its log is what to look at: no other worker is needed to give its jobs back."""
+    store.renew(Worker(store).id, 30, restarts=6)
+    ran = cli("doctor")
+    assert ran.code == 1
+    assert "its children died 6 times lately.\n" in ran.out
+    assert "→ See its log: `child ended` says how.\n" in ran.out
+    assert "ok    workers: 1 at work.\n" in ran.out
 
 
 def test_kinds_whose_arguments_could_never_be_checked(cli: Cli, workdir: Path) -> None:

@@ -180,9 +180,7 @@ def _workers(store: Store, crash_loop_restarts: int) -> Iterator[Finding]:
 
     workers, silent = store.workers(), store.expired_workers()
     for problem in worker_problems(workers, silent, crash_loop_restarts):
-        yield Finding(
-            "error", "workers", problem, "See its log; start a worker: it gives the jobs back."
-        )
+        yield Finding("error", "workers", problem.text, problem.advice)
     at_work = [worker for worker in workers if worker.id not in silent]
     yield Finding("ok", "workers", f"{len(at_work)} at work.")
     yield from _kinds(store, {kind for worker in at_work for kind in worker.kinds})

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from workhorse.store.protocol import Store
 
 UNHEALTHY: Final = 1
+SEE_LOG: Final = "See its log: `child ended` says how."
+START_ONE: Final = "See its log; start a worker: it gives the jobs back."
 
 
 class Options(NamedTuple):
@@ -23,6 +25,13 @@ class Options(NamedTuple):
     database_url: str | None = None
     worker: bool = False
     output: str = "table"
+
+
+class Problem(NamedTuple):
+    """What is wrong with a worker, and what to do about it."""
+
+    text: str
+    advice: str
 
 
 def parse(arguments: Sequence[str]) -> Options | None:
@@ -76,16 +85,18 @@ def worker_problems(
     silent: Sequence[int],
     limit: int,
     gone: Sequence[int] = (),
-) -> Iterator[str]:
-    """Yield a sentence for each worker that is gone or silent, or whose children keep dying."""
+) -> Iterator[Problem]:
+    """Yield a problem for each worker that is gone or silent, or whose children keep dying."""
     for worker in workers:
         who = f"Worker {worker.id} (host {worker.host}, pid {worker.pid})"
         if worker.id in gone:
-            yield f"{who} is dead: none of its processes is left."
+            yield Problem(f"{who} is dead: none of its processes is left.", START_ONE)
         elif worker.id in silent:
-            yield f"{who} has let its lease run out: it is dead, frozen or cut off."
+            text = f"{who} has let its lease run out: it is dead, frozen or cut off."
+            yield Problem(text, START_ONE)
         elif worker.restarts > limit:
-            yield f"{who} is in a crash loop: its children died {worker.restarts} times lately."
+            text = f"{who} is in a crash loop: its children died {worker.restarts} times lately."
+            yield Problem(text, SEE_LOG)
 
 
 def _report(store: Store, limit: int, host: str | None) -> dict[str, Any]:
@@ -94,7 +105,7 @@ def _report(store: Store, limit: int, host: str | None) -> dict[str, Any]:
     workers = [worker for worker in store.workers() if host in {None, worker.host}]
     problems = [text for level, text in health.findings if level == "error"]
     gone = _gone(workers, store.run_dir)
-    problems += worker_problems(workers, silent, limit, gone)
+    problems += (problem.text for problem in worker_problems(workers, silent, limit, gone))
     if host is not None and all(worker.id in {*silent, *gone} for worker in workers):
         problems.append(f"No worker is alive on this host ({host}).")
     return {
