@@ -16,9 +16,13 @@ def test_the_page_of_settings_is_the_one_in_the_code() -> None:
 
 
 def test_the_example_of_an_environment_has_every_setting() -> None:
-    """Every setting stands in .env.example, commented out, with its default."""
+    """Every setting stands in .env.example, commented out, below its meaning, with its default."""
     example = (ROOT / ".env.example").read_text()
-    shown = re.findall(r"^# (WORKHORSE_\w+)=(.*)$", example, re.MULTILINE)
-    defaults = {variable: default for _, variable, default, _ in settings_table()}
     without = {"WORKHORSE_APP": "", "WORKHORSE_DATABASE_URL": "", "WORKHORSE_LISTEN_URL": ""}
-    assert dict(shown) == defaults | without
+    rows = settings_table()
+    shown = re.findall(r"^((?:# .+\n)+)# (WORKHORSE_\w+)=(.*)$", example, re.MULTILINE)
+    assert [(variable, default) for _, variable, default in shown] == [
+        (variable, without.get(variable, default)) for _, variable, default, _ in rows
+    ]
+    for (comment, *_), (*_, meaning) in zip(shown, rows, strict=True):
+        assert " ".join(comment.replace("#", "").split()).startswith(meaning)
