@@ -45,6 +45,16 @@ def test_a_cursor_that_is_none(cli: Cli, store: Store, after: int) -> None:
         assert f"after={after} is not the number of an event" in ran.err
 
 
+def test_the_record_of_a_job_that_is_not_there(cli: Cli, store: Store) -> None:
+    """Exit 5, as with what a job said: also of one that was deleted, whose record went with it."""
+    job_id = put(store)
+    store.cancel(job_id)
+    store.delete(job_id)
+    for words in (["events", "export", "--job", job_id], ["jobs", "logs", job_id]):
+        ran = cli(*words)
+        assert (ran.code, ran.out, ran.err) == (5, "", f"Error: There is no job {job_id}.\n")
+
+
 def test_more_than_a_page_is_exported(cli: Cli, store: Store) -> None:
     """A long record comes whole."""
     put_many(store, 2500)

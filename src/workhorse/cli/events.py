@@ -7,7 +7,7 @@ from itertools import islice
 
 import click
 
-from workhorse.cli.follow import pages
+from workhorse.cli.follow import existing, pages
 from workhorse.cli.output import print_rows
 from workhorse.cli.root import HelpfulGroup
 from workhorse.cli.rows import event_row
@@ -33,5 +33,7 @@ def export(
     The seq of the last line is the cursor for the next export: --after SEQ.
     """
     with place.open_store() as store:
+        if job_id is not None:
+            existing(store, job_id)  # the record of one that was deleted went with it
         found = pages(store, job_id=job_id, after=after, output=with_output)
         print_rows(map(event_row, islice(found, limit)), "jsonl", ())
