@@ -3,6 +3,8 @@
 A page is read from top to bottom in one empty folder and one namespace:
 
 - a `python` block runs in the page's namespace; `await` is allowed at its top level
+- a `py` block is read, not run: what it needs is not at hand (a server, tables of the reader's);
+  it must be Python all the same
 - a `python` (or `toml`, …) block whose first line is a comment with a file name, `# jobs.py`, is
   written to that file; a Python file is imported as well, so it is known to work
 - a `console` block's lines that start with `$ workhorse` run as commands; what is shown below
@@ -26,7 +28,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import CodeType, ModuleType, TracebackType
 from typing import Any, Self
 
 from workhorse import Workhorse
@@ -95,6 +97,8 @@ class Page:
             self._write(name, block)
         elif block.language == "python":
             self._run(block)
+        elif block.language == "py":
+            self._compile(block)
         elif block.language == "console":
             self._command_lines(block)
 
@@ -106,9 +110,14 @@ class Page:
             importlib.invalidate_caches()
             importlib.import_module(name.removesuffix(".py").replace("/", "."))
 
-    def _run(self, block: Block) -> None:
+    def _compile(self, block: Block) -> CodeType:
         source = "\n" * (block.line - 1) + block.text
-        code = compile(source, str(self._path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code: CodeType = compile(source, str(self._path), "exec", flags=flags)
+        return code
+
+    def _run(self, block: Block) -> None:
+        code = self._compile(block)
         if code.co_flags & inspect.CO_COROUTINE:
             asyncio.run(eval(code, self._namespace))
         else:

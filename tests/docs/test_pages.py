@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     page
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    if any(block.language in {"python", "console"} for block in blocks(page.read_text()))
+    if any(block.language in {"python", "py", "console"} for block in blocks(page.read_text()))
 ]
 
 
@@ -39,6 +39,15 @@ def test_a_page_keeps_its_names_and_may_await(workdir: Path) -> None:
         with pytest.raises(ZeroDivisionError) as caught:
             reading.read(Block("python", "value / 0\n", 41))
     assert caught.traceback[-1].lineno == 40  # counted from 0
+
+
+def test_code_that_is_not_run_is_python(workdir: Path) -> None:
+    """What a `py` block needs may be missing; its form may not be wrong."""
+    with Page(Path("page.md"), workdir) as reading:
+        reading.read(Block("py", "async with missing() as session:\n    ...\n", 1))
+        with pytest.raises(SyntaxError) as caught:
+            reading.read(Block("py", "with Session(engine) as session\n", 7))
+    assert caught.value.lineno == 7
 
 
 def test_shown_output_is_compared_loosely_but_in_order() -> None:
