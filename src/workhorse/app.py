@@ -6,7 +6,6 @@ An app is cheap to make: the store is opened when it is first used.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +33,7 @@ from workhorse.options import (
     terms_of,
 )
 from workhorse.session import aenqueue_in, enqueue_in
-from workhorse.sources import DEFAULT_DATABASE_URL, configured_url, sqlite_url
+from workhorse.sources import DEFAULT_DATABASE_URL, configured_url, nearest, sqlite_url
 
 if TYPE_CHECKING:
     from workhorse.coalesce import Coalescers
@@ -414,9 +413,8 @@ def _one_session(orders: Sequence[Order]) -> Any:
 
 def _nearest(name: str, names: Iterable[str]) -> str:
     known = sorted(names)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    if near:
-        return f"Did you mean {near[0]!r}?"
+    if near := nearest(name, known):
+        return near.strip()
     if not known:
         return "It has no kinds at all: decorate a function with @app.job."
     return f"There are: {', '.join(known[:20])}{', …' if len(known) > 20 else ''}."  # noqa: PLR2004
