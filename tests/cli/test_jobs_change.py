@@ -138,7 +138,7 @@ def test_without_a_terminal_only_yes_is_an_agreement(cli: Cli, store: Store) -> 
     ("words", "problem"),
     [
         ([], "Give job ids, `-` for ids on stdin, or --all with filters."),
-        (["1", "--all"], "Give job ids, `-` for ids on stdin, or --all with filters."),
+        (["1", "--all"], "Give job ids or --all, not both."),
         (["1", "--queue", "a"], "Filters go with --all, not with ids."),
         (
             ["--all", "--state", "succeeded"],

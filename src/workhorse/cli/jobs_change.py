@@ -164,7 +164,9 @@ def _change(
 def _check(verb: str, possible: Sequence[State], selection: Selection) -> None:
     """Refuse a selection that contradicts itself, before anything is read."""
     where = selection.where
-    if bool(selection.ids) == selection.everything:
+    if selection.ids and selection.everything:
+        fail_usage("Give job ids or --all, not both.")
+    if not selection.ids and not selection.everything:
         fail_usage("Give job ids, `-` for ids on stdin, or --all with filters.")
     if selection.ids and where != JobFilter():
         fail_usage("Filters go with --all, not with ids.")
