@@ -81,7 +81,7 @@ def acts(project: Path, into: Path) -> tuple[Act, ...]:
             says=lambda result: f"answered on call {result['calls']}",
         ),
         Act(
-            "stuck", "hangs until its time limit",
+            "stuck", "starts up, hangs to its limit",
             state=State.FAILED, outcomes=(Outcome.TIMED_OUT,), checks=(_its_processes_are_gone,),
         ),
         Act(
