@@ -72,25 +72,33 @@ def test_a_burst_ends_when_nothing_is_left(scene: Scene) -> None:
     """A worker in burst mode runs what there is on all its children, and exits 0."""
     jobs = [scene.jobs.nap.enqueue(0.2).id for _ in range(12)]
     jobs += [scene.jobs.quick_process.enqueue().id]
-    program = [sys.executable, "-m", "workhorse", "worker", "--burst"]
-    done = subprocess.run(
-        program,
-        env=environment(
-            scene.url,
-            scene.ledger.where,
-            WORKHORSE_APP=scene.app_name,
-            WORKHORSE_PROCESSES="2",
-            WORKHORSE_CONCURRENCY="3",
-        ),
-        cwd=scene.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    assert scene.worker(flags=["--burst"], processes=2, concurrency=3).wait(60) == 0
     assert {scene.state(job) for job in jobs} == {State.SUCCEEDED}
     assert [worker.state for worker in scene.store.workers(gone=True)] == ["gone"]
+
+
+def test_a_burst_leaves_what_is_due_later(scene: Scene) -> None:
+    """It waits neither for what is scheduled (delayed, or to be tried again) nor behind it."""
+    later = scene.jobs.quick.using(delay=60).enqueue()
+    behind = scene.jobs.quick.using(after=[later]).enqueue()
+    assert scene.worker(flags=["--burst"]).wait(60) == 0
+    assert scene.state(later.id) is State.SCHEDULED
+    assert scene.state(behind.id) is State.BLOCKED
+
+
+def test_a_burst_does_not_outlast_its_lease(scene: Scene) -> None:
+    """Out of reach for so long, the store is not waited for: exit 4, and the jobs are rescued."""
+    job = scene.jobs.nap.enqueue(60)
+    worker = scene.worker(
+        flags=["--burst"], lease=1.5, renew=0.3, shutdown_timeout=1, cancel_grace=0.3
+    )
+    scene.until_told("start", job=job.id)
+    run_dir = scene.store.run_dir
+    assert run_dir is not None
+    with (run_dir / "write.lock").open() as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        assert worker.wait(60) == 4
+    assert worker.tree() == []
 
 
 def test_an_import_that_hangs_does_not_hold_up_a_stop(scene: Scene) -> None:

@@ -43,6 +43,15 @@ def test_rights_that_are_taken_away(scene: Scene, server: Database) -> None:
     assert "Traceback" not in worker.text()
 
 
+def test_a_burst_without_rights(scene: Scene, server: Database) -> None:
+    """It ends with 4 and the reason, rather than pile up with those that are started after it."""
+    server.sql("revoke insert, update, delete on all tables in schema workhorse from serializable")
+    worker = scene.worker(as_role(server), flags=["--burst"])
+    assert worker.wait() == 4
+    assert "permission denied" in worker.text()
+    server.sql(rights(APP, owner=SUPERUSER, name=SERIALIZABLE))
+
+
 def test_no_connection_left_for_a_child(scene: Scene, server: Database) -> None:
     """It is started again, in one line each time, until there is one."""
     # The supervisor has two before its first child is there: its look at the store, and the lease.

@@ -43,8 +43,9 @@ def variables(settings: Mapping[str, Any]) -> dict[str, str]:
 class WorkerProcess:
     """One `workhorse worker`. A context manager that leaves no process behind, stopped or not.
 
-    `settings` are those of the command, by name (``lease=2``). It is run by `within`, a command
-    that goes on as it, if one is given; `extra` joins its environment. Its log lines go to a file
+    `settings` are those of the command, by name (``lease=2``); `flags` are given to it as they are.
+    It is run by `within`, a command that goes on as it, if one is given; `extra` joins its
+    environment. Its log lines go to a file
     in `folder`; `logs()` reads them.
     """
 
@@ -57,10 +58,11 @@ class WorkerProcess:
         ledger: str | None = None,
         extra: Mapping[str, str] | None = None,
         within: Sequence[str] = (),
+        flags: Sequence[str] = (),
         **settings: Any,
     ) -> None:
         self._folder = folder
-        self._within = within
+        self._program = [*within, sys.executable, "-m", "workhorse", "worker", *flags]
         self._mark = uuid.uuid4().hex
         self.log_file = folder / f"worker-{self._mark[:8]}.log"
         quick: dict[str, Any] = {"restart_delay": 0.1, "log_format": "json"}
@@ -76,10 +78,9 @@ class WorkerProcess:
 
     def start(self) -> Self:
         """Start it, and return at once."""
-        program = [*self._within, sys.executable, "-m", "workhorse", "worker"]
         self._output = self.log_file.open("ab")
         self._process = subprocess.Popen(
-            program,
+            self._program,
             cwd=self._folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,

@@ -13,7 +13,12 @@ from workhorse.cli.shared import Place, place_options
 @click.option("-q", "--queues", multiple=True, help="Queues in strict order: a,b or repeated.")
 @click.option("-c", "--concurrency", help="Jobs one child process runs at once.")
 @click.option("-p", "--processes", help="Child processes.")
-@click.option("--burst", is_flag=True, help="End when nothing is left to run.")
+@click.option(
+    "--burst",
+    is_flag=True,
+    help="End when nothing is left that can run now; leave what is due later, and end with 4 when "
+    "the store is out of reach.",
+)
 @click.option("--poll-interval", help="Seconds between two looks when nothing rings.")
 @click.option("--lease", help="Seconds claims stand without being renewed.")
 @click.option("--renew", help="Seconds between two renewals.")

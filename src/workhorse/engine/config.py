@@ -20,7 +20,7 @@ class WorkerConfig:
     take to end once it is told to. A child that dies young is started again after
     `restart_delay`, doubling while it goes on; more than `crash_loop_restarts` deaths in
     `crash_loop_minutes` make the worker unhealthy. With `burst` the worker ends when nothing is
-    left to run.
+    left to run now, and does not wait for a store that is out of reach.
     """
 
     app: str

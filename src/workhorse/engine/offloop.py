@@ -55,18 +55,20 @@ def _answer(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_exception(error)
 
 
-async def until_available(attempt: Callable[[], Awaitable[T]], give_up: Callable[[], bool]) -> T:
-    """Return what `attempt` returns, made again while the store is out of reach.
+async def until_available(
+    attempt: Callable[[], Awaitable[T]], give_up: Callable[[], bool], *, once: bool = False
+) -> T:
+    """Return what `attempt` returns, made again while the store is out of reach, unless `once`.
 
-    Raises `Unavailable` only when `give_up` says that it is time to; it then does not wait for
-    an answer either, but for `LAST_TRY` seconds. Raises `StoreGone` at once.
+    Raises `Unavailable` only then, and when `give_up` says that it is time to; it then does not
+    wait for an answer either, but for `LAST_TRY` seconds. Raises `StoreGone` at once.
     """
     outage = Outage()
     while True:
         try:
             return await _patiently(asyncio.ensure_future(attempt()), give_up)
         except Unavailable as error:
-            if isinstance(error, StoreGone) or give_up():
+            if once or isinstance(error, StoreGone) or give_up():
                 raise
             await outage.wait(error)
 

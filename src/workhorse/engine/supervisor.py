@@ -62,9 +62,10 @@ def run_worker(config: WorkerConfig, *, check_url: Callable[[str], None]) -> int
     0 after a clean stop. `check_url` is told where the app keeps its jobs before anything is
     opened there, and raises what forbids it. Raises `ConfigurationError` when the app cannot be
     imported three times in the same way, `Unavailable` when the store cannot be reached at the
-    start, or at the end: what is unfinished is then left to be rescued. SIGTERM, SIGINT and SIGHUP
-    drain within `config.shutdown_timeout`; asked again, one waits no longer; SIGQUIT ends at once.
-    What is unfinished then is released, its budget untouched.
+    start, or at the end: what is unfinished is then left to be rescued. A burst raises it also
+    when its lease runs out meanwhile: whoever has started it starts another. SIGTERM, SIGINT and
+    SIGHUP drain within `config.shutdown_timeout`; asked again, one waits no longer; SIGQUIT ends
+    at once. What is unfinished then is released, its budget untouched.
     """
     adopt_orphans()
     return asyncio.run(Supervisor(config, check_url).run())
@@ -189,7 +190,9 @@ class Supervisor:
             lease=config.lease,
         )
         await until_available(
-            partial(self._lease.begin, worker, self._run_dir), lambda: self._stopping.is_asked
+            partial(self._lease.begin, worker, self._run_dir),
+            lambda: self._stopping.is_asked,
+            once=config.burst,
         )
         log.info(
             "worker started",
@@ -245,6 +248,8 @@ class Supervisor:
                     return True
             except Unavailable as error:
                 log.error("the lease could not be renewed", error=str(error))
+                if self._config.burst and not self._lease.is_alive:
+                    self._fail(error)
                 await asyncio.sleep(min(0.5, seconds))
 
     async def _pulse(self) -> None:
