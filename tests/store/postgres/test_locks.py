@@ -98,6 +98,24 @@ def test_who_waits_is_kept_when_what_it_waits_for_fails(
     assert [state(store, id) for id in (kept, last.id)] == [State.CANCELLED] * 2
 
 
+def test_who_waits_is_kept_for_a_moment(
+    store: Store, mine: psycopg.Connection, database: Database
+) -> None:
+    """That is waited for: no sweep is needed, not even for what came to wait meanwhile."""
+    first = put(store, max_attempts=1)
+    kept = put(store, after=[first])
+    worker = Worker(store)
+    job = worker.take()
+    (last,) = store.enqueue_with(mine, [a_job(after=[kept])])
+    with ThreadPoolExecutor(1) as pool:
+        settling = pool.submit(worker.settle, job, ERROR)
+        while not database.waits_for_a_lock():
+            assert not settling.done()
+        mine.commit()
+        assert settling.result() == []
+    assert [state(store, id) for id in (kept, last.id)] == [State.CANCELLED] * 2
+
+
 def test_a_sweep_passes_over_what_is_kept(
     store: Store, mine: psycopg.Connection, database: Database
 ) -> None:

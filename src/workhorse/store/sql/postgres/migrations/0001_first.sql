@@ -219,20 +219,25 @@ end $$;
 create function workhorse.lock_waiting(ended bigint[]) returns table (job_id bigint, awaited bigint)
     language plpgsql set enable_seqscan = off set lock_timeout = '1s' as $$
 #variable_conflict use_column
+declare
+    waiting bigint[] := array(
+        select distinct job_id from workhorse.dependencies where waits_for = any (ended));
+    locked bigint[] := array(
+        select id from workhorse.jobs where id = any (waiting) order by id for update skip locked);
 begin
-    begin
-        perform 1 from workhorse.jobs
-          where id in (select job_id from workhorse.dependencies where waits_for = any (ended))
-          order by id for update;
-    exception when lock_not_available then
-        null;
-    end;
+    -- Entered only then: what may fail in a transaction that goes on costs it something.
+    if cardinality(locked) < cardinality(waiting) then
+        begin
+            perform 1 from workhorse.jobs where id = any (waiting) order by id for update;
+            locked := waiting;
+        exception when lock_not_available then
+            null;
+        end;
+    end if;
     return query
-        select id, waiting.awaited
-          from workhorse.jobs
-          join (select d.job_id, min(d.waits_for) as awaited from workhorse.dependencies d
-                 where d.waits_for = any (ended) group by d.job_id) as waiting on waiting.job_id = id
-         order by id for update of jobs skip locked;
+        select job_id, min(waits_for) from workhorse.dependencies
+         where waits_for = any (ended) and job_id = any (locked)
+         group by job_id order by job_id;
 end $$;
 
 -- How far back the record may be cut: moved by retention, before it deletes.
