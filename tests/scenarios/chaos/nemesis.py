@@ -43,7 +43,7 @@ HEAD_START: Final = 1.0
 """Seconds by which thawed handlers are ahead of their keepers."""
 VICTIM_WITHIN: Final = 20.0
 """Seconds a fault waits for its victim, and all that follow with it: a slow machine needs that."""
-LONGEST: Final = 2.5
+LONGEST: Final = 4.0
 """The schedule is cut off when it has taken so many times as long as it should."""
 LOOK_AGAIN: Final = 0.25
 AFTERMATH: Final = 3.0
