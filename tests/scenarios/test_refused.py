@@ -49,7 +49,6 @@ def test_a_burst_without_rights(scene: Scene, server: Database) -> None:
     worker = scene.worker(as_role(server), flags=["--burst"])
     assert worker.wait() == 4
     assert "permission denied" in worker.text()
-    server.sql(rights(APP, owner=SUPERUSER, name=SERIALIZABLE))
 
 
 def test_no_connection_left_for_a_child(scene: Scene, server: Database) -> None:
