@@ -2,8 +2,9 @@
 
 All methods are synchronous and thread-safe, and each is one atomic transaction that writes
 its events beside the change. When a method returns, what it did is on stable storage (as far
-as the store's `durability` says); when it raises, nothing was changed. A store that cannot be
-reached or is full raises `Unavailable` / `StoreFull`; a caller never sees a driver's error.
+as the store's `durability` says); when it raises, nothing was changed, but that a connection lost
+at the commit leaves that open. A store that cannot be reached or is full raises `Unavailable` /
+`StoreFull`; a caller never sees a driver's error.
 
 Instants are milliseconds since 1970 UTC, from the store's own clock; durations are seconds.
 Each write of a worker carries the fence (job id, attempt, worker id): a row that is no longer
