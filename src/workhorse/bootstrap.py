@@ -63,9 +63,10 @@ def offer_url(loaded: Loaded) -> None:
 def refuse_two_stores(loaded: Loaded, url: str) -> None:
     """Raise `ConfigurationError` unless the app's `url` is the configured store, if one is."""
     from workhorse.sources import mask_url  # noqa: PLC0415
+    from workhorse.store.opening import same_store  # noqa: PLC0415
 
     configured = loaded.database_url
-    if configured is None or _same_store(configured, url):
+    if configured is None or same_store(configured, url):
         return
     raise ConfigurationError(
         f"The app {loaded.settings.app!r} keeps its jobs in {mask_url(url)}, but "
@@ -149,18 +150,3 @@ def _retention(loaded: Loaded) -> Retention:
         max_jobs=settings.retention_max_jobs,
         max_bytes=None if settings.retention_max_mib is None else settings.retention_max_mib << 20,
     )
-
-
-def _same_store(one: str, other: str) -> bool:
-    """Whether two URLs name one store, however they spell it, and whoever they log in as."""
-    return one == other or _place(one) == _place(other)
-
-
-def _place(url: str) -> str:
-    from workhorse.sources import sqlite_path  # noqa: PLC0415
-    from workhorse.store.opening import is_postgres, postgres_place  # noqa: PLC0415
-
-    path = sqlite_path(url)
-    if path is not None:
-        return os.path.realpath(path)
-    return postgres_place(url).shown if is_postgres(url) else url

@@ -225,17 +225,20 @@ def _dotenv(found: Found) -> Mapping[str, str]:
     from dotenv.parser import parse_stream  # noqa: PLC0415 - only where there is such a file
 
     values: dict[str, str] = {}
+    odd: list[tuple[str | None, Problem]] = []
     try:
         with path.open(encoding="utf-8-sig") as stream:
             for line in parse_stream(stream):
                 unread = line.error or (line.key is not None and line.value is None)
                 if unread and _OURS.search(line.original.string):
                     where = f".env:{line.original.line}"
-                    found.problems.append(Problem(where, None, "expected WORKHORSE_…=value"))
+                    odd.append((line.key, Problem(where, None, "expected WORKHORSE_…=value")))
                 if line.key is not None and line.value is not None:
                     values[line.key] = line.value
     except (OSError, UnicodeDecodeError) as error:
         found.problems.append(Problem(".env", None, f"cannot be read: {error}"))
+    # `export NAME` in a line of its own is of no harm where another sets it.
+    found.problems += [problem for name, problem in odd if name not in values]
     return values
 
 

@@ -300,6 +300,12 @@ def test_a_line_of_dotenv_that_cannot_be_read_is_a_problem(line: str) -> None:
     assert problems() == [".env:3: expected WORKHORSE_…=value"]
 
 
+def test_a_line_of_dotenv_that_hands_on_what_another_sets() -> None:
+    """Shells read the file, too: they want it said so."""
+    write(".env", "WORKHORSE_APP=a:b\nexport WORKHORSE_APP\n")
+    assert load().settings.app == "a:b"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [

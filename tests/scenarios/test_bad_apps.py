@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
@@ -17,7 +19,7 @@ from workhorse import Workhorse
 app = Workhorse({url!r})
 
 @app.job
-def quick() -> None: ...
+def quick(value: str) -> None: ...
 """
 
 
@@ -46,19 +48,48 @@ def test_a_kind_the_worker_does_not_know_is_left_alone(make_scene: Callable[[str
     assert scene.until(new.id).state is State.SUCCEEDED
 
 
-def test_an_app_that_moves_to_another_store(scene: Scene, tmp_path: Path) -> None:
-    """A child that was started after its code was changed does not work in the other store."""
+class Moving:
+    """A worker whose app says anew where its jobs are each time that a child imports it."""
+
+    def __init__(self, scene: Scene, home: Path) -> None:
+        self.module = home / "moving_app.py"
+        self.says(scene.url)
+        self.worker = WorkerProcess(
+            scene.folder, scene.url, "moving_app:app", extra={"PYTHONPATH": str(home)}
+        )
+
+    def says(self, url: str) -> None:
+        self.module.write_text(MOVING.format(url=url))
+
+    def says_to_another_child(self, url: str) -> None:
+        eventually(lambda: self.worker.logs("worker started"), what="a worker")
+        self.says(url)
+        (child,) = self.worker.children()
+        os.kill(child.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def moving(scene: Scene, tmp_path: Path) -> Iterator[Moving]:
     home = tmp_path / "moving"
     home.mkdir()
-    module = home / "moving_app.py"
-    module.write_text(MOVING.format(url=scene.url))
-    extra = {"PYTHONPATH": str(home)}
-    with WorkerProcess(scene.folder, scene.url, "moving_app:app", extra=extra) as worker:
-        eventually(lambda: worker.logs("worker started"), what="a worker")
-        (child,) = worker.children()
-        module.write_text(MOVING.format(url=f"sqlite:///{home}/other.db"))
-        os.kill(child.pid, signal.SIGKILL)
-        assert worker.wait() == 3
-        assert "The app keeps its jobs in another store" in worker.text()
-        assert worker.tree() == []
-    assert not (home / "other.db").exists()
+    moving = Moving(scene, home)
+    with moving.worker:
+        yield moving
+
+
+def test_an_app_that_moves_to_another_store(moving: Moving, tmp_path: Path) -> None:
+    """A child that was started after its code was changed does not work in the other store."""
+    moving.says_to_another_child(f"sqlite:///{tmp_path}/other.db")
+    assert moving.worker.wait() == 3
+    assert "The app keeps its jobs in another store" in moving.worker.text()
+    assert moving.worker.tree() == []
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_an_app_that_names_its_store_otherwise(moving: Moving, scene: Scene) -> None:
+    """With another password, say: it is the same store."""
+    same = scene.url.replace("sqlite:////", "sqlite:////./").replace("@", ":new-word@")
+    assert same != scene.url
+    moving.says_to_another_child(same)
+    job = scene.jobs.quick.enqueue("again")
+    assert scene.until(job.id).state is State.SUCCEEDED

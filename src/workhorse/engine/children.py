@@ -22,6 +22,7 @@ from workhorse.engine.process import ChildProcess, reap_strangers
 from workhorse.engine.restarts import SAME_TROUBLE, Restarts, Troubles
 from workhorse.engine.wake import sweep_sockets
 from workhorse.explain import error_line
+from workhorse.store.opening import same_store
 from workhorse.store.protocol import CancelRequest, Settled, first_due
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Children:
         """Follow one child to its end, and settle what it leaves."""
         lease = self._service.lease
         opened = child.hello or await child.open()
-        if child.hello is not None and child.hello["url"] != self._url:
+        if child.hello is not None and not same_store(child.hello["url"], self._url):
             self._on_failure(_MOVED)
             child.kill("its app keeps its jobs in another store")
         elif opened and child.retiring is None:

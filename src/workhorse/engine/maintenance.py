@@ -73,7 +73,7 @@ def rescue_expired(store: SupervisorStore, expired: Iterable[int], *, me: int) -
 
 
 async def prune_all(prune: Callable[[int], Awaitable[int]]) -> int:
-    """Delete what is beyond the retention, by a `prune` of so many; return how many jobs went.
+    """Delete what is beyond the retention, by a `prune` of so many; return what that says in sum.
 
     Each batch takes its turn among the other passes: however much there is, none waits for all.
     """

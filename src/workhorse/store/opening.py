@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from workhorse.domain.errors import ConfigurationError
+from workhorse.sources import sqlite_path
 
 if TYPE_CHECKING:
     from workhorse.store.postgres.url import Place
@@ -69,6 +71,18 @@ def postgres_place(url: str) -> Place:
     from workhorse.store.postgres.url import parse  # noqa: PLC0415 - an extra
 
     return parse(url)
+
+
+def same_store(one: str, other: str) -> bool:
+    """Whether two URLs name one store, however they spell it, and whoever they log in as."""
+    return one == other or _place(one) == _place(other)
+
+
+def _place(url: str) -> str:
+    if is_postgres(url):
+        return postgres_place(url).shown
+    path = sqlite_path(url)
+    return url if path is None else os.path.realpath(path)
 
 
 def migration_script(url: str) -> str:

@@ -102,6 +102,7 @@ def test_who_waits_is_kept_for_a_moment(
     store: Store, mine: psycopg.Connection, database: Database
 ) -> None:
     """That is waited for: no sweep is needed, not even for what came to wait meanwhile."""
+    database.sql("alter function workhorse.lock_waiting set lock_timeout = '10s'")
     first = put(store, max_attempts=1)
     kept = put(store, after=[first])
     worker = Worker(store)
@@ -149,6 +150,7 @@ def test_a_worker_that_is_no_more(store: Store, mine: psycopg.Connection, *, cut
     mine.commit()
     assert store.rescue(worker.id, reason="gone") == 1
     assert state(store, kept) is State.CANCELLED
+    assert [the(store, id).lost for id in (kept, other)] == [int(cut_off)] * 2
     assert store.look().expired == []
 
 

@@ -80,12 +80,14 @@ def test_a_file_of_somebody_elses_is_refused(url: str, path: Path) -> None:
     assert (schema(path), path.read_bytes()) == (before, content)
 
 
-@pytest.mark.parametrize("tables", [["events", "jobs"], ["schema_version"], ["jobs_due"]])
+@pytest.mark.parametrize("tables", [["events", "jobs"], ["Jobs"], ["schema_version"], ["jobs_due"]])
 def test_a_file_that_has_tables_of_the_same_names(url: str, path: Path, tables: list[str]) -> None:
     """It cannot be shared: that is said, and by whom the names are taken; nothing is changed."""
     with closing(sqlite3.connect(path)) as raw:
         for table in tables:
-            raw.execute(f"create table {table} (version text)")
+            raw.execute(f"create table {table} (number integer, name text)")
+            raw.execute(f"insert into {table} values (7, 'the seventh')")
+        raw.commit()
     before = schema(path)
     for migrating in (False, True):
         with pytest.raises(ConfigurationError) as refused:

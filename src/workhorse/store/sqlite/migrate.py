@@ -56,17 +56,18 @@ def refuse_taken(path: object, taken: Sequence[Sequence[str]]) -> None:
     if taken:
         found = ", ".join(repr(name) for (name,) in taken)
         raise ConfigurationError(
-            f"{path} is not a Workhorse store, but has {found}: names that a store has to give.",
+            f"{path} is not a Workhorse store, but has things that are called as in one: {found}.",
             hint="Give the jobs a file of their own.",
         )
 
 
 def version(connection: sqlite3.Connection) -> int:
     """Return the number of the newest migration applied, 0 for a database that is no store."""
-    exists = connection.execute(
-        "select 1 from pragma_table_info('schema_version') where name = 'number'"
-    )
-    if exists.fetchone() is None:
+    (is_store,) = connection.execute(
+        "select count(*) = 3 from sqlite_schema"
+        " where name in ('schema_version', 'history', 'attempts')"
+    ).fetchone()
+    if not is_store:
         return 0
     (number,) = connection.execute("select coalesce(max(number), 0) from schema_version").fetchone()
     return int(number)

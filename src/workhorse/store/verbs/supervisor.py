@@ -16,6 +16,7 @@ from workhorse.store.fast_json import compact
 from workhorse.store.protocol import Look, NewWorker, Promoted, Settled
 from workhorse.store.verbs import edges
 
+STOPPED: Final = "the worker stopped"
 AT_ONCE: Final = 100
 """Rescued jobs that may start again at once; those after them are spread over time …"""
 SPREAD_OVER: Final = 1000
@@ -69,7 +70,7 @@ class SupervisorVerbs:
     def retire(self, worker: int) -> None:
         def work(tx: Transaction) -> None:
             if tx.run("workers.gone", id=worker).rowcount:
-                outcome = Released("the worker stopped")
+                outcome = Released(STOPPED)
                 held = _held(tx, worker)
                 changes = [
                     Settled(job.id, job.attempt, settle_by_rule(job, outcome)) for job in held
@@ -123,14 +124,15 @@ class SupervisorVerbs:
             if not newly and tx.value("workers.living", id=worker):
                 return None
             held = _held(tx, worker)
-            outcome = Lost(reason)
+            stopped = tx.value("workers.stopped", id=worker) is not None
+            outcome = Released(STOPPED) if stopped else Lost(reason)
             changes = [
                 Settled(job.id, job.attempt, settle_by_rule(job, outcome, chance=_spread(place)))
                 for place, job in enumerate(held)
             ]
             given_back = self._settle(tx, worker, changes)
             if newly:
-                about = {"reason": reason, "jobs": len(held)}
+                about = {"reason": reason, "jobs": given_back}
                 edges.record(tx, Life.WORKER_LOST, worker=worker, data=about)
             return given_back if newly or given_back else None
 

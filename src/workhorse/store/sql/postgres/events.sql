@@ -29,4 +29,3 @@ select virtualtransaction, (extract(epoch from xact_start) * 1000)::bigint
    and relation = 'workhorse.events'::regclass and mode = 'RowExclusiveLock'
    and pid is distinct from pg_backend_pid()
    and (not %(ours)s or starts_with(application_name, 'workhorse '));
-

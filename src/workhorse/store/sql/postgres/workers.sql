@@ -35,6 +35,10 @@ update workhorse.workers set state = 'lost'
 select 1 from workhorse.workers
  where id = %(id)s and state in ('alive', 'draining') and lease_until > workhorse.clock();
 
+-- name: stopped
+-- Whether a worker said goodbye: what it still holds it could not give back then.
+select 1 from workhorse.workers where id = %(id)s and state = 'gone';
+
 -- name: list
 -- Workers, newest first.
 select id, host, pid, started_at, lease_until, state, queues, kinds, processes, concurrency,

@@ -35,4 +35,3 @@ select seq, at, name, job_id, attempt, worker, data from events
 -- When the last event was written: the store's clock never goes back behind it.
 select max((select coalesce(max(renewed_at), 0) from workers),
            coalesce((select at from events order by seq desc limit 1), 0));
-

@@ -6,8 +6,11 @@ select name from sqlite_schema
  limit 1;
 
 -- name: taken
--- What is there by one of these names.
-select name from sqlite_schema where name in (select value from json_each(:names)) order by name;
+-- What there is by one of these names, in a file that is no store.
+select name from sqlite_schema
+ where name collate nocase in (select value from json_each(:names))
+   and (select count(*) from sqlite_schema where name in ('schema_version', 'history', 'attempts')) < 3
+ order by name;
 
 -- name: schema
 -- The newest migration applied.

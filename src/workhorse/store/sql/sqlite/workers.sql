@@ -27,6 +27,10 @@ update workers set state = 'lost'
 -- Whether a worker's lease is alive.
 select 1 from workers where id = :id and state in ('alive', 'draining') and lease_until > :now;
 
+-- name: stopped
+-- Whether a worker said goodbye: what it still holds it could not give back then.
+select 1 from workers where id = :id and state = 'gone';
+
 -- name: list
 -- Workers, newest first.
 select id, host, pid, started_at, lease_until, state, queues, kinds, processes, concurrency,

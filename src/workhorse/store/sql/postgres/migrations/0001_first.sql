@@ -214,10 +214,11 @@ begin
 end $$;
 
 -- Who waits for jobs that will not succeed, with the first of those each waits for. They are to be
--- cancelled: what holds one is waited for, but not for long, as it may be a caller's transaction
--- that stays open. Those still held then are left out: a sweep finds them.
+-- cancelled: what holds one is waited for as long as another's turn may take, and no longer, as it
+-- may be a caller's transaction that stays open. Those still held then are left out: a sweep finds
+-- them.
 create function workhorse.lock_waiting(ended bigint[]) returns table (job_id bigint, awaited bigint)
-    language plpgsql set enable_seqscan = off set lock_timeout = '1s' as $$
+    language plpgsql set enable_seqscan = off set lock_timeout = '100ms' as $$
 #variable_conflict use_column
 declare
     waiting bigint[] := array(
