@@ -176,9 +176,11 @@ def test_a_job_told_to_end_whose_worker_is_lost(store: Store) -> None:
     job_id = put(store)
     worker = Worker(store)
     worker.take()
-    store.cancel(job_id)
+    store.cancel(job_id, reason="enough")
     assert store.rescue(worker.id, reason="gone", expired_only=False) == 1
-    assert state(store, job_id) is State.CANCELLED
+    job = the(store, job_id)
+    assert (job.state, job.outcome) == (State.CANCELLED, "lost")
+    assert job.error == {"type": "Cancelled", "message": "enough"}
     assert story(store, job_id) == ["enqueue", "claim", "rescue"]
     assert store.events(job_id=job_id)[-1].data["state"] == "cancelled"
 

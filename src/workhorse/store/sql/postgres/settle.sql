@@ -28,8 +28,8 @@ select count(*) from mine;
 
 -- name: others
 -- running → succeeded, failed, cancelled, available, scheduled, by what `rows` says of each attempt
--- that is still the worker's. One that was ended on request says what the request did; a job told to
--- end that would be given back is cancelled instead. Only an end waits, at its delete, for the
+-- that is still the worker's. One that was ended on request says what the request did, as does the
+-- job of one that was to be, and was lost; one that would be given back is cancelled instead. Only an end waits, at its delete, for the
 -- transactions that have enqueued after the job.
 with ended as materialized (
     select * from json_to_recordset(%(rows)s::json) as ended(
@@ -50,8 +50,10 @@ with ended as materialized (
       from workhorse.jobs join ended on jobs.id = ended.id and jobs.attempt = ended.attempt
       left join lateral (
         select json_build_object('type', 'Cancelled', 'message', jobs.cancel_reason)::text as error,
-               json_build_object('outcome', 'cancelled', 'reason', jobs.cancel_reason)::text as data
-         where ended.outcome = 'cancelled' and jobs.cancel_at is not null) as told on true
+               case when ended.outcome = 'cancelled' then
+                   json_build_object('outcome', 'cancelled', 'reason', jobs.cancel_reason)::text
+               end as data
+         where ended.state = 'cancelled' and jobs.cancel_at is not null) as told on true
      where jobs.worker = %(worker)s and jobs.state = 'running'
        for no key update of jobs
 ), gone as (

@@ -26,11 +26,12 @@ select jobs.id, attempt, 'complete', 'succeeded', 'ok'
  where state = 'running' and attempt = :attempt and worker = :worker;
 
 -- name: load
--- All other attempts. One that was ended on request says what the request did.
+-- All other attempts. One that was ended on request says what the request did, as does the job of
+-- one that was to be, and was lost.
 insert or ignore into settling (id, attempt, verb, state, outcome, result, error, data, run_at,
                                 failures, crashes, lost, solo)
 select jobs.id, attempt, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-       iif(value ->> 4 = 'cancelled' and cancel_at is not null,
+       iif(value ->> 3 = 'cancelled' and cancel_at is not null,
            json_object('type', 'Cancelled', 'message', cancel_reason), value ->> 6),
        iif(value ->> 4 = 'cancelled' and cancel_at is not null,
            json_object('outcome', 'cancelled', 'reason', cancel_reason), value ->> 7),
