@@ -22,6 +22,7 @@ from workhorse.cli import menu
 from workhorse.cli.start import report
 from workhorse.domain import errors
 from workhorse.domain.job import State
+from workhorse.store.opening import DRIVER
 from workhorse.store.protocol import JobFilter, Store
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,12 @@ def test_a_probe_loads_only_the_store(words: list[str], workdir: Path) -> None:
     engine = {name for name in loaded if name.startswith("workhorse.engine")}
     assert engine == {"workhorse.engine", "workhorse.engine.locks"}
     assert "workhorse.store.sqlite.health" in loaded
+
+
+def test_the_driver_that_is_to_be_installed_is_that_of_the_extra() -> None:
+    """What a hint says and what the project says are the same."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["optional-dependencies"]["postgres"] == [DRIVER]
 
 
 WITHOUT_DRIVER = """

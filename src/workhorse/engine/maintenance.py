@@ -73,7 +73,7 @@ def rescue_expired(store: SupervisorStore, expired: Iterable[int], *, me: int) -
 
 
 async def prune_all(prune: Callable[[int], Awaitable[int]]) -> int:
-    """Delete what is beyond the retention, by a `prune` of so many; return what that says in sum.
+    """Delete what is beyond the retention, by a `prune` of so many; return the sum of its answers.
 
     Each batch takes its turn among the other passes: however much there is, none waits for all.
     """

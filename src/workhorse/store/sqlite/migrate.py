@@ -63,11 +63,8 @@ def refuse_taken(path: object, taken: Sequence[Sequence[str]]) -> None:
 
 def version(connection: sqlite3.Connection) -> int:
     """Return the number of the newest migration applied, 0 for a database that is no store."""
-    (is_store,) = connection.execute(
-        "select count(*) = 3 from sqlite_schema"
-        " where name in ('schema_version', 'history', 'attempts')"
-    ).fetchone()
-    if not is_store:
+    (no_store,) = connection.execute(SQL["health.no_store"]).fetchone()
+    if no_store:
         return 0
     (number,) = connection.execute("select coalesce(max(number), 0) from schema_version").fetchone()
     return int(number)
