@@ -297,3 +297,17 @@ def test_what_is_held_is_bounded(buffer: OutputBuffer) -> None:
     buffer.take()
     buffer.forget(1, 1)
     assert TAIL_BYTES - 10_000 < sum(len(line.data) for line in buffer.take()) <= TAIL_BYTES + 100
+
+
+def test_what_is_held_is_measured_as_it_is_kept(buffer: OutputBuffer) -> None:
+    """What JSON writes longer, control characters say, counts as long as it is written."""
+    buffer.emit_lines(1, 1, ["\x01" * 1000] * 500, json.dumps)
+    said = buffer.take()
+    assert sum(len(line.data) for line in said) > BYTES_PER_ATTEMPT - TAIL_BYTES - 6100
+    buffer.forget(1, 1)
+    dropped, *last = buffer.take()
+    assert TAIL_BYTES - 6100 < sum(len(line.data) for line in last) <= TAIL_BYTES
+    told = "output is over 1048576 bytes: of the rest only the last is kept"
+    assert message(said[-1]) == told
+    count = 500 - (len(said) - 1) - len(last)
+    assert message(dropped) == f"{count} lines were dropped: over 1048576 bytes of output"

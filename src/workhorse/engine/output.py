@@ -68,6 +68,12 @@ class _Allowance:
         self.held_bytes -= line.size
         return line
 
+    def make_json(self) -> None:
+        """Write what is held as JSON: that is longer, so the oldest may have to go."""
+        lines, self.held, self.held_bytes = self.held, deque(), 0
+        for text, to_json in lines:
+            self.hold(_Line(to_json(text), str))
+
     def pass_over(self) -> None:
         """Drop one that would be held, with what is: both would be pushed out."""
         self.dropped += 1 + len(self.held)
@@ -212,7 +218,10 @@ class OutputBuffer:
         with self._lock:
             self._speaking.discard(key)
             allowance = self._allowances.pop(key, None)
-            while allowance is not None and allowance.held:
+            if allowance is None:
+                return
+            allowance.make_json()
+            while allowance.held:
                 self._say_next(key, allowance)
 
     def take(self) -> list[OutputLine]:
