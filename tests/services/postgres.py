@@ -195,6 +195,9 @@ class Cluster:
         self.sql(create.format(Identifier(name), Identifier(template)))
         return Database(self, name)
 
+    def has_database(self, name: str) -> bool:
+        return bool(self.sql("select 1 from pg_database where datname = %s", name))
+
     def drop_database(self, name: str) -> None:
         """Drop it, whoever is connected."""
         self.sql(SQL("drop database if exists {} with (force)").format(Identifier(name)))

@@ -176,7 +176,7 @@ class Postgres:
     def _template(self, cluster: Cluster) -> str:
         """Return a database like the prepared one, whose clock a test can set."""
         name = "with_test_clock"
-        if not cluster.sql("select 1 from pg_database where datname = %s", name):
+        if not cluster.has_database(name):
             database = cluster.create_database(name, template=TEMPLATE)
             database.sql("create table workhorse.test_clock (now bigint)")
             database.sql("insert into workhorse.test_clock values (0)")
