@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
@@ -66,7 +69,12 @@ class Workhorse:
         self._kinds: dict[str, Kind[..., Any]] = {}
         self._templates: dict[str, NewJob] = {}
         self._lock = threading.RLock()
+        self._folder = ""
+        """Where a relative path in `url` begins, wherever this process goes later."""
+        with suppress(FileNotFoundError):  # a folder that is gone: what needs one will say so
+            self._folder = str(Path.cwd())
         self._store: Store | None = None
+        self._lent: Counter[Store] = Counter()
         self._wake: Wake | None = None
         self._pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor] | None = None
         self._coalescers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Coalescers]
@@ -96,8 +104,27 @@ class Workhorse:
                 if (store := self._store) is None:
                     from workhorse.store.opening import open_store  # noqa: PLC0415 - lazy
 
-                    store = self._store = open_store(self.url)
+                    store = self._store = open_store(self.url, folder=self._folder)
         return store
+
+    @contextmanager
+    def lend(self) -> Iterator[Store]:
+        """Give the store to who runs handlers on it: it stays open until the end of this.
+
+        A handler may close the app: its next use opens another then.
+        """
+        with self._lock:
+            store = self.store
+            self._lent[store] += 1
+        try:
+            yield store
+        finally:
+            with self._lock:
+                self._lent[store] -= 1
+                is_over = not self._lent[store] and store is not self._store
+                self._lent += Counter()  # forgets those that nobody has any more
+            if is_over:
+                store.close()
 
     def close(self) -> None:
         """Let go of the store; the next use opens it again. Idempotent.
@@ -113,9 +140,10 @@ class Workhorse:
         with self._lock:
             wake, self._wake = self._wake, None
             store, self._store = self._store, None
+            is_lent = store in self._lent
         if wake is not None:
             wake.close()
-        if store is not None:
+        if store is not None and not is_lent:
             store.close()
 
     # ── kinds and queues ────────────────────────────────────────────────────────────────────
@@ -349,7 +377,8 @@ class Workhorse:
             return False
         from workhorse.inline import run_inline  # noqa: PLC0415 - lazy
 
-        run_inline(self.store, self._specs, found.id)
+        with self.lend() as store:
+            run_inline(store, self._specs, found.id)
         return True
 
     def _requeued(self, job: Job) -> None:

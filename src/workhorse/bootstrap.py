@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workhorse.domain.errors import ConfigurationError
@@ -123,6 +124,7 @@ def worker_config(loaded: Loaded, *, burst: bool = False) -> WorkerConfig:
         crash_loop_restarts=settings.crash_loop_restarts,
         crash_loop_minutes=settings.crash_loop_minutes,
         burst=burst,
+        folder=str(Path.cwd()),
         log_level=settings.log_level,
         log_format=settings.log_format,
         listen_url=_secret(settings.listen_url),

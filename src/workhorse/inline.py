@@ -38,6 +38,7 @@ from workhorse.engine.ended import HELD_UP
 from workhorse.engine.invoke import call_async, call_sync
 from workhorse.engine.lease import take_lock
 from workhorse.engine.locks import lock_path
+from workhorse.engine.loops import run_to_the_end
 from workhorse.engine.output import OutputBuffer
 from workhorse.failure import failure_from
 from workhorse.store.protocol import NewWorker, Settled
@@ -173,12 +174,12 @@ def _on_a_loop(work: Coroutine[Any, Any, AttemptOutcome]) -> AttemptOutcome:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return run_to_the_end(work, passing=(KeyboardInterrupt,))
     found: list[AttemptOutcome | BaseException] = []
 
     def run() -> None:
         try:
-            found.append(asyncio.run(work))
+            found.append(run_to_the_end(work, passing=(KeyboardInterrupt,)))
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             found.append(error)
 

@@ -542,6 +542,39 @@ def test_a_requeued_job_of_an_unknown_kind_is_left_for_a_worker(app: Workhorse) 
     here.close()
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_exit_in_a_task_is_an_error_of_the_job(inline: Workhorse, *, inside: bool) -> None:
+    """As where the handler itself exits: it does not reach who enqueues, on a loop or off it."""
+
+    @inline.job(retry=1)
+    async def parse() -> None:
+        async def step() -> None:
+            sys.exit(2)
+
+        await asyncio.gather(step())
+
+    async def enqueue() -> Handle[None]:
+        return parse.enqueue()
+
+    handle = asyncio.run(enqueue()) if inside else parse.enqueue()
+    assert handle.state is State.FAILED
+    with pytest.raises(JobFailed, match="SystemExit: 2"):
+        handle.result()
+
+
+def test_a_handler_may_close_the_app(inline: Workhorse) -> None:
+    """Its job ends as ever, and leaves no worker behind; the next use opens the store again."""
+
+    @inline.job
+    def frugal() -> str:
+        with inline:
+            return "closed"
+
+    assert frugal.enqueue().result(timeout=0) == "closed"
+    assert frugal.enqueue().result(timeout=0) == "closed"
+    assert inline.store.workers() == []
+
+
 @on_one_server
 def test_an_end_that_anothers_transaction_keeps_is_written_down_after_it(
     database: Database, monkeypatch: pytest.MonkeyPatch

@@ -50,6 +50,22 @@ def test_the_environment_is_stronger_than_a_file(
     assert Workhorse().url == MINE
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_relative_path_begins_where_the_app_was_made(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, *, closed: bool
+) -> None:
+    """A process that goes elsewhere, a daemon say, does not begin a second store there."""
+    app = Workhorse("sqlite:///jobs.db?durability=normal")
+    if closed:
+        app.store.workers()
+        app.close()
+    (workdir / "elsewhere").mkdir()
+    monkeypatch.chdir(workdir / "elsewhere")
+    assert app.store.url == f"sqlite:///{workdir / 'jobs.db'}"
+    app.close()
+    assert list((workdir / "elsewhere").iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["jobs.db", "one folder/50% #1?.db", "ключ.db"])
 def test_the_path_of_a_file_names_a_store(workdir: Path, name: str) -> None:
     """Whole or from the current folder, whatever is in its name."""

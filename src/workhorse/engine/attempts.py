@@ -78,6 +78,7 @@ class Attempts:
             "process": ProcessExecutor(
                 self,
                 config.app,
+                folder=config.folder,
                 cancel_grace=config.cancel_grace,
                 max_memory_mib=config.max_memory_mib,
                 keep_fds=keep_fds,

@@ -25,6 +25,7 @@ from workhorse.domain.errors import WorkhorseError
 from workhorse.engine.board import Board
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.frames import AsyncFrames, BlockingFrames, Message
+from workhorse.engine.loops import run_to_the_end
 from workhorse.engine.proctree import die_with_parent, prefer_for_oom
 from workhorse.engine.signals import leave_to_supervisor
 from workhorse.engine.streams import forgive, tell_of_dropped
@@ -76,12 +77,15 @@ def main(arguments: list[str]) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.collect()
     gc.freeze()  # what the app's import has made stays: looking through it again takes 20 ms
-    try:
-        app.store  # noqa: B018 - opened here: what keeps it from that is no crash
-    except WorkhorseError as error:
-        log.error("the store cannot be opened", error=str(error))
-        return error.exit_code
-    _run_loop(_serve(app, config, board, start, control))
+    with contextlib.ExitStack() as stack:
+        try:
+            store = stack.enter_context(app.lend())
+        except WorkhorseError as error:  # no crash
+            log.error("the store cannot be opened", error=str(error))
+            return error.exit_code
+        run_to_the_end(
+            _serve(app, store, config, board, start, control=control), new_loop=_new_loop
+        )
     return 0
 
 
@@ -96,22 +100,28 @@ def _receive_start(control: socket.socket) -> _Start | None:
     return _Start(**message, lock_fd=fds[0])
 
 
-def _run_loop(main_task: Any) -> None:
+def _new_loop() -> asyncio.AbstractEventLoop:
     try:
-        from uvloop import run  # noqa: PLC0415
+        from uvloop import new_event_loop as make  # noqa: PLC0415 - an extra
     except ImportError:
-        from asyncio import run  # noqa: PLC0415
-    run(main_task)
+        make = asyncio.new_event_loop
+    loop: asyncio.AbstractEventLoop = make()
+    return loop
 
 
 async def _serve(
-    app: Any, config: WorkerConfig, board: Board, start: _Start, control: socket.socket
+    app: Any,
+    store: Any,
+    config: WorkerConfig,
+    board: Board,
+    start: _Start,
+    *,
+    control: socket.socket,
 ) -> None:
     from workhorse.engine.wake import Sleeper, Wake  # noqa: PLC0415
     from workhorse.engine.worker import Worker  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
-    store = app.store
     worker = Worker(
         store,
         app.kinds,

@@ -20,7 +20,8 @@ class WorkerConfig:
     take to end once it is told to. A child that dies young is started again after
     `restart_delay`, doubling while it goes on; more than `crash_loop_restarts` deaths in
     `crash_loop_minutes` make the worker unhealthy. With `burst` the worker ends when nothing is
-    left to run now, and does not wait for a store that is out of reach.
+    left to run now, and does not wait for a store that is out of reach. `folder` is where it was
+    started: there the processes of jobs begin, wherever a handler has gone meanwhile.
     """
 
     app: str
@@ -39,6 +40,7 @@ class WorkerConfig:
     crash_loop_restarts: int = 5
     crash_loop_minutes: float = 5.0
     burst: bool = False
+    folder: str | None = None
     log_level: str = "info"
     log_format: str = "auto"
     retention: Retention = field(default_factory=Retention)

@@ -22,12 +22,15 @@ LEAST_SQLITE: Final = (3, 38, 0)
 """The oldest version that knows all that the statements say."""
 
 
-def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False) -> Store:
+def open_store(
+    url: str, *, clock: Clock | None = None, migrating: bool = False, folder: str = ""
+) -> Store:
     """Open the store at `url`.
 
-    ``sqlite:///jobs.db`` is a path relative to the current folder, ``sqlite:////var/jobs.db``
-    an absolute one; ``?durability=full`` (the default) or ``normal``; the file is made and
-    migrated when needed, but one with tables of somebody else's only when `migrating`.
+    ``sqlite:///jobs.db`` is a path relative to `folder`, by default the current one,
+    ``sqlite:////var/jobs.db`` an absolute one; ``?durability=full`` (the default) or ``normal``;
+    the file is made and migrated when needed, but one with tables of somebody else's only when
+    `migrating`.
     ``postgresql://user@host/database?schema=workhorse`` is a schema that must have been
     migrated, unless `migrating`. `clock` is for SQLite alone: PostgreSQL has its own. Raises
     `ConfigurationError` for a URL that is none of ours or a schema that is not there,
@@ -57,6 +60,7 @@ def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False)
     _need_sqlite()
     from workhorse.store.sqlite import SqliteStore  # noqa: PLC0415 - only what the URL names
 
+    path = os.path.join(folder, path)
     return SqliteStore(path, durability=_durability(parts), clock=clock, adopt=migrating)
 
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import inf
@@ -60,19 +60,21 @@ class ProcessExecutor:
         home: Home,
         app: str,
         *,
+        folder: str | None,
         cancel_grace: float,
         max_memory_mib: int | None,
         keep_fds: tuple[int, ...],
     ) -> None:
         """Serve `home`; every process inherits `keep_fds` and has `cancel_grace` s to end.
 
-        One that holds more than `max_memory_mib` after an attempt is not used again.
+        Each begins in `folder`, with the environment as it is now: what handlers do to those of
+        this process is none of theirs. One that holds more than `max_memory_mib` after an attempt
+        is not used again.
         """
         self._home = home
-        self._app = app
+        self._origin = _Origin(app, folder, dict(os.environ), keep_fds)
         self._grace = cancel_grace
         self._max_memory_mib = inf if max_memory_mib is None else max_memory_mib
-        self._keep_fds = keep_fds
         self._idle: list[_Runner] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         # Not the loop's own pool: handlers use that, and may fill it with what never ends.
@@ -113,7 +115,7 @@ class ProcessExecutor:
             if runner.is_alive:
                 return runner
             self._keep(runner.end())
-        return _Runner(self._app, self._keep_fds, self._threads)
+        return _Runner(self._origin, self._threads)
 
     async def _drive(self, runner: _Runner, run: Run) -> AttemptOutcome:
         """Have `runner` run the attempt, and end it when the attempt is told to end."""
@@ -165,6 +167,15 @@ class ProcessExecutor:
         self._threads.shutdown(wait=False)
 
 
+class _Origin(NamedTuple):
+    """What a process begins with."""
+
+    app: str
+    folder: str | None
+    environment: Mapping[str, str]
+    keep_fds: tuple[int, ...]
+
+
 class _Listener(NamedTuple):
     """Who is told what a process says: one attempt's output, or whoever waits for its start."""
 
@@ -175,7 +186,7 @@ class _Listener(NamedTuple):
 class _Runner:
     """One process, from its start until nothing of its tree is left."""
 
-    def __init__(self, app: str, keep_fds: tuple[int, ...], threads: ThreadPoolExecutor) -> None:
+    def __init__(self, origin: _Origin, threads: ThreadPoolExecutor) -> None:
         self._threads = threads
         self._mark = uuid.uuid4().hex
         with contextlib.ExitStack() as opened:
@@ -184,15 +195,16 @@ class _Runner:
             with theirs:
                 fd = theirs.fileno()
                 self._process = subprocess.Popen(
-                    command("runner", fd, os.getpid(), app),
+                    command("runner", fd, os.getpid(), origin.app),
+                    cwd=origin.folder,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
-                    pass_fds=(fd, *keep_fds),
+                    pass_fds=(fd, *origin.keep_fds),
                     # A group of its own, but the child's session: by that the supervisor finds
                     # what is left of it when both have been killed.
                     process_group=0,
-                    env={**os.environ, RUNNER_MARK: self._mark},
+                    env={**origin.environment, RUNNER_MARK: self._mark},
                 )
             opened.enter_context(self._process)
             opened.callback(self._process.kill)

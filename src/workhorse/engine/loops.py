@@ -1,0 +1,39 @@
+"""A loop that handlers share: what one does to it does not end the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+log = structlog.get_logger("workhorse.worker")
+
+T = TypeVar("T")
+
+
+def run_to_the_end(
+    work: Coroutine[Any, Any, T],
+    *,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    passing: tuple[type[BaseException], ...] = (),
+) -> T:
+    """Run a loop until `work` is done, and return what it returns.
+
+    `sys.exit` in a task, where a library parses arguments or a server gives up, leaves the loop at
+    once, as Ctrl-C and `stop` do; the task has the exception then, and so has the handler that
+    waits for it. The loop is entered again, unless the exception is one of `passing`.
+    """
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        loop = runner.get_loop()
+        working = loop.create_task(work)
+        while True:
+            try:
+                return loop.run_until_complete(working)
+            except passing:
+                raise
+            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                if working.done() or loop.is_closed():
+                    raise
+                log.warning("a job would have ended the event loop", error=repr(error))
