@@ -10,7 +10,6 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from os import PathLike
@@ -37,6 +36,7 @@ from workhorse.options import (
 )
 from workhorse.session import aenqueue_in, enqueue_in
 from workhorse.sources import DEFAULT_DATABASE_URL, configured_url, nearest, sqlite_url
+from workhorse.threads import Threads
 
 if TYPE_CHECKING:
     from workhorse.coalesce import Coalescers
@@ -76,10 +76,10 @@ class Workhorse:
         self._store: Store | None = None
         self._lent: Counter[Store] = Counter()
         self._wake: Wake | None = None
-        self._pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor] | None = None
+        self._threads: Threads | None = None
         self._coalescers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Coalescers]
         self._coalescers = weakref.WeakKeyDictionary()
-        self._home = Home(lambda: self.store, self._ring, self._requeued)
+        self._home = Home(lambda: self.store, self._look, self._ring, self._requeued)
 
     def __enter__(self) -> Self:
         return self
@@ -133,10 +133,10 @@ class Workhorse:
         An app that nobody has any more lets go of it by itself.
         """
         with self._lock:
-            pools, self._pools = self._pools or (), None
+            threads, self._threads = self._threads, None
             self._coalescers.clear()
-        for pool in pools:
-            pool.shutdown()  # what it is storing needs the store once more
+        if threads is not None:
+            threads.close()  # what they are storing needs the store once more
         with self._lock:
             wake, self._wake = self._wake, None
             store, self._store = self._store, None
@@ -260,7 +260,10 @@ class Workhorse:
         return self._handle(found, spec)
 
     async def asend(self, order: Order) -> Handle[Any]:
-        """Store one job without blocking the loop; in inline mode, run it in a thread."""
+        """Store one job without blocking the loop; in inline mode, run it in a thread.
+
+        That one is the loop's: a handler takes its time, and may await an enqueue of its own.
+        """
         job, spec, session = order
         if session is not None:
             return self._handle((await aenqueue_in(session, self.store, [job]))[0], spec)
@@ -283,7 +286,9 @@ class Workhorse:
         orders = _orders(jobs)
         session = _one_session(orders)
         if session is None:
-            return await asyncio.to_thread(self._send_all, orders)
+            if self.inline:  # as `asend` does
+                return await asyncio.to_thread(self._send_all, orders)
+            return await self._threads_here().enqueue_many(lambda: self._send_all(orders))
         new = [order.job for order in orders]
         return self._handles(await aenqueue_in(session, self.store, new), orders)
 
@@ -360,11 +365,23 @@ class Workhorse:
             from workhorse.coalesce import Coalescers  # noqa: PLC0415 - lazy
 
             with self._lock:
-                if self._pools is None:
-                    name = "workhorse-enqueue"
-                    self._pools = (ThreadPoolExecutor(1, name), ThreadPoolExecutor(1, name))
-                found = self._coalescers[loop] = Coalescers(self._pools, self._store_many)
+                pools = self._threads_here().enqueue
+                found = self._coalescers[loop] = Coalescers(pools, self._store_many)
         return found
+
+    def _threads_here(self) -> Threads:
+        """Return the app's threads. Raises `Unavailable` in a process forked since they began."""
+        threads = self._threads
+        if threads is None:
+            with self._lock:
+                if (threads := self._threads) is None:
+                    threads = self._threads = Threads()
+        threads.refuse_after_fork()
+        return threads
+
+    async def _look(self, look: Callable[[], Job]) -> Job:
+        """Look at a job without blocking the loop."""
+        return await self._threads_here().look(look)
 
     def _store_many(self, jobs: Any) -> list[Enqueued]:
         found = self.store.enqueue(jobs)

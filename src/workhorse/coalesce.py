@@ -55,10 +55,9 @@ class Coalescer:
         loop = asyncio.get_running_loop()
         try:
             work = loop.run_in_executor(self._executor, enqueue_each, self._store, jobs)
-        except RuntimeError:
+        except Unavailable as error:
             self._busy = False
-            closed = Unavailable("The app was closed before this job was stored.")
-            _answer(wanted, [closed] * len(wanted))
+            _answer(wanted, [error] * len(wanted))
             self._waiting = []
             return
         work.add_done_callback(lambda done: self._flushed(batch, done))

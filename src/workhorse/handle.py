@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from math import isnan
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -31,16 +31,18 @@ PAGE: Final = 1000
 class Home:
     """What a handle needs of its app."""
 
-    __slots__ = ("changed", "requeued", "store")
+    __slots__ = ("changed", "look", "requeued", "store")
 
     def __init__(
         self,
         store: Callable[[], ClientStore],
+        look: Callable[[Callable[[], Job]], Awaitable[Job]],
         changed: Callable[[], None],
         requeued: Callable[[Job], None],
     ) -> None:
-        """`changed` wakes workers; `requeued` is told of a job that is available again."""
+        """`look` blocks no loop; `changed` wakes workers; `requeued` is told what can run again."""
         self.store = store
+        self.look = look
         self.changed = changed
         self.requeued = requeued
 
@@ -115,7 +117,7 @@ class Handle(Generic[R_co]):
     async def aresult(self, timeout: float | None = None) -> R_co:
         """`result`, without blocking the running loop."""
         for pause in _pauses(timeout):
-            if (await asyncio.to_thread(self._look)).state in FINAL:
+            if (await self._home.look(self._look)).state in FINAL:
                 break
             if pause is None:
                 raise self._not_yet(timeout)

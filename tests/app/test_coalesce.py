@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import sqlite3
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -292,3 +294,48 @@ def test_closing_stores_what_is_on_its_way_and_refuses_the_rest(app: Workhorse, 
     assert {type(answer) for answer in rest} == {Unavailable}
     assert "The app was closed" in str(rest[-1])
     assert [job.id for job in stored(app)] == [first.id, last.id]
+
+
+LATE = """
+import asyncio, sys, threading
+from workhorse import ResultTimeout, Unavailable, Workhorse
+
+app = Workhorse(sys.argv[1])
+work = app.job(name="work")(lambda: None)
+first = work.enqueue()
+
+async def late():
+    for awaited in (work.aenqueue(), app.aenqueue_many([work.bind()]), first.aresult()):
+        try:
+            await awaited
+        except Unavailable as error:
+            print(error)
+
+def outlive():
+    threading.main_thread().join()
+    asyncio.run(late())
+    work.enqueue()
+    try:
+        first.result(timeout=0)
+    except ResultTimeout as error:
+        print(error.message)
+
+threading.Thread(target=outlive).start()
+"""
+
+
+def test_a_program_that_ends_begins_nothing_more(app: Workhorse) -> None:
+    """A thread that outlives the main one is told why; what is not awaited still works there."""
+    told = "The program is ending: nothing more of what is awaited is begun."
+    done = subprocess.run(
+        [sys.executable, "-c", LATE, app.url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [
+        *[f"{told} `enqueue` and `result` still work."] * 3,
+        "Job 1 is still available after 0 s.",
+    ], done.stderr
+    assert len(stored(app)) == 2

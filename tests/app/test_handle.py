@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -183,6 +184,24 @@ def test_aresult_does_not_block_the_loop(app: Workhorse, measure: Any, refuse: A
         assert await waiting == Size(5)
         with pytest.raises(JobFailed):
             await failing.aresult()
+
+    asyncio.run(main())
+
+
+def test_what_is_awaited_waits_for_no_thread_of_the_loops(app: Workhorse, measure: Any) -> None:
+    """A program may use up its loop's threads; the app has its own."""
+
+    async def main() -> None:
+        loop, free = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        loop.run_in_executor(None, free.wait)
+        try:
+            async with asyncio.timeout(20):
+                (handle,) = await app.aenqueue_many([measure.bind(5)])
+                with pytest.raises(ResultTimeout):
+                    await handle.aresult(timeout=0)
+        finally:
+            free.set()
 
     asyncio.run(main())
 
