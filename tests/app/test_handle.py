@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -131,7 +132,7 @@ def test_a_result_that_does_not_come_in_time(measure: Any) -> None:
 
 
 def test_a_failed_job_has_no_result(app: Workhorse, refuse: Any) -> None:
-    """The error tells the reason in one line, and has the whole job."""
+    """The error tells the reason in one line, and has the whole job, in any process."""
     handle = refuse.enqueue("no\nsuch thing")
     work(app, handle.id)
     told = rf"Job {handle.id} \(refuse\) failed after 1 attempt: ValueError: no such thing"
@@ -140,6 +141,7 @@ def test_a_failed_job_has_no_result(app: Workhorse, refuse: Any) -> None:
     job: Any = error.value.job
     assert job == handle.job
     assert job.error["message"] == "no\nsuch thing"
+    assert pickle.loads(pickle.dumps(error.value)).job == job
 
 
 def test_a_cancelled_job_has_no_result(measure: Any) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
 import workhorse
+from tests.domain.build import a_job
+from workhorse import Reject
 from workhorse.domain import errors, failed
 from workhorse.domain.errors import ResultTimeout, WorkhorseError
 from workhorse.domain.failed import JobCancelled, JobFailed
@@ -72,6 +76,29 @@ def test_a_failed_job_is_kept_with_its_error() -> None:
     error = JobCancelled("cancelled", job=job)
     assert error.job is job
     assert isinstance(error, JobFailed)
+
+
+PUBLIC = [
+    cls
+    for cls in (getattr(workhorse, name) for name in workhorse.__all__)
+    if inspect.isclass(cls) and issubclass(cls, BaseException)
+]
+
+
+@pytest.mark.parametrize("again", [lambda error: pickle.loads(pickle.dumps(error)), deepcopy])
+@pytest.mark.parametrize("cls", PUBLIC)
+def test_an_error_comes_whole_from_another_process(cls: Any, again: Any) -> None:
+    """As `multiprocessing` and `concurrent.futures` send it: with all that it says."""
+    if issubclass(cls, JobFailed):
+        error = cls("It is broken.", job=a_job(), hint="Mend it.")
+    elif issubclass(cls, WorkhorseError):
+        error = cls("It is broken.", hint="Mend it.")
+    else:
+        error = cls(reason="busy") if cls is Reject else cls(5, "busy")
+    error.add_note("noted")
+    other = again(error)
+    assert type(other) is cls
+    assert (str(other), other.args, vars(other)) == (str(error), error.args, vars(error))
 
 
 def test_waiting_too_long_is_a_timeout_to_python_as_well() -> None:

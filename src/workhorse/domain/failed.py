@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from workhorse.domain.errors import WorkhorseError
 
@@ -19,6 +20,10 @@ class JobFailed(WorkhorseError):
         """Keep the ended job as ``.job``."""
         super().__init__(message, hint=hint)
         self.job = job
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go whole into another process, as the others do: what they are made from is `args`."""
+        return partial(type(self), job=self.job), self.args, self.__dict__
 
 
 class JobCancelled(JobFailed):
