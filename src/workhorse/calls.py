@@ -187,6 +187,10 @@ class Kind(Prepared[P, R_co]):
     def __repr__(self) -> str:
         return f"<Kind {self.spec.name}>"
 
+    def __reduce__(self) -> str:
+        """Be pickled, and copied, as a function is: by the name it can be imported by."""
+        return str(getattr(self, "__qualname__", self.spec.name))
+
     @overload
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     @overload

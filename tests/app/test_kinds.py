@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import inspect
+import multiprocessing
+import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,6 +162,30 @@ def test_a_wrapped_function_keeps_its_signature(app: Workhorse) -> None:
     assert work(5) == 6
     with pytest.raises(InvalidJob, match=r"args\.a"):
         work.enqueue("x")
+
+
+module_app = Workhorse("sqlite:///never-opened.db")
+
+
+@module_app.job(name="its-name")
+def double(number: int) -> int:
+    return 2 * number
+
+
+def test_a_kind_goes_to_another_process_as_its_function_would(app: Workhorse) -> None:
+    """By its name; what cannot be imported there is refused in pickle's words for a function."""
+    assert pickle.loads(pickle.dumps(double)) is double
+    assert copy.copy(double) is copy.deepcopy(double) is double
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(double, [1, 2])) == [2, 4]
+
+    @app.job
+    def local() -> None:
+        """Do nothing."""
+
+    assert copy.deepcopy(local) is local
+    with pytest.raises((AttributeError, pickle.PicklingError), match="local object"):
+        pickle.dumps(local)
 
 
 def test_two_kinds_cannot_share_a_name(app: Workhorse) -> None:
