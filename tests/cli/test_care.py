@@ -261,7 +261,7 @@ def test_a_crash_loop_is_an_error_of_a_worker_that_lives(cli: Cli, store: Store)
     ran = cli("doctor")
     assert ran.code == 1
     assert "its children died 6 times lately.\n" in ran.out
-    assert "→ See its log: `child ended` says how.\n" in ran.out
+    assert "→ See its log: `child ended` or `the app cannot be imported` says how.\n" in ran.out
     assert "ok    workers: 1 at work.\n" in ran.out
 
 

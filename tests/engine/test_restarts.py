@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from workhorse.domain.errors import ConfigurationError
 from workhorse.engine.restarts import LONGEST_WAIT, Restarts, Troubles
 
@@ -45,18 +43,42 @@ def trouble(text: str) -> ConfigurationError:
     return ConfigurationError(text)
 
 
-def test_the_third_of_the_same_trouble_is_raised() -> None:
-    """What comes three times in the same words will come a fourth time."""
-    troubles = Troubles()
-    assert [troubles.note(trouble("no module x")) for _ in range(2)] == [1, 2]
-    with pytest.raises(ConfigurationError, match="no module x"):
-        troubles.note(trouble("no module x"))
+def times(troubles: Troubles, text: str, *, started: float, at: float) -> int:
+    troubles.note(trouble(text), started=started, at=at)
+    return troubles.times
 
 
-def test_other_troubles_and_a_good_start_begin_the_count_anew() -> None:
-    """A trouble that changes, or goes away in between, may pass."""
+def test_three_troubles_in_a_row_will_not_pass_whatever_their_words() -> None:
+    """The words may hold an address, a port or a time: they need not be the same."""
     troubles = Troubles()
-    assert [troubles.note(trouble(text)) for text in "aabaab"] == [1, 2, 1, 1, 2, 1]
-    troubles.note(trouble("b"))
+    for number in range(3):
+        assert not troubles.will_not_pass
+        assert times(troubles, f"<Conn object at 0x{number}>", started=number, at=number + 0.5)
+    assert troubles.times == 3
+    assert troubles.will_not_pass
+
+
+def test_a_child_that_can_begins_the_count_of_troubles_anew() -> None:
+    """A trouble that goes away in between may pass."""
+    troubles = Troubles()
+    assert [times(troubles, "b", started=at, at=at + 0.5) for at in range(2)] == [1, 2]
     troubles.clear()
-    assert troubles.note(trouble("b")) == 1
+    assert times(troubles, "b", started=2.0, at=2.5) == 1
+
+
+def test_children_that_fail_side_by_side_count_once() -> None:
+    """A moment's trouble of eight children that start together is one trouble."""
+    troubles = Troubles()
+    assert [times(troubles, "b", started=1.0, at=2.0 + n / 10) for n in range(8)] == [1] * 8
+    assert times(troubles, "b", started=3.0, at=3.5) == 2
+
+
+def test_a_trouble_is_told_in_full_and_the_same_again_shortly() -> None:
+    """On one line; of what was just told the last line alone, which is the cause."""
+    troubles = Troubles()
+    words = 'It cannot be imported.\n  File "app.py", line 1\nOSError: 7'
+    in_full = 'It cannot be imported. File "app.py", line 1 OSError: 7'
+    told = [troubles.note(trouble(words), started=at, at=at) for at in (1.0, 2.0)]
+    assert told == [in_full, "OSError: 7"]
+    troubles.note(trouble("another"), started=3.0, at=3.0)
+    assert troubles.note(trouble(words), started=4.0, at=4.0) == in_full

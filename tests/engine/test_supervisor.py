@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.odd_apps import fickle, leaving
+from tests.engine.odd_apps import fickle, leaving, varying
 from tests.scenarios import procs
 from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
@@ -299,6 +299,52 @@ def test_a_release_that_cannot_be_imported_ends_the_worker(scene: Scene) -> None
         (child,) = worker.children()
         procs.send(child.pid, signal.SIGKILL)
         assert worker.wait() == 3
-        assert worker.text().count("this release was not tested") == 1
+        shown = "".join(x for x in worker.text().splitlines(True) if not x.startswith("{"))
+        assert shown.count("this release was not tested") == 1
+        told = worker.logs("the app cannot be imported")
+        assert [line["times"] for line in told] == [1, 2, 3]
+        assert all("this release was not tested" in line["reason"] for line in told)
         assert worker.tree() == []
     assert [one.state for one in scene.store.workers(gone=True)] == ["gone"]
+
+
+@pytest.mark.parametrize("flags", [[], ["--burst"]])
+def test_an_app_that_fails_otherwise_each_time_ends_the_worker(
+    scene: Scene, flags: list[str]
+) -> None:
+    """Three failures in a row are enough, whatever their words; each is told with its reason."""
+    (scene.folder / "broken").touch()
+    with odd(scene, "varying", flags=flags) as worker:
+        assert worker.wait() == 3
+        reasons = [line["reason"] for line in worker.logs("the app cannot be imported")]
+        assert len(set(reasons)) == len(reasons) == 3
+        assert all("is refused" in reason for reason in reasons)
+        assert "│ ConnectionError: <Connection of process" in worker.text()
+
+
+def test_a_worker_whose_children_cannot_be_replaced_ends(scene: Scene) -> None:
+    """A release that fails otherwise each time ends a worker that has run, too."""
+    with odd(scene, "varying", max_jobs=1) as worker:
+        eventually(lambda: worker.logs("worker started"))
+        (scene.folder / "broken").touch()
+        (job,) = scene.store.enqueue([varying.work.bind().order.job])
+        assert worker.wait() == 3
+        assert scene.state(job.id) is State.SUCCEEDED
+        assert "│ ConnectionError: <Connection of process" in worker.text()
+        assert worker.tree() == []
+
+
+def test_an_app_that_can_be_imported_again_is_worked_for(scene: Scene) -> None:
+    """A trouble that passes ends no worker; while it lasts it counts among the restarts."""
+    with odd(scene, "varying", restart_delay=2, renew=0.1) as worker:
+        (job,) = scene.store.enqueue([varying.work.bind().order.job])
+        assert scene.until(job.id).state is State.SUCCEEDED
+        (scene.folder / "broken").touch()
+        (child,) = worker.children()
+        procs.send(child.pid, signal.SIGKILL)
+        eventually(lambda: worker.logs("the app cannot be imported"))
+        eventually(lambda: scene.store.workers()[0].restarts == 2)
+        (scene.folder / "broken").unlink()
+        (job,) = scene.store.enqueue([varying.work.bind().order.job])
+        assert scene.until(job.id).state is State.SUCCEEDED
+        assert worker.stop() == 0

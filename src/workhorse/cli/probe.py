@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from workhorse.store.protocol import Store
 
 UNHEALTHY: Final = 1
-SEE_LOG: Final = "See its log: `child ended` says how."
+SEE_LOG: Final = "See its log: `child ended` or `the app cannot be imported` says how."
 START_ONE: Final = "See its log; start a worker: it gives the jobs back."
 
 

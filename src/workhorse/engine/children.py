@@ -19,7 +19,7 @@ from workhorse.engine.clock import now
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.offloop import OffLoop, until_available
 from workhorse.engine.process import ChildProcess, reap_strangers
-from workhorse.engine.restarts import SAME_TROUBLE, Restarts, Troubles
+from workhorse.engine.restarts import ENOUGH_TROUBLE, Restarts, Troubles
 from workhorse.engine.wake import sweep_sockets
 from workhorse.explain import error_line
 from workhorse.store.opening import same_store
@@ -112,7 +112,7 @@ class Children:
     async def first(self) -> ChildProcess | None:
         """Start a child and hear from it what the app is; None when told to stop meanwhile.
 
-        Raises `ConfigurationError` when that fails three times in the same way.
+        Raises `ConfigurationError` when that fails three times in a row.
         """
         while not self._stopping.is_asked:
             child = self._spawn(solo=False)
@@ -130,8 +130,9 @@ class Children:
             death = child.reap()
             self._forget(child)
             if not self._stopping.is_asked:
-                self._note_trouble(child.trouble or _mute(death))
-                await self._stopping.nap(min(0.2, self._config.restart_delay))
+                self._restarts.back_off(now(), now() - child.started)
+                self._note_trouble(child, child.trouble or _mute(death))
+                await self._stopping.nap(self._restarts.start_after - now())
         return None
 
     def _spawn(self, *, solo: bool) -> ChildProcess:
@@ -144,9 +145,15 @@ class Children:
         child.board.close()
         del self._all[child.number]
 
-    def _note_trouble(self, trouble: ConfigurationError) -> None:
-        times = self._troubles.note(trouble)
-        log.warning("the app cannot be imported", times=times, of=SAME_TROUBLE)
+    def _note_trouble(self, child: ChildProcess, trouble: ConfigurationError) -> None:
+        """Say why a child could not import the app; raise that when it will not pass."""
+        troubles = self._troubles
+        reason = troubles.note(trouble, started=child.started, at=now())
+        log.warning(
+            "the app cannot be imported", times=troubles.times, of=ENOUGH_TROUBLE, reason=reason
+        )
+        if troubles.will_not_pass:
+            raise trouble
 
     def serve(self, service: Service) -> None:
         """Work for this lease from now on; put to work who waits for it."""
@@ -219,8 +226,9 @@ class Children:
         """Settle what a dead child held; if nobody wanted its end, count it and back off."""
         lived = now() - child.started
         if child.trouble is not None:
+            self._restarts.died(now())
             self._restarts.back_off(now(), lived)
-            self._note_trouble(child.trouble)
+            self._note_trouble(child, child.trouble)
             return
         if child.serving:
             remains = Remains(child.board.running(), death, now())

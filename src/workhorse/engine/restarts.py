@@ -10,7 +10,8 @@ from workhorse.domain.errors import ConfigurationError
 LONGEST_WAIT: Final = 30.0
 YOUNG: Final = 5.0
 """A child that lived for less died young."""
-SAME_TROUBLE: Final = 3
+ENOUGH_TROUBLE: Final = 3
+"""After so many children in a row that could not import the app there will be no other."""
 
 
 class Restarts:
@@ -43,20 +44,36 @@ class Restarts:
 
 
 class Troubles:
-    """Tells a passing trouble with starting from one that will not pass."""
+    """Tells a passing trouble with importing the app from one that will not pass.
+
+    What counts is that no child could meanwhile, not that each had the same reason: an address,
+    a port or a time in its words makes every one another.
+    """
 
     def __init__(self) -> None:
-        self._same: list[str] = []
+        self.times = 0
+        """How often it came since a child could."""
+        self._noted_at = float("-inf")
+        self._reason = ""
 
-    def note(self, trouble: ConfigurationError) -> int:
-        """Return how often this came in a row; raise it when it was often enough."""
-        if self._same and self._same[-1] != trouble.message:
-            self._same.clear()
-        self._same.append(trouble.message)
-        if len(self._same) >= SAME_TROUBLE:
-            raise trouble
-        return len(self._same)
+    def note(self, trouble: ConfigurationError, *, started: float, at: float) -> str:
+        """Count the trouble of a child; return its reason, of one just told the last line alone.
+
+        Children that were started side by side fail side by side: that counts once.
+        """
+        if started >= self._noted_at:
+            self.times += 1
+            self._noted_at = at
+        told, self._reason = self._reason, trouble.message
+        shown = trouble.message.splitlines()[-1:] if told == trouble.message else [trouble.message]
+        return " ".join(" ".join(shown).split())
+
+    @property
+    def will_not_pass(self) -> bool:
+        """Whether it came often enough."""
+        return self.times >= ENOUGH_TROUBLE
 
     def clear(self) -> None:
-        """A child has started."""
-        self._same.clear()
+        """A child has imported the app."""
+        self.times = 0
+        self._reason = ""

@@ -61,7 +61,7 @@ def run_worker(config: WorkerConfig, *, check_url: Callable[[str], None]) -> int
 
     0 after a clean stop. `check_url` is told where the app keeps its jobs before anything is
     opened there, and raises what forbids it. Raises `ConfigurationError` when the app cannot be
-    imported three times in the same way, `Unavailable` when the store cannot be reached at the
+    imported three times in a row, `Unavailable` when the store cannot be reached at the
     start, or at the end: what is unfinished is then left to be rescued. A burst raises it also
     when its lease runs out meanwhile: whoever has started it starts another. SIGTERM, SIGINT and
     SIGHUP drain within `config.shutdown_timeout`; asked again, one waits no longer; SIGQUIT ends
