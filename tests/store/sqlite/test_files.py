@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.store.hands import put
-from workhorse.domain.errors import Unavailable
+from workhorse.domain.errors import StoreGone, Unavailable
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import JobFilter, Store
 from workhorse.store.sqlite import SqliteStore, file
@@ -91,6 +91,51 @@ def test_a_store_opened_twice_keeps_its_hold(store: Store, other: Store, url: st
         assert len(reopened.list_jobs(JobFilter())) == 3
 
 
+def linked(folder: Path, file: Path) -> str:
+    """Return the URL of a link to `file`, in a folder of its own."""
+    folder.mkdir()
+    (folder / "jobs.db").symlink_to(file)
+    return f"sqlite:///{folder / 'jobs.db'}"
+
+
+def test_a_link_to_the_file_is_the_same_store(store: Store, path: Path, tmp_path: Path) -> None:
+    """All beside the file is shared: the turn to write, the wake-ups, the log that is cut."""
+    with closing(open_store(linked(tmp_path / "release", path))) as other:
+        assert other.run_dir == store.run_dir
+        assert isinstance(store, SqliteStore)
+        assert isinstance(other, SqliteStore)
+        job_id = put(other)
+        assert store.get(job_id) is not None
+        assert other._db.log.size() == store._db.log.size() > 0
+    assert [entry.name for entry in (tmp_path / "release").iterdir()] == ["jobs.db"]
+
+
+def test_a_link_that_leads_to_nothing_yet_makes_the_store_there(tmp_path: Path) -> None:
+    """The file is made where the link leads, with its folder, for its owner alone."""
+    shared = tmp_path / "shared" / "jobs.db"
+    with closing(open_store(linked(tmp_path / "release", shared))) as store:
+        put(store)
+        assert mode(shared) == 0o600
+        assert store.run_dir == shared.with_name("jobs.db-run")
+
+
+def test_a_link_led_elsewhere_is_a_store_replaced(url: str, path: Path, tmp_path: Path) -> None:
+    """Who has it open is refused, as when the file itself is replaced; the error names the link."""
+    elsewhere = path.with_name("elsewhere.db")
+    open_store(f"sqlite:///{elsewhere}").close()
+    open_store(url).close()
+    with closing(open_store(linked(tmp_path / "release", path))) as store:
+        put(store)
+        link = tmp_path / "release" / "jobs.db"
+        link.unlink()
+        link.symlink_to(elsewhere)
+        with pytest.raises(StoreGone, match=f"The store {link} was deleted or replaced"):
+            put(store)
+    for place, jobs in ((url, 1), (f"sqlite:///{elsewhere}", 0)):
+        with closing(open_store(place)) as store:
+            assert len(store.list_jobs(JobFilter())) == jobs
+
+
 def under_a_file(folder: Path) -> Path:
     (folder / "file").write_text("")
     return folder / "file" / "jobs.db"
@@ -156,3 +201,13 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(Unavailable, match=r"network file system \(nfs4\)"):
         open_store(f"sqlite:///{tmp_path / 'jobs.db'}")
     assert not (tmp_path / "jobs.db").exists()
+
+
+def test_a_link_to_a_network_file_system_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is where the file is, not where the link to it is."""
+    far = tmp_path / "far"
+    monkeypatch.setattr(file, "file_system", lambda path: "nfs4" if path == far else "ext4")
+    with pytest.raises(Unavailable, match=r"network file system \(nfs4\)"):
+        open_store(linked(tmp_path / "near", far / "jobs.db"))

@@ -57,7 +57,7 @@ class Database:
         with in_our_words(path):
             self.file.make()
             self._gate = Gate(self.file.run_dir / "write.lock")
-        self.log = Log(path, self._gate)
+        self.log = Log(self.file.real, self._gate)
         self._writes = Writes(path, self._gate, self._transact)
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────
@@ -137,7 +137,7 @@ class Database:
 
     def size(self) -> int:
         """Return the bytes of the database file and its log."""
-        return os.stat(self.path).st_size + self.log.size()
+        return os.stat(self.file.real).st_size + self.log.size()
 
     def tidy(self) -> None:
         """Copy the log into the file, cut it, and refresh what the planner knows."""
@@ -204,7 +204,7 @@ class Database:
 
     def _connect(self, more: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            self.file.real, timeout=PATIENCE, isolation_level=None, check_same_thread=False
         )
         try:
             connection.executescript(_PRAGMAS + more)

@@ -99,7 +99,7 @@ def _full(path: Path) -> StoreFull:
 
 def _nothing_left(path: Path) -> bool:
     try:
-        disk = os.statvfs(path.parent)
+        disk = os.statvfs(os.path.dirname(os.path.realpath(path)))
     except OSError:
         return False
     return disk.f_bavail * disk.f_frsize < _FULL_BELOW

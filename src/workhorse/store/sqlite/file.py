@@ -15,17 +15,22 @@ _CREATING: Final = threading.Lock()
 
 
 class StoreFile:
-    """Where one store is."""
+    """Where one store is.
+
+    `path` is what the user calls it, and may be a link; `real` is the file itself. All that
+    stands beside a store stands beside that, so that who comes by a link shares it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.run_dir = path.with_name(path.name + "-run")
+        self.real = Path(os.path.realpath(path))
+        self.run_dir = self.real.with_name(self.real.name + "-run")
         self._known: tuple[int, int] | None = None
 
     def make(self) -> None:
         """Make what is not there yet, on a disk that SQLite can use."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        kind = file_system(self.path.parent)
+        self.real.parent.mkdir(parents=True, exist_ok=True)
+        kind = file_system(self.real.parent)
         if kind in NETWORK:
             raise Unavailable(
                 f"The store {self.path} is on a network file system ({kind}).",
@@ -43,11 +48,11 @@ class StoreFile:
         """
         with _CREATING, contextlib.suppress(FileExistsError):
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            os.close(os.open(self.path, flags, 0o600))
+            os.close(os.open(self.real, flags, 0o600))
 
     def remember(self) -> None:
         """Note which file was opened: from now on it must be the one that is found."""
-        found = os.stat(self.path)
+        found = os.stat(self.real)
         self._known = found.st_dev, found.st_ino
 
     def check(self) -> None:

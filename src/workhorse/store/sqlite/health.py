@@ -43,7 +43,7 @@ class HealthVerbs:
                 "warn",
                 f"SQLite {sqlite3.sqlite_version} has the WAL-reset defect; {REMEDY}",
             )
-        if nearly_full(self._db.path.parent):
+        if nearly_full(self._db.file.real.parent):
             yield "warn", f"The disk under {self._db.path} is nearly full."
         if self._db.log.size() > 2 * LOG_LIMIT:
             yield (
