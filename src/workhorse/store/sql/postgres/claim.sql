@@ -2,7 +2,9 @@
 -- available → running, attempt + 1: queue by queue, highest priority first, then the oldest, until
 -- the arguments come to so many bytes. Those that are alike, as a flood's are, come as one row of
 -- arrays, in no order: half the work to read. Nothing is locked against a rescue of this very worker
--- at this very moment: what is claimed then is rescued by the next pass.
+-- at this very moment: what is claimed then is rescued by the next pass. What is locked stays available
+-- until it is claimed: a second look at its state would open `jobs_next` to the planner, which reads
+-- all of it where statistics are old enough to know of nothing there.
 with me as materialized (
     select lease_until > workhorse.clock() as valid, state = 'alive' as alive
       from workhorse.workers where id = %(worker)s and state in ('alive', 'draining')
@@ -29,7 +31,7 @@ with me as materialized (
     update workhorse.jobs
        set state = 'running', attempt = attempt + 1, worker = %(worker)s, child = %(child)s,
            started_at = (select workhorse.clock()), progress = null, message = null
-     where ctid = any (array(select row from next)) and state = 'available'
+     where ctid = any (array(select row from next))
     returning id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff, failures,
               crashes, lost, solo, cancel_at is not null as cancel_requested, enqueued_at, started_at
 ), told as (

@@ -1,3 +1,8 @@
+-- Here as in the other files: where ids are given, a state is compared as text, and a worker by way of a
+-- function. Else the planner may take the index of all jobs in that state, or held by any worker, for
+-- the shorter way: there are none, by statistics from when there were none. Ids are an array, of which it
+-- expects few enough to look them up; of a query it expects a hundred.
+
 -- name: any
 -- Whether any job waits for another.
 select exists (select 1 from workhorse.dependencies);
@@ -14,7 +19,7 @@ select %(id)s, value::bigint from json_array_elements_text(%(after)s::text::json
 -- name: satisfy
 -- Nobody waits for these any more.
 delete from workhorse.dependencies
- where waits_for in (select value::bigint from json_array_elements_text(%(ids)s::json));
+ where waits_for = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)));
 
 -- name: waiting
 -- Who waits for these, and the first of those it waits for; who waits is locked, so that of two that
@@ -23,11 +28,12 @@ select coalesce(json_agg(json_build_array(job_id, awaited)), '[]')::text
   from workhorse.lock_waiting(array(select value::bigint from json_array_elements_text(%(ids)s::json)));
 
 -- name: ready
--- blocked jobs among these whose last dependency has ended and whose time has come.
+-- blocked jobs among these whose last dependency has ended and whose time has come. The offset has each
+-- looked up by itself.
 select coalesce(json_agg(id), '[]')::text from workhorse.jobs
- where id in (select value::bigint from json_array_elements_text(%(ids)s::json))
-   and state = 'blocked' and run_at <= workhorse.clock()
-   and not exists (select 1 from workhorse.dependencies where job_id = id);
+ where id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)))
+   and state::text = 'blocked' and run_at <= workhorse.clock()
+   and not exists (select 1 from workhorse.dependencies where job_id = id offset 0);
 
 -- name: all_ready
 -- The same among all, for the sweep.
@@ -49,12 +55,14 @@ select coalesce(json_agg(id), '[]')::text from (
 -- name: forget_time
 -- blocked jobs among these wait for others alone, as if they had never had a time to wait for.
 update workhorse.jobs set run_at = enqueued_at
- where id in (select value::bigint from json_array_elements_text(%(ids)s::json)) and state = 'blocked';
+ where id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)))
+   and state::text = 'blocked';
 
 -- name: unblock
 -- blocked → available, from now on
 update workhorse.jobs set state = 'available', run_at = workhorse.clock()
- where id in (select value::bigint from json_array_elements_text(%(ids)s::json)) and state = 'blocked'
+ where id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)))
+   and state::text = 'blocked'
 returning workhorse.ring(queue);
 
 -- name: need_sweep

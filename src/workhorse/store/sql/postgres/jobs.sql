@@ -10,8 +10,7 @@ select state from workhorse.history where id = %(id)s for update;
 -- name: cancellable
 -- Those of these that do not run; they stay so until this transaction ends. Whoever cancels them waits
 -- here for the transactions that have enqueued after them (`enqueue.lock_awaited`), and then sees
--- what is to be cancelled with them. They are an array, here and below: the planner expects few enough
--- of it to look them up, where a query stands for a hundred.
+-- what is to be cancelled with them.
 select coalesce(json_agg(id), '[]')::text from (
     select id from workhorse.jobs
      where id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)))
@@ -179,6 +178,6 @@ select coalesce(json_agg(id), '[]')::text from (
 -- name: promote
 -- scheduled → available
 update workhorse.jobs set state = 'available'
- where id in (select value::bigint from json_array_elements_text(%(ids)s::json))
-   and state = 'scheduled'
+ where id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)))
+   and state::text = 'scheduled'
 returning workhorse.ring(queue);

@@ -30,4 +30,4 @@ update workhorse.idempotency_keys set job_id = %(job_id)s where key = %(key)s;
 -- name: drop
 -- The keys of jobs that are gone.
 delete from workhorse.idempotency_keys
- where job_id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+ where job_id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)));

@@ -27,15 +27,15 @@ select coalesce(sum(200 + octet_length(args) + coalesce(octet_length(result), 0)
 -- name: drop_jobs
 -- Finished jobs go …
 delete from workhorse.history
- where id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+ where id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)));
 
 -- name: drop_attempts
 -- … with their attempts …
 delete from workhorse.attempts
- where job_id in (select value::bigint from json_array_elements_text(%(ids)s::json));
+ where job_id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)));
 
 -- name: drop_events
--- … and their events. An array, of which the planner expects few enough jobs to look them up.
+-- … and their events.
 delete from workhorse.events
  where job_id = any (array(select value::bigint from json_array_elements_text(%(ids)s::json)));
 

@@ -4,7 +4,7 @@
 -- each; `is true` keeps it from making the list one.
 with mine as (
     delete from workhorse.jobs
-     where id = any (%(ids)s::bigint[]) and worker + 0 = %(worker)s and state = 'running'
+     where id = any (%(ids)s::bigint[]) and coalesce(worker, 0) = %(worker)s and state = 'running'
        and ((id, attempt) in (
             select * from unnest(%(ids)s::bigint[], %(attempts)s::integer[]))) is true
     returning *
@@ -54,7 +54,7 @@ with ended as materialized (
                    json_build_object('outcome', 'cancelled', 'reason', jobs.cancel_reason)::text
                end as data
          where ended.state = 'cancelled' and jobs.cancel_at is not null) as told on true
-     where jobs.worker = %(worker)s and jobs.state = 'running'
+     where coalesce(jobs.worker, 0) = %(worker)s and jobs.state = 'running'
        for no key update of jobs
 ), gone as (
     delete from workhorse.jobs using mine
@@ -129,7 +129,7 @@ insert into workhorse.events (at, name, job_id, attempt, worker, data)
 select workhorse.clock(), (line ->> 2)::workhorse.event_name, jobs.id, jobs.attempt, worker, line ->> 3
   from json_array_elements(%(lines)s::json) with ordinality as said(line, place)
   join workhorse.jobs on jobs.id = (line ->> 0)::bigint and jobs.attempt = (line ->> 1)::integer
- where state = 'running' and worker = %(worker)s
+ where state = 'running' and coalesce(worker, 0) = %(worker)s
  order by place;
 
 -- name: progress
@@ -138,4 +138,4 @@ update workhorse.jobs
    set progress = ((row ->> 2)::json ->> 'percent')::integer, message = (row ->> 2)::json ->> 'message'
   from json_array_elements(%(rows)s::json) as row
  where jobs.id = (row ->> 0)::bigint and jobs.attempt = (row ->> 1)::integer
-   and state = 'running' and worker = %(worker)s;
+   and state = 'running' and coalesce(worker, 0) = %(worker)s;

@@ -198,15 +198,16 @@ begin
     with satisfied as (
         delete from workhorse.dependencies
          where waits_for = any (ended)
-           and waits_for in (select id from workhorse.history where state = 'succeeded')
+           and (select state from workhorse.history where id = waits_for) = 'succeeded'
         returning job_id
     )
     select array_agg(distinct job_id) into fewer from satisfied;
-    -- A statement of its own: it no longer sees what was deleted, so nothing is compared with it.
+    -- A statement of its own: it no longer sees what was deleted, so nothing is compared with it. As for
+    -- the text and the offset, see `dependencies.sql`.
     with unblocked as (
         update workhorse.jobs set state = 'available', run_at = workhorse.clock()
-         where id = any (fewer) and state = 'blocked' and run_at <= workhorse.clock()
-           and not exists (select 1 from workhorse.dependencies d where d.job_id = jobs.id)
+         where id = any (fewer) and state::text = 'blocked' and run_at <= workhorse.clock()
+           and not exists (select 1 from workhorse.dependencies d where d.job_id = jobs.id offset 0)
         returning id, workhorse.ring(queue)
     )
     insert into workhorse.events (at, name, job_id)
