@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import select
 import time
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
+from psycopg import capabilities
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -18,6 +20,9 @@ T = TypeVar("T")
 PATIENCE: Final = 10.0
 """Longest wait for an answer to one operation, in seconds. The server gives up before that, so
 that what it was too slow for is known to be undone."""
+CANCEL_PATIENCE: Final = 1.0
+"""How much of that is left to tell a server to give up that has no limits of its own, as behind a
+pooler, in seconds."""
 CONNECT_PATIENCE: Final = 5
 LEAST_PATIENCE: Final = 2
 """With less time left, in seconds, it is not worth connecting."""
@@ -62,16 +67,27 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         if timeout is not None:
             return super().wait(gen, interval, timeout)
-        left = max(0.0, min(self.patience, self.answer_by - time.monotonic()))
         try:
-            answer = super().wait(gen, interval, left)
+            answer = super().wait(gen, interval, self.left())
         except psycopg.errors._WaitTimeout:  # noqa: SLF001 - the driver asks its users to handle it
             raise self.given_up() from None
         self.answer_by = math.inf
         return answer
 
+    def left(self) -> float:
+        """Return for how many seconds the next answer is waited for."""
+        left = min(self.patience, self.answer_by - time.monotonic())
+        return max(0.0, left - CANCEL_PATIENCE if self.pooled else left)
+
     def given_up(self) -> psycopg.OperationalError:
-        """Close the connection, and return what its user is told: it has waited long enough."""
+        """Close the connection, and return what its user is told: it has waited long enough.
+
+        Behind a pooler, where nothing could be set for the session, the server would go on with
+        what it was asked, and wait for a lock however long.
+        """
+        if self.pooled and capabilities.has_cancel_safe():  # else it may block for minutes
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_PATIENCE)
         self.pgconn.finish()
         return psycopg.OperationalError(f"no answer within {self.patience:g} s")
 

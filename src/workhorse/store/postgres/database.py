@@ -14,7 +14,7 @@ import psycopg
 from workhorse.domain.errors import Unavailable
 from workhorse.store.driver import refuse_after_fork
 from workhorse.store.fast_json import from_json
-from workhorse.store.postgres.connection import PATIENCE, Connection, connect
+from workhorse.store.postgres.connection import CANCEL_PATIENCE, PATIENCE, Connection, connect
 from workhorse.store.postgres.direct import Direct, Row, first_row
 from workhorse.store.postgres.failures import (
     AGAIN,
@@ -203,7 +203,7 @@ class Database:
                     return act(connection)
             except Unavailable as error:
                 undone = isinstance(error.__cause__, when) or is_stale(error.__cause__)
-                if not (left and undone and time.monotonic() < by):
+                if not (left and undone and time.monotonic() < by - CANCEL_PATIENCE):
                     raise
                 time.sleep(random.uniform(0, 0.02 * (TRIES - left)))
         raise AssertionError("unreachable")

@@ -94,7 +94,7 @@ def _ask(connection: Connection, statement: Direct, values: list[bytes | None]) 
 def _answer(connection: Connection) -> pq.abc.PGresult:
     """Wait for the one result of what was sent."""
     pgconn = connection.pgconn
-    by = min(connection.answer_by, time.monotonic() + connection.patience)
+    by = time.monotonic() + connection.left()
     while pgconn.flush():  # it is long: the server may want to be read before it reads on
         both = select.poll()
         both.register(pgconn.socket, select.POLLIN | select.POLLOUT)
