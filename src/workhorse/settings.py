@@ -145,14 +145,16 @@ class Settings(BaseModel):
     )
     restart_delay: Annotated[float, Field(ge=0, le=3600)] = Field(
         default=1.0,
-        description="Seconds before a dead child is started again; doubles while it goes on.",
+        description="Seconds before a child that died young is started again; doubles, up to 30, "
+        "while it goes on.",
     )
     crash_loop_restarts: Count = Field(
         default=sources.CRASH_LOOP_RESTARTS,
-        description="Restarts within `crash_loop_minutes` that make a worker unhealthy.",
+        description="A worker is unhealthy when more children than that died within "
+        "`crash_loop_minutes`.",
     )
     crash_loop_minutes: Annotated[float, Field(gt=0, le=1440)] = Field(
-        default=5.0, description="The window in which restarts are counted, in minutes."
+        default=5.0, description="The window in which those deaths are counted, in minutes."
     )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

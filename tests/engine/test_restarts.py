@@ -16,6 +16,14 @@ def test_young_deaths_back_off() -> None:
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, LONGEST_WAIT, LONGEST_WAIT, LONGEST_WAIT]
 
 
+def test_the_wait_is_never_shorter_than_was_asked_for() -> None:
+    """A delay above the limit of what it may grow to is kept as it is."""
+    restarts = Restarts(120.0, 300.0)
+    for _ in range(3):
+        restarts.back_off(1000.0, lived=0.5)
+        assert restarts.start_after == 1120.0
+
+
 def test_an_old_death_starts_anew() -> None:
     """A child that lived a while is replaced at once, and the next that dies young waits little."""
     restarts = Restarts(1.0, 300.0)

@@ -27,7 +27,7 @@ from workhorse.cli.shared import Place, place_options
 @click.option("--max-time", help="Recycle a child after so many seconds, or none.")
 @click.option("--max-jobs", help="Recycle a child after so many jobs, or none.")
 @click.option("--max-memory-mib", help="Recycle a child above so much resident memory, or none.")
-@click.option("--restart-delay", help="Seconds before a dead child is started again.")
+@click.option("--restart-delay", help="Seconds before a child that died young is started again.")
 @click.option("--crash-loop-restarts", help="More restarts than this make it unhealthy …")
 @click.option("--crash-loop-minutes", help="… within so many minutes.")
 @click.option("--log-level", help="debug, info, warning or error.")

@@ -3,7 +3,6 @@
 The child writes a slot when it starts an attempt and clears it when the attempt is over; the
 supervisor reads the page, also after the child's death. So a dead child's running jobs are
 known exactly, and a child whose interpreter is stuck in one job can be seen from outside.
-The supervisor writes one number back: the instant its lease ends.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import tempfile
 from enum import IntFlag
 from typing import Final, NamedTuple, Self
 
 from workhorse.engine.clock import now
 
-_HEADER: Final = struct.Struct("<ddIIQ")  # lease end, loop turned at, slots, spare, jobs done
+_TURNED_AT: Final = struct.Struct("<d")
 _SLOT: Final = struct.Struct("<qiidd")  # job id (0 = free), attempt, flags, deadline, started
 _HEADER_SIZE: Final = 64
 NEVER: Final = float("inf")
@@ -56,15 +54,9 @@ class Board:
     @classmethod
     def create(cls, slots: int) -> Self:
         """Make an empty board that lives in memory only."""
-        if hasattr(os, "memfd_create"):
-            fd = os.memfd_create("workhorse-board")
-        else:
-            with tempfile.TemporaryFile() as file:
-                fd = os.dup(file.fileno())
+        fd = os.memfd_create("workhorse-board")
         os.ftruncate(fd, _HEADER_SIZE + slots * _SLOT.size)
-        board = cls(fd, slots)
-        _HEADER.pack_into(board._page, 0, 0.0, 0.0, slots, 0, 0)
-        return board
+        return cls(fd, slots)
 
     def put(self, slot: int, job_id: int, attempt: int, deadline: float, mark: int = 0) -> None:
         """Say that an attempt has started in `slot`, now."""
@@ -97,12 +89,13 @@ class Board:
 
     def turned(self, at: float) -> None:
         """Say that the child's loop turned at `at`."""
-        struct.pack_into("<d", self._page, 8, at)
+        _TURNED_AT.pack_into(self._page, 0, at)
 
     @property
     def turned_at(self) -> float:
         """When the child's loop last turned; 0.0 before its first turn."""
-        return float(struct.unpack_from("<d", self._page, 8)[0])
+        (at,) = _TURNED_AT.unpack_from(self._page, 0)
+        return float(at)
 
     def close(self) -> None:
         """Let go of the page."""

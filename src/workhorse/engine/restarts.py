@@ -8,6 +8,7 @@ from typing import Final
 from workhorse.domain.errors import ConfigurationError
 
 LONGEST_WAIT: Final = 30.0
+"""So long grows the wait between two children, unless it is longer from the start."""
 YOUNG: Final = 5.0
 """A child that lived for less died young."""
 ENOUGH_TROUBLE: Final = 3
@@ -39,7 +40,8 @@ class Restarts:
         if lived > max(YOUNG, self._delay):
             self._young = 0
             return
-        self.start_after = at + min(LONGEST_WAIT, self._delay * 2**self._young)
+        longest = max(LONGEST_WAIT, self._delay)
+        self.start_after = at + min(longest, self._delay * 2**self._young)
         self._young = min(self._young + 1, 10)
 
 
