@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workhorse.screen import clean
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger, Processor
+    from structlog.typing import Processor
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -54,14 +54,6 @@ def configure(level: str = "info", format: str = "auto") -> None:  # noqa: A002 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
-
-
-def get_logger(**bound: Any) -> FilteringBoundLogger:
-    """Return a logger whose every line carries `bound`."""
-    import structlog  # noqa: PLC0415 - loaded when used
-
-    logger: FilteringBoundLogger = structlog.get_logger(**bound)
-    return logger
 
 
 def wants_colour(stream: Any) -> bool:

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.app.helpers import claim, work
+from tests.engine.rung import is_rung
 from workhorse import (
     Conflict,
     Context,
@@ -29,6 +30,7 @@ from workhorse import (
     State,
     Workhorse,
 )
+from workhorse.engine.wake import Sleeper
 from workhorse.handle import PAGE
 
 
@@ -380,3 +382,16 @@ def test_a_rejected_job_tells_why(app: Workhorse) -> None:
     work(app, handle.id)
     with pytest.raises(JobFailed, match="failed after 1 attempt: Reject: no such environment"):
         handle.result()
+
+
+def test_what_a_handle_changes_wakes_workers(app: Workhorse) -> None:
+    """A cancelled job is told at once, a requeued one starts at once: neither waits for a poll."""
+    kind = app.job(name="quiet")(lambda: None)
+    job = kind.enqueue()
+    run_dir = app.store.run_dir
+    assert run_dir is not None
+    with closing(Sleeper(run_dir, "somebody")) as sleeper:
+        for change in (job.cancel, job.requeue):
+            assert not is_rung(sleeper)
+            change()
+            assert is_rung(sleeper)

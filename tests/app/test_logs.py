@@ -103,7 +103,7 @@ class TestConfigured:
     def test_auto_is_json_away_from_a_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
         """One object a line, with what was bound and what was said."""
         logs.configure()
-        logs.get_logger(worker=7).info("job ended", job_id=3)
+        structlog.get_logger(worker=7).info("job ended", job_id=3)
         (line,) = self.lines(capsys)
         assert line.pop("timestamp").endswith("Z")
         assert line == {"event": "job ended", "level": "info", "worker": 7, "job_id": 3}
@@ -114,7 +114,7 @@ class TestConfigured:
     ) -> None:
         """For our lines and for those of the standard library alike."""
         logs.configure(level, "json")
-        ours, theirs = logs.get_logger(), logging.getLogger("library")
+        ours, theirs = structlog.get_logger(), logging.getLogger("library")
         for name in logs.LEVELS:
             getattr(ours, name)("ours")
             getattr(theirs, name)("theirs")
@@ -140,7 +140,9 @@ class TestConfigured:
     def test_any_value_can_be_logged(self, capsys: pytest.CaptureFixture[str], look: str) -> None:
         """What is not text is written as text; odd text forges no line and steers no terminal."""
         logs.configure(format=look)
-        logs.get_logger().warning("a\nb", path=Path("/a"), odd="\x1b[31m\0", many={1, 2}, no=None)
+        structlog.get_logger().warning(
+            "a\nb", path=Path("/a"), odd="\x1b[31m\0", many={1, 2}, no=None
+        )
         text = capsys.readouterr().err
         assert text.count("\n") == 1
         assert "/a" in text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from threading import Barrier
 
 import pytest
 
+from tests.engine.rung import is_rung
 from tests.scenarios.procs import descriptors
 from workhorse.engine.wake import Sleeper, Wake, sweep_sockets
 
@@ -38,15 +38,6 @@ def sleeper(tmp_path: Path) -> Iterator[Callable[[str], Sleeper]]:
             return sleeper
 
         yield make
-
-
-def is_rung(sleeper: Sleeper) -> bool:
-    """Whether the sleeper was rung; its rings are read away."""
-    ready = bool(select.select([sleeper.socket], [], [], 0)[0])
-    rung: list[bool] = []
-    sleeper.drain(lambda: rung.append(True))
-    assert rung == [True]
-    return ready
 
 
 def test_a_ring_wakes_everybody(wake: Wake, sleeper: Callable[[str], Sleeper]) -> None:

@@ -19,6 +19,7 @@ from workhorse.domain.errors import InvalidJob, Unavailable
 from workhorse.domain.events import OutputLine
 from workhorse.domain.job import State
 from workhorse.domain.outcome import Released
+from workhorse.domain.retry import Backoff
 from workhorse.engine.appetite import BATCH
 from workhorse.engine.attempts import HOARD
 from workhorse.engine.board import Mark
@@ -739,5 +740,25 @@ def test_an_attempt_that_cannot_start_has_failed(
             one = shop.put(kinds.talk, 1)
             assert (await shop.until(one)).state is State.SUCCEEDED
             assert shop.outcomes(one) == ["error", "ok"]
+
+    asyncio.run(play())
+
+
+def test_jobs_that_fail_together_do_not_come_back_together(workshop: Make) -> None:
+    """Each waits by a chance of its own, within the jitter of its backoff."""
+
+    async def play() -> None:
+        spread = Backoff(base=1000, factor=1, jitter=0.5)
+        async with workshop() as shop:
+            jobs = [shop.put(kinds.hostile, "exit", backoff=spread) for _ in range(20)]
+            for one in jobs:
+                await shop.until(one, State.SCHEDULED)
+            waits = [
+                hands.the(shop.store, one).run_at - shop.store.attempts(one)[0].finished_at
+                for one in jobs
+            ]
+            assert len({round(wait, -3) for wait in waits}) > 10
+            assert min(waits) >= 500_000 - 5_000
+            assert max(waits) <= 1_500_000 + 5_000
 
     asyncio.run(play())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +141,17 @@ def test_a_signal_to_the_whole_group(scene: Scene) -> None:
         procs.send(process.pid, signal.SIGTERM)
     assert worker.wait() == 0
     assert [(scene.state(job), scene.starts(job)) for job in jobs] == [(State.SUCCEEDED, 1)] * 3
+
+
+def test_what_runs_jobs_goes_first_when_memory_runs_out(scene: Scene) -> None:
+    """The kernel takes the child or a job's process before the supervisor and the warden."""
+    worker = scene.worker()
+    told = scene.until_told("start", job=scene.jobs.nap_process.enqueue(60).id)
+    (child,) = worker.children()
+
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    assert score(child.pid) == score(told.data["pid"]) == 800
+    (warden,) = worker.wardens()
+    assert score(worker.pid) == score(warden.pid) == score(os.getpid())

@@ -40,7 +40,8 @@ select 'work', 'default', %s::workhorse.state, 0, '{}', 5, 0, %s,
   from generate_series(1, %s)
 """
 REST = """
-insert into workhorse.dependencies select id, id + 1000000 from workhorse.jobs where state = 'blocked';
+insert into workhorse.dependencies
+select id, id + 1000000 from workhorse.jobs where state = 'blocked';
 insert into workhorse.history (
        id, kind, queue, state, priority, solo, args, attempt, failures, crashes, lost, max_attempts,
        enqueued_at, run_at, finished_at)
