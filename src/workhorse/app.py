@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
-from workhorse.calls import Bound, JobDecorator, Kind, Order, Prepared
+from workhorse.calls import Bound, JobDecorator, Kind, Order, Prepared, Sender
 from workhorse.context import Context
 from workhorse.domain.errors import ConfigurationError, InvalidJob, NotFound, UnknownKind
 from workhorse.domain.job import Enqueued, Job, NewJob, State, check_name, check_type
@@ -28,6 +28,7 @@ from workhorse.options import (
     NO_OPTIONS,
     UNSET,
     Defaults,
+    HasId,
     Options,
     Unset,
     as_defaults,
@@ -35,7 +36,14 @@ from workhorse.options import (
     terms_of,
 )
 from workhorse.session import aenqueue_in, enqueue_in
-from workhorse.sources import DEFAULT_DATABASE_URL, configured_url, nearest, sqlite_url
+from workhorse.sources import (
+    DEFAULT_DATABASE_URL,
+    configured_url,
+    mask_url,
+    nearest,
+    sqlite_path,
+    sqlite_url,
+)
 from workhorse.threads import Threads
 
 if TYPE_CHECKING:
@@ -79,7 +87,9 @@ class Workhorse:
         self._threads: Threads | None = None
         self._coalescers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Coalescers]
         self._coalescers = weakref.WeakKeyDictionary()
-        self._home = Home(lambda: self.store, self._look, self._ring, self._requeued)
+        self._home = Home(
+            lambda: self.place, lambda: self.store, self._look, self._ring, self._requeued
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +116,12 @@ class Workhorse:
 
                     store = self._store = open_store(self.url, folder=self._folder)
         return store
+
+    @property
+    def place(self) -> str:
+        """The URL of the store, whatever folder this process is in now."""
+        path = sqlite_path(self.url)
+        return self.url if path is None else sqlite_url(Path(self._folder, path))
 
     @contextmanager
     def lend(self) -> Iterator[Store]:
@@ -236,6 +252,8 @@ class Workhorse:
     def prepare(self, spec: KindSpec, args: str, options: Options) -> Order:
         """Return the job one enqueue asks for, ready to be stored."""
         if options is not NO_OPTIONS:
+            if options.after is not None:
+                self._refuse_elsewhere(options.after)
             job = new_job(spec, args, options, self._declared[spec.name], self._queues)
             return Order(job, spec, options.session)
         job = self._templates.get(spec.name) or self._template(spec)
@@ -274,7 +292,7 @@ class Workhorse:
 
     def enqueue_many(self, jobs: Iterable[Bound[R]]) -> list[Handle[R]]:
         """Store many bound jobs, all or none, in one transaction; return their handles in order."""
-        orders = _orders(jobs)
+        orders = self._orders(jobs)
         session = _one_session(orders)
         if session is None:
             return self._send_all(orders)
@@ -283,7 +301,7 @@ class Workhorse:
 
     async def aenqueue_many(self, jobs: Iterable[Bound[R]]) -> list[Handle[R]]:
         """`enqueue_many`, without blocking the running loop."""
-        orders = _orders(jobs)
+        orders = self._orders(jobs)
         session = _one_session(orders)
         if session is None:
             if self.inline:  # as `asend` does
@@ -323,6 +341,53 @@ class Workhorse:
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────
 
+    def _orders(self, jobs: Iterable[Bound[Any]]) -> list[Order]:
+        """Return what bound jobs ask for; refuse more than one transaction holds.
+
+        Those of an app on another store are refused too: here nobody may know their kind.
+        """
+        orders: list[Order] = []
+        others: dict[Sender, str] = {}
+        for bound in jobs:
+            if not isinstance(bound, Bound):
+                raise InvalidJob(
+                    f"enqueue_many takes bound jobs, not a {type(bound).__name__}.",
+                    hint="Make them with kind.bind(…).",
+                )
+            if bound.app is not self:
+                others[bound.app] = bound.order.job.kind
+            orders.append(bound.order)
+        if len(orders) > ENQUEUE_MANY:
+            raise InvalidJob(
+                f"{len(orders):,} jobs are too many for one transaction.",
+                hint=f"Enqueue at most {ENQUEUE_MANY:,} at once.",
+            )
+        for app, kind in others.items():
+            if not self._is_here(app.place):
+                raise InvalidJob(
+                    f"Kind {kind!r} is of an app whose jobs are in {mask_url(app.place)}, not in "
+                    f"{mask_url(self.place)}.",
+                    hint="Enqueue it with its own app.",
+                )
+        return orders
+
+    def _refuse_elsewhere(self, after: Iterable[HasId | int] | HasId | int) -> None:
+        """Refuse to wait for a job of another store: its id is another job's here."""
+        for one in after if isinstance(after, list) else [after]:
+            if not isinstance(one, Handle) or one.home is self._home:
+                continue
+            if not self._is_here(place := one.home.place()):
+                raise InvalidJob(
+                    f"Job {one.id} is in {mask_url(place)}, not in {mask_url(self.place)}.",
+                    hint="A job waits for jobs of the same store.",
+                )
+
+    def _is_here(self, place: str) -> bool:
+        """Tell whether a URL names the store of this app."""
+        from workhorse.store.opening import same_store  # noqa: PLC0415 - lazy
+
+        return same_store(place, self.place)
+
     def _send_all(self, orders: Sequence[Order]) -> list[Handle[Any]]:
         """Store jobs together; in inline mode, run them."""
         if not orders:
@@ -331,8 +396,8 @@ class Workhorse:
         self._ring()
         handles = self._handles(found, orders)
         if self.inline:
-            for one, handle in zip(found, handles, strict=True):
-                if self._run_inline(one):
+            for one, order, handle in zip(found, orders, handles, strict=True):
+                if order.job.kind in self._specs and self._run_inline(one):
                     handle.refresh()
         return handles
 
@@ -427,26 +492,6 @@ def _with_args(job: NewJob, args: str) -> NewJob:
         job.max_attempts,
         job.backoff,
     )
-
-
-def _order(bound: Any) -> Order:
-    if not isinstance(bound, Bound):
-        raise InvalidJob(
-            f"enqueue_many takes bound jobs, not a {type(bound).__name__}.",
-            hint="Make them with kind.bind(…).",
-        )
-    return bound.order
-
-
-def _orders(jobs: Iterable[Bound[Any]]) -> list[Order]:
-    """Return what bound jobs ask for; refuse more than one transaction holds."""
-    orders = [_order(bound) for bound in jobs]
-    if len(orders) > ENQUEUE_MANY:
-        raise InvalidJob(
-            f"{len(orders):,} jobs are too many for one transaction.",
-            hint=f"Enqueue at most {ENQUEUE_MANY:,} at once.",
-        )
-    return orders
 
 
 def _one_session(orders: Sequence[Order]) -> Any:

@@ -48,6 +48,10 @@ class Order(NamedTuple):
 class Sender(Protocol):
     """The app, as its kinds see it."""
 
+    @property
+    def place(self) -> str:
+        """The URL of its store."""
+
     def prepare(self, spec: KindSpec, args: str, options: Options) -> Order:
         """Return the order for one job."""
 
@@ -64,9 +68,10 @@ class Bound(Generic[R_co]):
     Made by `Kind.bind`; see `Workhorse.enqueue_many`.
     """
 
-    __slots__ = ("order",)
+    __slots__ = ("app", "order")
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, app: Sender, order: Order) -> None:
+        self.app = app
         self.order = order
 
     def __repr__(self) -> str:
@@ -113,7 +118,7 @@ class Prepared(Generic[P, R_co]):
     def bind(self, /, *args: P.args, **kwargs: P.kwargs) -> Bound[R_co]: ...
     def bind(self, /, *args: Any, **kwargs: Any) -> Bound[Any]:
         """Check the arguments now and enqueue later, with others: see `Workhorse.enqueue_many`."""
-        return Bound(self._order(args, kwargs))
+        return Bound(self._app, self._order(args, kwargs))
 
     def _order(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Order:
         return self._app.prepare(self.spec, self.spec.dump_args(args, kwargs), self.options)
@@ -144,8 +149,8 @@ class Prepared(Generic[P, R_co]):
             idempotency_key: A key that makes one job for as long as that is kept, finished or
                 not: enqueuing again, also after an answer that was lost, returns a handle of it
                 (``existing``), whatever else is asked for; `Conflict` when the kind is another.
-            after: Jobs, by handle or id, that must succeed first. When one of them does not, or
-                did not, this one is cancelled.
+            after: Jobs of the same store, by handle or id, that must succeed first. When one of
+                them does not, or did not, this one is cancelled.
             timeout: Seconds an attempt may take; None for no limit.
             max_attempts: The budget of failures.
             session: An open transaction of yours in the app's database: a connection of its
@@ -160,7 +165,7 @@ class Prepared(Generic[P, R_co]):
             "queue": queue,
             "unique": unique,
             "idempotency_key": idempotency_key,
-            "after": list(after) if isinstance(after, Iterable) else after,
+            "after": after,
             "timeout": timeout,
             "max_attempts": max_attempts,
             "session": session,

@@ -31,16 +31,18 @@ PAGE: Final = 1000
 class Home:
     """What a handle needs of its app."""
 
-    __slots__ = ("changed", "look", "requeued", "store")
+    __slots__ = ("changed", "look", "place", "requeued", "store")
 
     def __init__(
         self,
+        place: Callable[[], str],
         store: Callable[[], ClientStore],
         look: Callable[[Callable[[], Job]], Awaitable[Job]],
         changed: Callable[[], None],
         requeued: Callable[[Job], None],
     ) -> None:
         """`look` blocks no loop; `changed` wakes workers; `requeued` is told what can run again."""
+        self.place = place
         self.store = store
         self.look = look
         self.changed = changed
@@ -50,7 +52,7 @@ class Home:
 class Handle(Generic[R_co]):
     """One job. `state` and `job` are as last seen: `refresh` looks again."""
 
-    __slots__ = ("_home", "_job", "_spec", "_state", "existing", "id")
+    __slots__ = ("_job", "_spec", "_state", "existing", "home", "id")
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class Handle(Generic[R_co]):
         existing: bool = False,
         job: Job | None = None,
     ) -> None:
-        self._home = home
+        self.home = home
         self._state = state
         self._job = job
         self._spec = spec
@@ -92,7 +94,7 @@ class Handle(Generic[R_co]):
         return self
 
     def _look(self) -> Job:
-        job = self._home.store().get(self.id)
+        job = self.home.store().get(self.id)
         if job is None:
             raise NotFound(f"There is no job {self.id}.")
         self._job, self._state = job, job.state
@@ -117,7 +119,7 @@ class Handle(Generic[R_co]):
     async def aresult(self, timeout: float | None = None) -> R_co:
         """`result`, without blocking the running loop."""
         for pause in _pauses(timeout):
-            if (await self._home.look(self._look)).state in FINAL:
+            if (await self.home.look(self._look)).state in FINAL:
                 break
             if pause is None:
                 raise self._not_yet(timeout)
@@ -158,7 +160,7 @@ class Handle(Generic[R_co]):
         pause = FIRST_LOOK
         while True:
             ended = not follow or self._look().state in FINAL
-            page = self._home.store().events(job_id=self.id, after=after, limit=PAGE)
+            page = self.home.store().events(job_id=self.id, after=after, limit=PAGE)
             for event in page:
                 after = event.seq
                 yield event
@@ -177,9 +179,9 @@ class Handle(Generic[R_co]):
         of it, and in its record.
         """
         check_type("reason", reason, str, "a text")
-        self._state = self._home.store().cancel(self.id, reason=reason)
+        self._state = self.home.store().cancel(self.id, reason=reason)
         self._job = None
-        self._home.changed()
+        self.home.changed()
         return self._state
 
     def requeue(self) -> None:
@@ -187,14 +189,14 @@ class Handle(Generic[R_co]):
 
         `Conflict` from any other state.
         """
-        self._home.store().requeue(self.id)
-        self._home.changed()
-        self._home.requeued(self._look())
+        self.home.store().requeue(self.id)
+        self.home.changed()
+        self.home.requeued(self._look())
         self._look()
 
     def explain(self) -> str:
         """Say in words why the job is where it is, and what became of each attempt."""
-        return explain(facts(self._home.store(), self._look()))
+        return explain(facts(self.home.store(), self._look()))
 
 
 def facts(store: ClientStore, job: Job) -> Facts:

@@ -112,6 +112,8 @@ class Options:
             for name, value in given.items()
             if value is not UNSET and (value is not None or name == "timeout")
         }
+        if isinstance(after := said.get("after"), Iterable):
+            said["after"] = list(after)  # it is looked at more than once
         return replace(self, **said)
 
 

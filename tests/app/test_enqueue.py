@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -165,6 +166,42 @@ def test_what_is_not_bound_is_refused(app: Workhorse, resize: Resize) -> None:
     with pytest.raises(InvalidJob, match="100,001 jobs are too many"):
         app.enqueue_many([resize.bind("a")] * (ENQUEUE_MANY + 1))
     assert stored(app) == []
+
+
+def test_a_bound_job_of_another_store_is_refused(
+    app: Workhorse, resize: Resize, tmp_path: Path
+) -> None:
+    """No worker on this one may know its kind; nothing is stored, in either."""
+    with closing(Workhorse(tmp_path / "other.db")) as other:
+        theirs = other.job(name="theirs")(lambda: None).bind()
+        told = r"'theirs' is of an app whose jobs are in sqlite:///.+other.db.+jobs.db.+its own app"
+        with pytest.raises(InvalidJob, match=told):
+            app.enqueue_many([resize.bind("a"), theirs])
+        with pytest.raises(InvalidJob, match=told):
+            asyncio.run(app.aenqueue_many([resize.bind("a"), theirs]))
+        assert stored(app) == stored(other) == []
+
+
+def test_one_url_may_name_two_stores(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path begins where its app was made."""
+    first = Workhorse("sqlite:///jobs.db")
+    (workdir / "other").mkdir()
+    monkeypatch.chdir(workdir / "other")
+    bound = Workhorse("sqlite:///jobs.db").job(name="theirs")(lambda: None).bind()
+    with pytest.raises(InvalidJob, match=r"in sqlite:///.+/other/jobs.db, not in sqlite:///"):
+        first.enqueue_many([bound])
+
+
+def test_apps_on_one_store_may_enqueue_for_each_other(
+    app: Workhorse, resize: Resize, inline: Workhorse
+) -> None:
+    """However they spell it; in inline mode, a kind that the app does not know is not run."""
+    path = Path(app.url.removeprefix("sqlite:///"))
+    inline.url = f"sqlite:///{path.parent}/../{path.parent.name}/{path.name}?durability=normal"
+    known = inline.job(name="known")(lambda: None)
+    handles = inline.enqueue_many([resize.bind("a"), known.bind()])
+    assert [handle.state for handle in handles] == [State.AVAILABLE, State.SUCCEEDED]
+    assert [job.kind for job in stored(app)] == ["resize", "known"]
 
 
 def test_a_thousand_at_once(app: Workhorse, resize: Resize) -> None:

@@ -429,6 +429,24 @@ def test_after_a_job_that_is_not_there_is_refused(app: Workhorse, noop: Noop) ->
     assert stored(app) == []
 
 
+def test_after_a_job_of_another_store_is_refused(
+    app: Workhorse, noop: Noop, tmp_path: Path
+) -> None:
+    """Its id is another job's here; a handle of another app on the same store is as good as any."""
+    mine = noop.enqueue()
+    with closing(Workhorse(tmp_path / "other.db")) as other, closing(Workhorse(app.url)) as same:
+        theirs = other.job(name="noop")(lambda: None).enqueue()
+        assert theirs.id == mine.id
+        told = rf"Job {theirs.id} is in sqlite:///.+other.db.+jobs.db.+same store"
+        for after in (theirs, [mine, theirs], iter([theirs])):
+            with pytest.raises(InvalidJob, match=told):
+                app.enqueue_by_name("noop", {}, after=after)
+        with pytest.raises(InvalidJob, match=told):
+            noop.using(after=theirs).bind()
+        assert noop.using(after=same.get(mine.id)).enqueue().state is State.BLOCKED
+    assert len(stored(app)) == 2
+
+
 def test_a_delayed_job_after_another_waits_for_both(app: Workhorse, noop: Noop) -> None:
     """The other has succeeded, the time has not come: it is not available yet."""
     first = noop.enqueue()
