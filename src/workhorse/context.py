@@ -46,7 +46,8 @@ class Snooze(Exception):
 class Context:
     """One attempt, as its handler sees it. Safe to use from any thread of its process.
 
-    What a process says that the handler itself has forked is lost.
+    What a process says that the handler itself has forked is lost; if it leaves the handler, it
+    ends.
 
     `emit` takes one line on its way to the store; how many lines and bytes an attempt may
     write is its business. `stopping` tells whether the attempt was asked to end.

@@ -13,6 +13,7 @@ import pytest
 from tests.scenarios import procs
 from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
+from tests.scenarios.workers import WorkerProcess
 from workhorse.domain.job import State
 
 KINDS = ["async", "thread", "process"]
@@ -112,6 +113,53 @@ def test_a_pool_that_a_handler_forked(scene: Scene, run: str) -> None:
     for handle in scene.app.enqueue_many([kind.bind() for _ in range(10)]):
         assert scene.until(handle.id).state is State.SUCCEEDED
         assert scene.result(handle.id) == [3, 2, 1]
+
+
+@pytest.mark.parametrize("run", [*KINDS, "async_process"])
+def test_a_fork_that_leaves_the_handler(scene: Scene, run: str) -> None:
+    """It ends there as a program does, with what it printed; the job is that of its parent."""
+    worker = scene.worker(concurrency=1)
+    kind = getattr(scene.jobs, kind_of("forker", run))
+    ends = {"return": 0, "raise": 1, "exit": 3, "exit with words": 1}
+    said = []
+    for how, status in ends.items():
+        job = kind.enqueue(how).id
+        assert scene.until(job).state is State.SUCCEEDED, scene.job(job)
+        assert scene.result(job) == status
+        said += [event.data["message"] for event in scene.events(job, "log")]
+    text = "\n".join(said) + worker.text()
+    assert text.count("printed by a fork") == len(ends)
+    assert text.count("ValueError: raised in a fork") == 1
+    assert text.count("words of a fork") == 1
+    assert "said by a fork" not in text
+    eventually(lambda: not forks(worker), what="no fork to be left")
+
+
+def forks(worker: WorkerProcess) -> list[int]:
+    """Return those of a worker's processes below its children that are no runners of jobs."""
+    below = [one for child in worker.children() for one in procs.children(child.pid)]
+    runners = [one for one in below if "engine.runner" in one.command]
+    return [one.pid for one in below if one not in runners] + [
+        one.pid for runner in runners for one in procs.children(runner.pid)
+    ]
+
+
+@pytest.mark.parametrize("run", ["async", "async_process"])
+def test_a_fork_that_waits_in_its_parents_loop(scene: Scene, run: str) -> None:
+    """It ends there, with an error: neither it nor any other task goes on in it."""
+    scene.worker()
+    job = getattr(scene.jobs, kind_of("forker", run)).enqueue("wait").id
+    assert scene.until(job).state is State.SUCCEEDED
+    assert scene.result(job) == 1
+    assert scene.told("strayed") == []
+
+
+def test_a_fork_that_leaves_a_task_of_the_handlers(scene: Scene) -> None:
+    """It ends there as one that leaves the handler itself."""
+    scene.worker()
+    job = scene.jobs.forker.enqueue("in a task").id
+    assert scene.until(job).state is State.SUCCEEDED
+    assert scene.result(job) == 3
 
 
 def test_signals_meant_for_its_supervisor(scene: Scene) -> None:

@@ -57,9 +57,11 @@ def main(arguments: list[str]) -> int:
     prefer_for_oom()
     forgive()
 
-    from workhorse.engine.loading import load_app  # noqa: PLC0415 - after the guards are up
+    from workhorse.engine.forks import FORKS  # noqa: PLC0415 - after the guards are up
+    from workhorse.engine.loading import load_app  # noqa: PLC0415
     from workhorse.logs import configure  # noqa: PLC0415
 
+    FORKS.watch()
     configure(config.log_level, config.log_format)
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
@@ -118,10 +120,12 @@ async def _serve(
     *,
     control: socket.socket,
 ) -> None:
+    from workhorse.engine.forks import FORKS  # noqa: PLC0415
     from workhorse.engine.wake import Sleeper, Wake  # noqa: PLC0415
     from workhorse.engine.worker import Worker  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
+    FORKS.keep_to_parent(loop)
     worker = Worker(
         store,
         app.kinds,

@@ -22,6 +22,7 @@ from workhorse.domain.outcome import (
     Rejected,
     Snoozed,
 )
+from workhorse.engine.forks import FORKS, end
 from workhorse.failure import failure_from
 from workhorse.text import safe_text
 
@@ -87,19 +88,25 @@ def call_sync(
 
     An exception that is one of `passing` is the caller's to judge.
     """
+    forks = FORKS.depth
     try:
+        if kind.is_async:
+            with asyncio.Runner() as runner:
+                FORKS.keep_to_parent(runner.get_loop())
+                return runner.run(call_async(kind, job, emit, stopping))
         args, kwargs = kind.load_args(job.args)
         if kind.takes_context:
             args = (context_for(job, emit, stopping), *args)
-        if kind.is_async:
-            value = asyncio.run(kind.func(*args, **kwargs))
-        else:
-            value = contextvars.copy_context().run(kind.func, *args, **kwargs)
-            _check_awaited(value)
+        value = contextvars.copy_context().run(kind.func, *args, **kwargs)
+        if forks != FORKS.depth:
+            end()
+        _check_awaited(value)
         return Completed(None if value is None else kind.dump_result(value))
     except passing:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is an outcome
+        if forks != FORKS.depth:
+            end(error)
         return outcome_of(error, kind.retry_in(job.queue))
 
 
@@ -117,13 +124,18 @@ async def call_async(
     kind: KindSpec, job: Claimed, emit: Emit, stopping: Stopping
 ) -> AttemptOutcome:
     """Run an ``async def`` handler on this loop. `CancelledError` is the caller's to judge."""
+    forks = FORKS.depth
     try:
         args, kwargs = kind.load_args(job.args)
         if kind.takes_context:
             args = (context_for(job, emit, stopping), *args)
         value = await kind.func(*args, **kwargs)
+        if forks != FORKS.depth:
+            end()
         return Completed(None if value is None else kind.dump_result(value))
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:  # noqa: BLE001 - whatever user code raises is an outcome
+    except BaseException as error:
+        if forks != FORKS.depth:
+            end(error)
+        if isinstance(error, asyncio.CancelledError):
+            raise
         return outcome_of(error, kind.retry_in(job.queue))

@@ -8,7 +8,6 @@ then runs what it is sent. A SIGTERM of the child's raises `Stopped` in the hand
 from __future__ import annotations
 
 import _thread
-import contextlib
 import os
 import signal
 import socket
@@ -150,11 +149,13 @@ def main(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
 
-    from workhorse.engine.invoke import call_sync  # noqa: PLC0415 - after the guards are up
+    from workhorse.engine.forks import FORKS, flush  # noqa: PLC0415 - after the guards are up
+    from workhorse.engine.invoke import call_sync  # noqa: PLC0415
     from workhorse.engine.loading import load_app  # noqa: PLC0415
 
+    FORKS.watch()
     app = load_app(app_spec)
-    _flush()
+    flush()
     frames.send({"ready": True})
     while (message := frames.receive()) is not None:
         if "stop" in message:
@@ -164,7 +165,8 @@ def main(arguments: list[str]) -> int:
         threads, surroundings = threading.active_count(), Surroundings.look()
 
         def emit(name: Output, data: str) -> None:
-            frames.send({"output": name.value, "data": data})
+            if not FORKS.depth:
+                frames.send({"output": name.value, "data": data})
 
         try:
             stop.arm()
@@ -173,17 +175,10 @@ def main(arguments: list[str]) -> int:
             outcome = Failed(Failure("Stopped", str(error)))
         finally:
             stop.disarm()
-        _flush()
+        flush()  # what was printed is to be there before the end is
         spoilt = threading.active_count() > threads or not surroundings.are_left()
         frames.send({"outcome": pack_outcome(outcome), "spoilt": spoilt})
     return 0
-
-
-def _flush() -> None:
-    """Have what was printed out of the way first, if there is still something to flush."""
-    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):  # a handler may have put others
-        with contextlib.suppress(Exception):
-            getattr(sys, name).flush()
 
 
 if __name__ == "__main__":

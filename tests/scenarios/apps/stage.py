@@ -153,6 +153,78 @@ def pooled(ctx: Context) -> list[int]:
         return pool.map(abs, range(-3, 0))
 
 
+@app.job(retry=ONCE, timeout=20)
+async def forker(ctx: Context, how: str) -> int:
+    """Fork, have the fork leave the handler, and return what it ended with."""
+    match how:
+        case "wait":
+            return await forked_to_wait()
+        case "in a task":
+            return await asyncio.create_task(forked_in_a_task(ctx))
+        case _:
+            return forked(ctx, how)
+
+
+@app.job(run="thread", retry=ONCE, timeout=20)
+def forker_thread(ctx: Context, how: str) -> int:
+    return forked(ctx, how)
+
+
+@app.job(run="process", retry=ONCE, timeout=20)
+def forker_process(ctx: Context, how: str) -> int:
+    return forked(ctx, how)
+
+
+@app.job(run="process", retry=ONCE, timeout=20)
+async def forker_async_process(ctx: Context, how: str) -> int:
+    return await forked_to_wait() if how == "wait" else forked(ctx, how)
+
+
+def forked(ctx: Context, how: str) -> int:
+    if pid := os.fork():
+        return status_of(pid)
+    ctx.log("said by a fork")
+    print("printed by a fork", end="")
+    match how:
+        case "raise":
+            raise ValueError("raised in a fork")
+        case "exit":
+            sys.exit(3)
+        case "exit with words":
+            sys.exit("words of a fork")
+    return -1
+
+
+async def forked_in_a_task(ctx: Context) -> int:
+    return forked(ctx, "exit")
+
+
+async def forked_to_wait() -> int:
+    """Fork beside a task that is always ready, and have the fork wait in its parent's loop."""
+    home = os.getpid()
+
+    async def beside() -> None:
+        while True:
+            if os.getpid() != home:
+                tell("strayed")
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(beside())
+    await asyncio.sleep(0)
+    pid = os.fork()
+    if pid == 0:
+        await asyncio.sleep(0)
+        tell("strayed")
+        os._exit(0)
+    task.cancel()
+    return status_of(pid)
+
+
+def status_of(pid: int) -> int:
+    """Wait until a process has ended, and return its exit status."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 @app.job(retry=ONCE)
 async def strangle(ctx: Context) -> bool:
     """Hold the loop, and the interpreter's lock, until killed."""
