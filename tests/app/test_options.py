@@ -13,7 +13,7 @@ import pytest
 
 from tests.app.helpers import stored, work
 from tests.scenarios.facts import eventually
-from workhorse import Conflict, Handle, InvalidJob, Kind, NotFound, Retry, State, Workhorse
+from workhorse import Conflict, Context, Handle, InvalidJob, Kind, NotFound, Retry, State, Workhorse
 from workhorse.domain.failed import JobCancelled
 from workhorse.domain.retry import MAX_DELAY, Backoff
 
@@ -240,6 +240,33 @@ def test_the_errors_worth_another_attempt_are_those_of_the_jobs_queue(inline: Wo
     inline.queue("default", retry=Retry(never=(ValueError,)))
     assert fragile.enqueue().job.attempt == 1
     assert fragile.using(queue="other").enqueue().job.attempt == 5
+
+
+def test_an_error_of_workhorse_in_a_handler_is_an_error_like_any_other(inline: Workhorse) -> None:
+    """A handler that cannot enqueue at first, for example, is tried again as its policy has it."""
+
+    @inline.job
+    def child(number: int) -> int:
+        return number
+
+    def first_wrong(attempt: int) -> int:
+        wrong: Any = "not a number"
+        return child.enqueue(wrong if attempt == 1 else attempt).id
+
+    @inline.job
+    def parent(ctx: Context) -> int:
+        return first_wrong(ctx.attempt)
+
+    @inline.job(retry=Retry(on=(InvalidJob,)))
+    async def wanting(ctx: Context) -> int:
+        return first_wrong(ctx.attempt)
+
+    @inline.job(retry=Retry(never=(InvalidJob,)))
+    async def unwilling(ctx: Context) -> int:
+        return first_wrong(ctx.attempt)
+
+    handles: list[Handle[int]] = [parent.enqueue(), wanting.enqueue(), unwilling.enqueue()]
+    assert [handle.job.attempt for handle in handles] == [2, 2, 1]
 
 
 def test_a_queue_can_be_declared_anew(app: Workhorse) -> None:

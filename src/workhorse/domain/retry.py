@@ -72,9 +72,9 @@ class Retry:
 
     `max_attempts` is the budget of failures: a snooze, a release by a draining worker or a
     lost lease spends none of it. An exception that is an instance of a type in `never`
-    fails the job at once, as does one that is not an instance of any type in `on`, and always
-    `InvalidJob`: arguments that do not fit the handler, or a result that JSON cannot hold. `on`
-    is not asked of a `MemoryError`, nor of what is no `Exception`, such as `SystemExit`.
+    fails the job at once, as does one that is not an instance of any type in `on`, and as do,
+    always, arguments that do not fit the handler and a result that JSON cannot hold. `on` is not
+    asked of a `MemoryError`, nor of what is no `Exception`, such as `SystemExit`.
     """
 
     max_attempts: int = 5

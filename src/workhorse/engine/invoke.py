@@ -48,20 +48,22 @@ def context_for(job: Claimed, emit: Emit, stopping: Stopping) -> Context:
     )
 
 
-def outcome_of(error: BaseException, retry: Retry) -> AttemptOutcome:
-    """Return the outcome of an attempt whose handler raised `error`.
+def outcome_of(error: BaseException, retry: Retry, *, in_handler: bool) -> AttemptOutcome:
+    """Return the outcome of an attempt that raised `error`, in its handler or before or after it.
 
     Where the error's own class keeps that from being told, the attempt has failed for good.
     """
     failure = failure_from(error)
     try:
-        return _judged(error, failure, retry)
+        return _judged(error, failure, retry, in_handler=in_handler)
     except Exception as odd:  # noqa: BLE001 - else the attempt would never end
         told = f"{failure.message} (what it means cannot be told: {safe_text(repr(odd))})"
         return Failed(failure._replace(message=safe_text(told)), permanent=True)
 
 
-def _judged(error: BaseException, failure: Failure, retry: Retry) -> AttemptOutcome:
+def _judged(
+    error: BaseException, failure: Failure, retry: Retry, *, in_handler: bool
+) -> AttemptOutcome:
     if isinstance(error, Snooze):
         snooze = Snooze(error.seconds, error.reason)  # a class of the handler's may hold anything
         return Snoozed(snooze.seconds, snooze.reason)
@@ -70,7 +72,8 @@ def _judged(error: BaseException, failure: Failure, retry: Retry) -> AttemptOutc
     never = isinstance(error, retry.never)
     if isinstance(error, MemoryError):
         return Failed(failure, permanent=never, out_of_memory=True)
-    if isinstance(error, InvalidJob):  # arguments or a result that no attempt will change
+    if isinstance(error, InvalidJob) and not in_handler:
+        # Arguments that do not fit it, or a result that JSON cannot hold: no attempt changes that.
         return Failed(failure, permanent=True)
     permanent = never or (isinstance(error, Exception) and not retry.wants(error))
     return Failed(failure, permanent=permanent)
@@ -88,7 +91,7 @@ def call_sync(
 
     An exception that is one of `passing` is the caller's to judge.
     """
-    forks = FORKS.depth
+    forks, in_handler = FORKS.depth, False
     try:
         if kind.is_async:
             with asyncio.Runner() as runner:
@@ -97,9 +100,11 @@ def call_sync(
         args, kwargs = kind.load_args(job.args)
         if kind.takes_context:
             args = (context_for(job, emit, stopping), *args)
+        in_handler = True
         value = contextvars.copy_context().run(kind.func, *args, **kwargs)
         if forks != FORKS.depth:
             end()
+        in_handler = False
         _check_awaited(value)
         return Completed(None if value is None else kind.dump_result(value))
     except passing:
@@ -107,7 +112,7 @@ def call_sync(
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is an outcome
         if forks != FORKS.depth:
             end(error)
-        return outcome_of(error, kind.retry_in(job.queue))
+        return outcome_of(error, kind.retry_in(job.queue), in_handler=in_handler)
 
 
 def _check_awaited(value: object) -> None:
@@ -124,18 +129,20 @@ async def call_async(
     kind: KindSpec, job: Claimed, emit: Emit, stopping: Stopping
 ) -> AttemptOutcome:
     """Run an ``async def`` handler on this loop. `CancelledError` is the caller's to judge."""
-    forks = FORKS.depth
+    forks, in_handler = FORKS.depth, False
     try:
         args, kwargs = kind.load_args(job.args)
         if kind.takes_context:
             args = (context_for(job, emit, stopping), *args)
+        in_handler = True
         value = await kind.func(*args, **kwargs)
         if forks != FORKS.depth:
             end()
+        in_handler = False
         return Completed(None if value is None else kind.dump_result(value))
     except BaseException as error:
         if forks != FORKS.depth:
             end(error)
         if isinstance(error, asyncio.CancelledError):
             raise
-        return outcome_of(error, kind.retry_in(job.queue))
+        return outcome_of(error, kind.retry_in(job.queue), in_handler=in_handler)
