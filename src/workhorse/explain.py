@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from workhorse.domain.job import Attempt, Job, QueueStats, State, WorkerInfo
 
-NO_WORKER: Final = "No worker is alive: start one."
+START: Final = "start one with `workhorse worker{}`."
+NO_WORKER: Final = f"No worker is alive: {START}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def standing(facts: Facts) -> Iterator[str]:
                     "another worker will give the job back."
                 )
                 if not _alive(facts.workers, facts.silent):
-                    yield NO_WORKER
+                    yield NO_WORKER.format("")
         case State.SUCCEEDED:
             yield f"{name} succeeded at {instant(job.finished_at)}, in attempt {job.attempt}."
         case State.FAILED:
@@ -85,13 +86,8 @@ def _in_the_way(facts: Facts) -> Iterator[str]:
     job = facts.job
     if facts.queue.paused:
         yield f"Queue {job.queue!r} is paused: resume it, and its jobs are claimed again."
-    alive = _alive(facts.workers, facts.silent)
-    if not alive:
-        yield NO_WORKER
-    elif not any(job.queue in worker.queues for worker in alive):
-        yield f"No living worker serves queue {job.queue!r}."
-    elif not able(job, facts.workers, facts.silent):
-        yield f"No living worker of queue {job.queue!r} knows kind {job.kind!r}: deploy its code."
+    if nobody := nobody_for(job, facts.workers, facts.silent):
+        yield nobody
 
 
 def _before_it(facts: Facts) -> Iterator[str]:
@@ -106,6 +102,18 @@ def _before_it(facts: Facts) -> Iterator[str]:
         yield f"{_count(len(can), 'worker')} can run it: {running} of {slots} slots are in use."
     if job.solo:
         yield "It runs alone in its process, because earlier attempts were interrupted."
+
+
+def nobody_for(job: Job, workers: Sequence[WorkerInfo], silent: Collection[int]) -> str | None:
+    """Return why no worker may claim a job, and what to do; None when one may."""
+    alive, queues = _alive(workers, silent), f" --queues {job.queue}"
+    if not alive:
+        return NO_WORKER.format("" if job.queue == "default" else queues)
+    if not any(job.queue in worker.queues for worker in alive):
+        return f"No living worker serves queue {job.queue!r}: {START.format(queues)}"
+    if not able(job, workers, silent):
+        return f"No living worker of queue {job.queue!r} knows kind {job.kind!r}: deploy its code."
+    return None
 
 
 def able(job: Job, workers: Sequence[WorkerInfo], silent: Collection[int]) -> list[WorkerInfo]:

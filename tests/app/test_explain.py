@@ -29,6 +29,9 @@ def noop(app: Workhorse) -> Noop:
     return noop
 
 
+NOBODY = r"No worker is alive: start one with `workhorse worker`\."
+
+
 def says(handle: Handle[object], *lines: str) -> None:
     """Check that a job is explained by just these lines, each a pattern."""
     told = handle.explain().split("\n")
@@ -41,7 +44,7 @@ def test_a_scheduled_job(app: Workhorse, noop: Noop) -> None:
     """Until when, in UTC, and what will be in its way then."""
     handle = noop.using(run_at=1_999_999_999_000).enqueue()
     until = r"Job 1 \(noop\) is scheduled until 2033-05-18 03:33:19\+00:00\."
-    says(handle, until, r"No worker is alive: start one\.")
+    says(handle, until, NOBODY)
     a_worker(app)
     says(handle, until)
     app.store.pause("default")
@@ -102,7 +105,7 @@ def test_a_snoozed_job(app: Workhorse) -> None:
         handle,
         rf"Job 1 \(wait\) is scheduled until {AT} "
         r"\(attempt 1 ended: snoozed; 0 of 5 attempts used\)\.",
-        r"No worker is alive: start one\.",
+        NOBODY,
         "Attempts:",
         r"  1\. snoozed after \d+\.\d{3} s: Snooze: not open yet",
     )
@@ -142,11 +145,11 @@ def test_a_worker_whose_lease_has_run_out_is_not_counted_on(app: Workhorse, noop
     says(
         waiting,
         r"Job 1 \(noop\) is available, and waits to be claimed\.",
-        r"No worker is alive: start one\.",
+        NOBODY,
     )
     on = rf"Job 2 \(noop\) is running: attempt 1, since {AT}, on worker {silent}\."
     lapsed = rf"Worker {silent} has let its lease run out: another worker will give the job back\."
-    says(running, on, lapsed, r"No worker is alive: start one\.")
+    says(running, on, lapsed, NOBODY)
     a_worker(app)
     says(running, on, lapsed)
     assert "1 worker can run it: 0 of 2 slots are in use." in waiting.explain()
@@ -156,15 +159,26 @@ def test_an_available_job_that_nobody_can_run(app: Workhorse, noop: Noop) -> Non
     """No worker, none for its queue, none that knows its kind: each says what to do."""
     handle = noop.enqueue()
     waits = r"Job 1 \(noop\) is available, and waits to be claimed\."
-    says(handle, waits, r"No worker is alive: start one\.")
+    says(handle, waits, NOBODY)
     a_worker(app, queues=("other",))
-    says(handle, waits, r"No living worker serves queue 'default'\.")
+    start = r"start one with `workhorse worker --queues default`\."
+    says(handle, waits, rf"No living worker serves queue 'default': {start}")
     a_worker(app, kinds=("other",))
     says(
         handle,
         waits,
         r"No living worker of queue 'default' knows kind 'noop': deploy its code\.",
     )
+
+
+def test_a_job_of_a_queue_that_no_worker_serves(app: Workhorse, noop: Noop) -> None:
+    """The command that is named starts a worker which does, be there others or none."""
+    handle = noop.using(queue="letters").enqueue()
+    waits = r"Job 1 \(noop\) is available, and waits to be claimed\."
+    start = r"start one with `workhorse worker --queues letters`\."
+    says(handle, waits, rf"No worker is alive: {start}")
+    a_worker(app)
+    says(handle, waits, rf"No living worker serves queue 'letters': {start}")
 
 
 def test_an_available_job_that_waits_for_its_turn(app: Workhorse, noop: Noop) -> None:

@@ -295,10 +295,10 @@ def test_patience_has_an_end(cli: Cli, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["--wait", "--watch"])
 def test_waiting_for_nobody_is_said(cli: Cli, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while without a worker that could run the job, stderr says so, once."""
+    """After a while without a worker that could run the job, stderr says which to start, once."""
     monkeypatch.setattr("workhorse.cli.follow.QUIET", 0.05)
     ran = cli("enqueue", "hello", X, how, "--wait-timeout", 0.4)
-    said = "No worker runs 'hello' from queue 'letters': start `workhorse worker`."
+    said = "No worker is alive: start one with `workhorse worker --queues letters`."
     assert ran.err.splitlines().count(said) == 1
 
 
@@ -308,7 +308,25 @@ def test_a_dead_worker_is_nobody(cli: Cli, monkeypatch: pytest.MonkeyPatch, work
     with closing(open_store(URL)) as store:
         Worker(store, queues=["letters"], kinds=["hello"], lease=0)
         ran = cli("enqueue", "hello", X, "--wait", "--wait-timeout", 0.3)
-    assert "No worker runs 'hello' from queue 'letters'" in ran.err
+    assert "No worker is alive: start one with `workhorse worker --queues letters`." in ran.err
+
+
+@pytest.mark.parametrize(
+    ("queues", "kinds", "said"),
+    [
+        ("default", "hello", "serves queue 'letters': start one with `workhorse worker --queues"),
+        ("letters", "other", "of queue 'letters' knows kind 'hello': deploy its code."),
+    ],
+)
+def test_a_worker_that_will_not_run_it_is_told_apart(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, workdir: Path, queues: str, kinds: str, said: str
+) -> None:
+    """One of other queues, or without the kind, is no help: what would be is said."""
+    monkeypatch.setattr("workhorse.cli.follow.QUIET", 0.05)
+    with closing(open_store(URL)) as store:
+        Worker(store, queues=[queues], kinds=[kinds])
+        ran = cli("enqueue", "hello", X, "--wait", "--wait-timeout", 0.3)
+    assert f"No living worker {said}" in ran.err
 
 
 def test_a_worker_at_hand_is_not_missed(

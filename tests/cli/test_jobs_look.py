@@ -227,7 +227,9 @@ def test_an_error_that_says_nothing_is_its_type(cli: Cli, store: Store) -> None:
 def test_a_waiting_job_says_why_it_waits(cli: Cli, store: Store) -> None:
     """Nobody at work, or a paused queue: `jobs show` tells which."""
     job_id = put(store)
-    assert "No worker is alive: start one." in cli("jobs", "show", job_id).out
+    assert (
+        "No worker is alive: start one with `workhorse worker`." in cli("jobs", "show", job_id).out
+    )
     Worker(store)
     store.pause("default")
     why = cli("jobs", "show", job_id, "-o", "json").json["why"]

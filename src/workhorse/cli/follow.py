@@ -89,7 +89,9 @@ def follow(store: Store, job_id: int, patience: Patience, *, after: int = 0) -> 
 
 
 def _say_when_nobody_works(store: Store, job: Job) -> None:
-    from workhorse.explain import able
+    from workhorse.explain import nobody_for
 
-    if job.state == "available" and not able(job, store.workers(), store.expired_workers()):
-        say(f"No worker runs {job.kind!r} from queue {job.queue!r}: start `workhorse worker`.")
+    if job.state != "available":
+        return
+    if nobody := nobody_for(job, store.workers(), store.expired_workers()):
+        say(nobody)
