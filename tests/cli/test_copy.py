@@ -49,13 +49,23 @@ def test_the_answer_for_programs(cli: Cli, store: Store) -> None:
     assert (copied["available"], copied["running"], copied["events"]) == (1, 0, 4)
 
 
-def test_a_worker_at_work_stops_it(cli: Cli, store: Store) -> None:
-    """Exit 6: who it is, and what to do."""
+def test_a_worker_at_work_stops_it(cli: Cli, store: Store, workdir: Path) -> None:
+    """Exit 6: who it is, and what to do. No target is made, which would pass for a store."""
     worker = Worker(store, host="build-7")
     ran = cli("copy", URL, TARGET)
     assert (ran.code, ran.out) == (6, "")
     assert f"Worker {worker.id} (host build-7, pid 4242)" in ran.err
     assert "Stop every worker first" in ran.err
+    assert not list(workdir.glob("new.db*"))
+
+
+def test_a_link_to_the_source_is_no_target(cli: Cli, store: Store, workdir: Path) -> None:
+    """Exit 6 at once: a store is not copied into itself, by whatever name."""
+    put(store)
+    (workdir / "new.db").symlink_to("jobs.db")
+    ran = cli("copy", URL, TARGET)
+    assert ran.code == 6
+    assert "cannot be copied into itself" in ran.err
 
 
 def test_a_target_in_use_is_refused(cli: Cli, store: Store) -> None:

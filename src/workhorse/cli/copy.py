@@ -38,11 +38,14 @@ def copy(*, source: str, target: str, output: str) -> None:
     from workhorse.sources import refuse_missing
     from workhorse.store.opening import open_store
     from workhorse.store.verbs.copying import copy as copy_store
+    from workhorse.store.verbs.copying import refuse_in_use
 
     refuse_missing(source)
-    with closing(open_store(source)) as old, closing(open_store(target)) as new, bar() as tell:
-        counts = copy_store(old, new, tell)
-        where = new.url
+    with closing(open_store(source)) as old:
+        refuse_in_use(old)
+        with closing(open_store(target)) as new, bar() as tell:
+            counts = copy_store(old, new, tell)
+            where = new.url
     print_rows(({"name": name, "copied": n} for name, n in counts.items()), output, COLUMNS)
     say(f"Counted in both, and the same. Now let app and workers use {where}.")
 

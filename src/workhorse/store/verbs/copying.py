@@ -26,6 +26,12 @@ Counts: TypeAlias = Mapping[str, int]
 Tell: TypeAlias = Callable[[int, int], None]
 
 
+def refuse_in_use(source: Store) -> None:
+    """Raise `Conflict` while a worker of `source` is at work: asked before a target is made."""
+    with source.whole() as old:
+        _refuse_workers(old, source.url)
+
+
 def copy(source: Store, target: Store, tell: Tell | None = None) -> Counts:
     """Copy all of `source` into `target`, and return what both hold then, counted in both.
 
@@ -34,7 +40,7 @@ def copy(source: Store, target: Store, tell: Tell | None = None) -> Counts:
     Raises `Conflict`, with nothing copied, while a worker of `source` is at work, and unless
     `target` is empty.
     """
-    if source.url == target.url:
+    if _are_one(source, target):
         raise Conflict(f"{source.url} cannot be copied into itself.")
     with source.whole() as old, target.whole() as new:
         _refuse_workers(old, source.url)
@@ -52,6 +58,12 @@ def copy(source: Store, target: Store, tell: Tell | None = None) -> Counts:
             raise RuntimeError(f"the copy holds {found}, its source {counts}")
     target.tidy()
     return counts
+
+
+def _are_one(source: Store, target: Store) -> bool:
+    """Whether both are one store: a file may have two names, but one folder beside it."""
+    beside = source.run_dir
+    return source.url == target.url or (beside is not None and beside == target.run_dir)
 
 
 class _Told:
