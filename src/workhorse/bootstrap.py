@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 from workhorse.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from workhorse.app import Workhorse
     from workhorse.engine.config import WorkerConfig
     from workhorse.settings import Loaded
@@ -127,13 +125,15 @@ def worker_config(loaded: Loaded, *, burst: bool = False) -> WorkerConfig:
         folder=str(Path.cwd()),
         log_level=settings.log_level,
         log_format=settings.log_format,
-        listen_url=_secret(settings.listen_url),
+        listen_url=listen_url(loaded),
         retention=_retention(loaded),
     )
 
 
-def _secret(value: SecretStr | None) -> str | None:
-    return None if value is None else value.get_secret_value()
+def listen_url(loaded: Loaded) -> str | None:
+    """Return where workers listen, if that is not where the jobs are."""
+    url = loaded.settings.listen_url
+    return None if url is None else url.get_secret_value()
 
 
 def _retention(loaded: Loaded) -> Retention:

@@ -48,7 +48,7 @@ class Scene:
         """Return how many workers hear the server's bell, and have nothing else to do."""
         ((found,),) = self.site.server.sql(
             "select count(*) from pg_stat_activity where state = 'idle'"
-            " and application_name = 'workhorse listener' and query like '%pg_notify%'"
+            " and application_name = 'workhorse listener' and query like 'listen%'"
         )
         return int(found)
 

@@ -89,7 +89,7 @@ def examine(place: Place) -> Iterator[Finding]:
         yield _error("store", error)
         return
     try:
-        yield from _store(store)
+        yield from _store(store, bootstrap.listen_url(loaded))
         yield from _workers(store, loaded.settings.crash_loop_restarts)
     except WorkhorseError as error:
         yield _error("store", error)
@@ -165,8 +165,8 @@ def _app(loaded: Loaded) -> Iterator[Finding]:
             yield finding._replace(finding=f"{finding.finding}\n{kind.where}")
 
 
-def _store(store: Store) -> Iterator[Finding]:
-    health = store.health()
+def _store(store: Store, listen_url: str | None) -> Iterator[Finding]:
+    health = store.health(listen_url=listen_url)
     size = health.size / 2**20
     yield Finding(
         "ok", "store", f"{health.url}, {health.version}, schema {health.schema}, {size:.1f} MiB."

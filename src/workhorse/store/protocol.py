@@ -282,8 +282,11 @@ class ClientStore(Protocol):
         With `oldest`, among so many of the oldest only: cheap, and what nobody runs grows old.
         """
 
-    def health(self) -> StoreHealth:
-        """Look the store over. Cheap enough for a health probe each few seconds."""
+    def health(self, *, listen_url: str | None = None) -> StoreHealth:
+        """Look the store over. Cheap enough for a health probe each few seconds.
+
+        With `listen_url`, where workers listen, that is tried: it may take some seconds.
+        """
 
 
 class WorkerStore(Protocol):

@@ -57,7 +57,10 @@ class PostgresClientVerbs(ClientVerbs):
         """Ring for what took so long that a worker rung before may have looked again already."""
         for queue in self._ringing.due(queues):
             with contextlib.suppress(Unavailable):
-                self._db.once("enqueue.ring", queue=queue)
+                self._ring_for(queue)
+
+    def _ring_for(self, queue: str) -> None:
+        self._db.once("enqueue.ring", queue=queue)
 
     def _enqueue(self, jobs: Sequence[NewJob], ring: Ring) -> list[Enqueued]:
         if len(jobs) == 1 and is_simple(jobs[0]):

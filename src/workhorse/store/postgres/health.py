@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from workhorse.store.postgres.database import Database
+from workhorse.store.postgres.listen import Ring, deafness, listening
 from workhorse.store.protocol import StoreHealth
 from workhorse.store.statements import migrations
 
@@ -24,8 +25,9 @@ class HealthVerbs:
 
     _db: Database
     url: str
+    _ring_for: Ring
 
-    def health(self) -> StoreHealth:
+    def health(self, *, listen_url: str | None = None) -> StoreHealth:
         ((schema,),) = self._db.read("health.schema")
         (server,) = self._db.read("health.server")
         ((size,),) = self._db.read("health.size")
@@ -36,10 +38,21 @@ class HealthVerbs:
             version=f"PostgreSQL {server[0]}",
             schema=schema,
             size=size,
-            findings=tuple(self._findings(schema, server, pooled=pooled)),
+            findings=(
+                *self._findings(schema, server),
+                *self._listening(listen_url, pooled=pooled),
+            ),
         )
 
-    def _findings(self, schema: int, server: Any, *, pooled: bool) -> Iterator[tuple[str, str]]:
+    def _listening(self, url: str | None, *, pooled: bool) -> Iterator[tuple[str, str]]:
+        if url is not None:
+            why = deafness(listening(self._db.place, url), self._ring_for)
+            if why is not None:
+                yield "warn", f"WORKHORSE_LISTEN_URL is of no use, workers poll: {why}"
+        elif pooled:
+            yield "warn", POOLED
+
+    def _findings(self, schema: int, server: Any) -> Iterator[tuple[str, str]]:
         _, fsync, commit, pages, standby, _, oldest, live, dead = server
         newest = migrations("postgres")[-1].number
         if schema < newest:
@@ -50,8 +63,6 @@ class HealthVerbs:
             yield "error", "fsync or full_page_writes is off: a crash of the server loses jobs."
         if commit in {"off", "local"}:
             yield "warn", f"synchronous_commit is {commit}: the last jobs may be lost in a crash."
-        if pooled:
-            yield "warn", POOLED
         if oldest is not None and oldest > OLD_SNAPSHOT:
             yield "warn", f"A transaction has been open for {oldest / 60:.0f} minutes: {DRAG}"
         if live is not None and dead > DEAD_ENOUGH and dead > DEAD_SHARE * (live + dead):

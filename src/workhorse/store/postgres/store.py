@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +14,11 @@ from workhorse.store.postgres import migrate
 from workhorse.store.postgres.client import PostgresClientVerbs
 from workhorse.store.postgres.database import Database, PostgresTransaction
 from workhorse.store.postgres.health import POOLED, HealthVerbs
-from workhorse.store.postgres.listen import Listener
+from workhorse.store.postgres.listen import Listener, listening
 from workhorse.store.postgres.position import Position
 from workhorse.store.postgres.ringing import Ringing
 from workhorse.store.postgres.settling import free, settle
-from workhorse.store.postgres.url import Place, parse
+from workhorse.store.postgres.url import Place
 from workhorse.store.postgres.whole import PostgresWhole, alone
 from workhorse.store.postgres.worker import WorkerVerbs
 from workhorse.store.protocol import NewWorker, Settled
@@ -76,15 +75,13 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
             return migrate.migrate(connection, self.place)
 
     def listen(self, heard: Callable[[str], None], *, url: str | None = None) -> Listener | None:
-        place = self.place
         if url is not None:
-            place = replace(place, conninfo=parse(url).conninfo)
-        else:
-            with self._db.connection() as connection:
-                if connection.pooled:
-                    log.warning("not listening: this worker polls", reason=POOLED)
-                    return None
-        return Listener(place, heard)
+            return Listener(listening(self.place, url), heard, self._ring_for)
+        with self._db.connection() as connection:
+            if connection.pooled:
+                log.warning("not listening: this worker polls", reason=POOLED)
+                return None
+        return Listener(self.place, heard, self._ring_for)
 
     def register(self, worker: NewWorker) -> int:
         self._registered_in = 0

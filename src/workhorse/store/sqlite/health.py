@@ -24,7 +24,7 @@ class HealthVerbs:
     _db: Database
     url: str
 
-    def health(self) -> StoreHealth:
+    def health(self, *, listen_url: str | None = None) -> StoreHealth:  # noqa: ARG002 - no bell
         ((schema,),) = self._db.read("health.schema")
         return StoreHealth(
             url=self.url,
