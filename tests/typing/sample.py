@@ -35,6 +35,11 @@ async def awaited(a: int) -> str:
     return str(a)
 
 
+@app.job(retry=Retry(on=ValueError, never=[KeyError, IndexError]))
+def picky(a: int) -> int:
+    return a
+
+
 @app.job(timeout=5)
 async def awaited_with_context(ctx: Context, a: int) -> dict[str, int]:
     return {"a": a}
@@ -109,6 +114,7 @@ def when_it_fails(handle: Handle[int]) -> Mapping[str, Any] | None:
 print(workhorse.Wokrhorse)  # type: ignore[attr-defined]
 
 # A wrong argument.
+picky.enqueue("1")  # type: ignore[arg-type]
 plain.enqueue("1")  # type: ignore[arg-type]
 plain.enqueue(1, 2)  # type: ignore[arg-type]
 plain.enqueue(a=None)  # type: ignore[arg-type]

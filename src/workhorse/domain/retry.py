@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeAlias, cast, get_args
 
 from workhorse.domain.errors import InvalidJob
 
@@ -66,6 +67,10 @@ OUTAGE: Final = Backoff(base=0.05, factor=2.0, cap=1.0, jitter=1.0)
 the processes of a fleet do not come in one instant."""
 
 
+ErrorTypes: TypeAlias = "type[BaseException] | UnionType | Collection[type[BaseException]]"
+"""Types of exceptions: one, a union, or some; what holds them keeps a tuple."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often a kind is tried, how long it waits, and which errors are worth it.
@@ -82,8 +87,8 @@ class Retry:
     factor: float = 4.0
     cap: float = DEFAULT_CAP
     jitter: float = 0.2
-    on: tuple[type[BaseException], ...] = (Exception,)
-    never: tuple[type[BaseException], ...] = ()
+    on: ErrorTypes = (Exception,)
+    never: ErrorTypes = ()
 
     def __post_init__(self) -> None:
         """Refuse a policy that can never run, or whose waits or types make no sense."""
@@ -100,7 +105,15 @@ class Retry:
 
     def wants(self, error: BaseException) -> bool:
         """Tell whether an attempt that raised `error` is worth another."""
-        return isinstance(error, self.on) and not isinstance(error, self.never)
+        return _is_one(error, self.on) and not self.refuses(error)
+
+    def refuses(self, error: BaseException) -> bool:
+        """Tell whether an attempt that raised `error` is to have no other."""
+        return _is_one(error, self.never)
+
+
+def _is_one(error: BaseException, types: ErrorTypes) -> bool:
+    return isinstance(error, cast("tuple[type[BaseException], ...]", types))
 
 
 def _exception_types(option: str, given: Any) -> tuple[type[BaseException], ...]:

@@ -69,7 +69,7 @@ def _judged(
         return Snoozed(snooze.seconds, snooze.reason)
     if isinstance(error, Reject):
         return Rejected(failure.message)
-    never = isinstance(error, retry.never)
+    never = retry.refuses(error)
     if isinstance(error, MemoryError):
         return Failed(failure, permanent=never, out_of_memory=True)
     if isinstance(error, InvalidJob) and not in_handler:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import structlog
 
+from workhorse.engine.forks import FORKS, end
+
 log = structlog.get_logger("workhorse.worker")
 
 T = TypeVar("T")
@@ -23,8 +25,10 @@ def run_to_the_end(
 
     `sys.exit` in a task, where a library parses arguments or a server gives up, leaves the loop at
     once, as Ctrl-C and `stop` do; the task has the exception then, and so has the handler that
-    waits for it. The loop is entered again, unless the exception is one of `passing`.
+    waits for it. The loop is entered again, unless the exception is one of `passing`, but not by
+    what a handler has forked.
     """
+    forks = FORKS.depth
     with asyncio.Runner(loop_factory=new_loop) as runner:
         loop = runner.get_loop()
         working = loop.create_task(work)
@@ -34,6 +38,8 @@ def run_to_the_end(
             except passing:
                 raise
             except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                if forks != FORKS.depth:
+                    end(error)
                 if working.done() or loop.is_closed():
                     raise
                 log.warning("a job would have ended the event loop", error=repr(error))
