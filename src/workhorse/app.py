@@ -211,6 +211,8 @@ class Workhorse:
         declared = as_defaults(retry, timeout, priority)
 
         def register(function: Callable[..., Any]) -> Kind[..., Any]:
+            if isinstance(function, Kind):  # of another app
+                function = function.spec.func
             spec = make_spec(function, name=name, run=run, queue=queue)
             return self._register(spec, declared)
 

@@ -202,7 +202,9 @@ class Kind(Prepared[P, R_co]):
     def __call__(self, ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, with or without a context."""
-        if self.spec.takes_context and not (args and isinstance(args[0], Context)):
+        name = self.spec.context
+        given = name in kwargs or (args and isinstance(args[0], Context))
+        if name is not None and not given:
             args = (_nowhere(self.spec), *args)
         return self.spec.func(*args, **kwargs)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,10 @@ Run = Literal["async", "thread", "process"]
 RUNS: Final[tuple[Run, ...]] = ("async", "thread", "process")
 
 _BY_POSITION: Final = inspect.Parameter.POSITIONAL_ONLY
+_EITHER_WAY: Final = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _BY_NAME: Final = inspect.Parameter.KEYWORD_ONLY
+_COMPOUND: Final = re.compile(r"[|\[]")
+"""In an annotation that is more than a name."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class KindSpec:
     queue: str = "default"
     retry_in: Callable[[str], Retry] = field(default=lambda _: Retry(), compare=False)
     """The policy of its jobs in a queue, which need not be its own."""
-    takes_context: bool = False
+    context: str | None = None
+    """The name of the parameter that is given the context."""
     parameters: tuple[Parameter, ...] = ()
     is_async: bool = False
 
@@ -133,7 +139,7 @@ def make_spec(
     """Read a kind off a function. Raises `ConfigurationError` for one that cannot be a handler."""
     label = name or str(getattr(func, "__name__", ""))
     is_async = _check_callable(func, label)
-    takes_context, parameters = _read_signature(func, label)
+    context, parameters = _read_signature(func, label)
     run = run or ("async" if is_async else "thread")
     if run not in RUNS:
         raise ConfigurationError(f"{label}: run={run!r} is not one of {', '.join(RUNS)}.")
@@ -152,7 +158,7 @@ def make_spec(
         func=func,
         run=run,
         queue=check_name("queue", queue),
-        takes_context=takes_context,
+        context=context,
         parameters=parameters,
         is_async=is_async,
     )
@@ -173,7 +179,10 @@ def _check_callable(func: Callable[..., Any], label: str) -> bool:
     return inspect.iscoroutinefunction(func)
 
 
-def _read_signature(func: Callable[..., Any], label: str) -> tuple[bool, tuple[Parameter, ...]]:
+def _read_signature(
+    func: Callable[..., Any], label: str
+) -> tuple[str | None, tuple[Parameter, ...]]:
+    """Return the name of what takes the context, and the parameters without it."""
     try:
         found = list(inspect.signature(func).parameters.values())
     except (TypeError, ValueError):
@@ -183,8 +192,12 @@ def _read_signature(func: Callable[..., Any], label: str) -> tuple[bool, tuple[P
             f"{label}: a worker has no `{found[0].name}` to call it with ({_where(func)}).",
             hint="Decorate a function outside of the class, and call the method in it.",
         )
-    takes_context = bool(found) and _is_context(found[0], func)
-    rest = found[1:] if takes_context else found
+    first = found[0] if found and _is_context(found[0], func) else None
+    if first is not None and first.kind not in (_BY_POSITION, _EITHER_WAY):
+        raise ConfigurationError(
+            f"{label}: the Context is passed by position, which `{first}` does not take."
+        )
+    rest = found if first is None else found[1:]
     for p in rest:
         if p.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             raise ConfigurationError(
@@ -193,7 +206,7 @@ def _read_signature(func: Callable[..., Any], label: str) -> tuple[bool, tuple[P
             )
         if _is_context(p, func, by_name=False):
             raise ConfigurationError(f"{label}: the Context must be the first parameter.")
-    return takes_context, tuple(
+    return None if first is None else first.name, tuple(
         Parameter(p.name, p.default, p.kind is not _BY_NAME, p.kind is _BY_POSITION) for p in rest
     )
 
@@ -208,11 +221,36 @@ def _is_context(p: inspect.Parameter, func: Callable[..., Any], *, by_name: bool
     if p.annotation is MISSING:
         return by_name and p.name == "ctx" and p.kind is not _BY_NAME
     hint = p.annotation
-    if isinstance(hint, str):
-        hint = _named(hint, getattr(inspect.unwrap(func), "__globals__", {}))
+    return _names_context(_evaluated(hint, func) if isinstance(hint, str) else hint)
+
+
+def _names_context(hint: Any) -> bool:
+    """Whether an annotation is of the context: alone, with what may be instead, or with notes."""
+    if isinstance(hint, typing.ForwardRef):
+        hint = hint.__forward_arg__
     if isinstance(hint, str):
         return hint in ("Context", "workhorse.Context")
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        return _names_context(typing.get_args(hint)[0])
+    if origin in (typing.Union, types.UnionType):
+        return any(map(_names_context, typing.get_args(hint)))
     return isinstance(hint, type) and issubclass(hint, Context)
+
+
+def _evaluated(text: str, func: Callable[..., Any]) -> Any:
+    """Return what an annotation stands for, or its text when that cannot be told."""
+    if not _COMPOUND.search(text):
+        return _named(text, getattr(inspect.unwrap(func), "__globals__", {}))
+
+    def one() -> None:
+        """Have this annotation alone: those beside it may not be known yet."""
+
+    one.__annotations__ = {"it": text}
+    try:
+        return _annotations(one, like=func)["it"]
+    except Exception:  # noqa: BLE001 - whatever is wrong with it is told when it is needed
+        return text
 
 
 def _named(name: str, namespace: Mapping[str, Any]) -> Any:
@@ -226,12 +264,8 @@ def _named(name: str, namespace: Mapping[str, Any]) -> Any:
 
 def _hints(func: Callable[..., Any], label: str) -> dict[str, Any]:
     """Return the resolved annotations. `ConfigurationError` for a name that does not exist."""
-    target = inspect.unwrap(func)
-    local = dict(inspect.getclosurevars(target).nonlocals) if inspect.isfunction(target) else {}
     try:
-        return typing.get_type_hints(
-            func, localns=local | {"Context": Context}, include_extras=True
-        )
+        return _annotations(func, like=func)
     except NameError as error:
         raise ConfigurationError(
             f"{label}: an annotation cannot be resolved: {error}.",
@@ -239,3 +273,15 @@ def _hints(func: Callable[..., Any], label: str) -> dict[str, Any]:
         ) from None
     except Exception as error:
         raise ConfigurationError(f"{label}: its annotations cannot be read: {error}") from error
+
+
+def _annotations(func: Callable[..., Any], *, like: Callable[..., Any]) -> dict[str, Any]:
+    """Return a function's annotations, resolved as those of another are."""
+    target = inspect.unwrap(like)
+    local = dict(inspect.getclosurevars(target).nonlocals) if inspect.isfunction(target) else {}
+    return typing.get_type_hints(
+        func,
+        globalns=None if func is like else getattr(target, "__globals__", {}),
+        localns=local | {"Context": Context},
+        include_extras=True,
+    )

@@ -11,7 +11,7 @@ import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Optional
 
 import pytest
 
@@ -71,6 +71,49 @@ def test_a_plain_call_needs_no_context(app: Workhorse) -> None:
     assert said == []
     assert build(mine, "a.c") == (7, 3, "mine", "q", True)
     assert len(said) == 2
+    assert build(ctx=mine, path="a.c") == (7, 3, "mine", "q", True)  # type: ignore[call-overload]
+    assert build(path="a.c") == (0, 0, "build", "builds", False)
+
+
+def test_a_context_may_be_none_or_annotated(inline: Workhorse) -> None:
+    """A function that is also called by others may say so, in any way of writing it."""
+
+    def direct(ctx: Any, x: int) -> tuple[bool, int]:
+        return isinstance(ctx, Context), x
+
+    def later(ctx: Any = None, x: int = 5) -> tuple[bool, int]:
+        return isinstance(ctx, Context), x
+
+    ways: list[Any] = [
+        Context | None,
+        Optional["Context"],
+        Annotated[Context, "mine"],
+        Annotated[Context | None, "mine"],
+        "Context | None",
+        "Context|None",
+        "Optional[Context]",
+        "Annotated[Context, 'mine']",
+    ]
+    for number, way in enumerate(ways):
+        for function in (direct, later):
+            function.__annotations__["ctx"] = way
+            kind: Any = inline.job(name=f"{function.__name__}-{number}")(function)
+            assert kind.enqueue(x=7).result() == (True, 7), way
+            assert kind(x=7) == (True, 7)
+
+
+def test_a_kind_of_another_app_is_its_function(inline: Workhorse, app: Workhorse) -> None:
+    """Two apps may have one handler: it runs for each as what it is."""
+
+    async def both(ctx: Context, x: int) -> int:
+        await asyncio.sleep(0)
+        return x
+
+    theirs = app.job(name="theirs", queue="far")(both)
+    ours: Any = inline.job(theirs)
+    assert (ours.name, ours.spec.run, ours.spec.queue) == ("both", "async", "default")
+    assert ours.enqueue(7).result() == 7
+    assert theirs.enqueue(7).state == "available"
 
 
 def test_a_plain_call_of_an_async_kind_is_awaited(app: Workhorse) -> None:
@@ -234,6 +277,8 @@ async def async_generator() -> AsyncIterator[int]:
 def star(*args: int) -> None: ...
 def stars(**kwargs: int) -> None: ...
 def late_context(a: int, ctx: Context) -> None: ...
+def late_perhaps(a: int, ctx: Context | None = None) -> None: ...
+def named_context(*, ctx: Context) -> None: ...
 def sync() -> None: ...
 
 
@@ -257,6 +302,8 @@ async def on_loop() -> None: ...
         (star, {}, r"`\*args: .?int.?` has no names"),
         (stars, {}, r"`\*\*kwargs: .?int.?` has no names"),
         (late_context, {}, "the Context must be the first parameter"),
+        (late_perhaps, {}, "the Context must be the first parameter"),
+        (named_context, {}, "the Context is passed by position, which `.+` does not take"),
         (sync, {"run": "async"}, "needs an `async def` function"),
         (on_loop, {"run": "thread"}, 'cannot have run="thread"'),
         (sync, {"run": "fiber"}, "run='fiber' is not one of async, thread, process"),

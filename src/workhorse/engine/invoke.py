@@ -98,7 +98,7 @@ def call_sync(
                 FORKS.keep_to_parent(runner.get_loop())
                 return runner.run(call_async(kind, job, emit, stopping))
         args, kwargs = kind.load_args(job.args)
-        if kind.takes_context:
+        if kind.context is not None:
             args = (context_for(job, emit, stopping), *args)
         in_handler = True
         value = contextvars.copy_context().run(kind.func, *args, **kwargs)
@@ -132,7 +132,7 @@ async def call_async(
     forks, in_handler = FORKS.depth, False
     try:
         args, kwargs = kind.load_args(job.args)
-        if kind.takes_context:
+        if kind.context is not None:
             args = (context_for(job, emit, stopping), *args)
         in_handler = True
         value = await kind.func(*args, **kwargs)
