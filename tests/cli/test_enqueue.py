@@ -319,7 +319,7 @@ def test_a_dead_worker_is_nobody(cli: Cli, monkeypatch: pytest.MonkeyPatch, work
     ],
 )
 def test_a_worker_that_will_not_run_it_is_told_apart(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, workdir: Path, *, queues: str, kinds: str, said: str
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, queues: str, kinds: str, said: str
 ) -> None:
     """One of other queues, or without the kind, is no help: what would be is said."""
     monkeypatch.setattr("workhorse.cli.follow.QUIET", 0.05)
