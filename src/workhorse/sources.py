@@ -155,13 +155,23 @@ def sqlite_path(url: str) -> Path | None:
     """Return the file that a SQLite URL names; None for any other store, and for no file."""
     scheme, _, rest = url.partition("://")
     path = unquote(rest.partition("?")[0][1:])
-    is_file = path != ":memory:" and not path.startswith("~")
+    is_file = path != ":memory:" and not path.startswith("~") and "\0" not in path
     return Path(path) if scheme == "sqlite" and is_file else None
 
 
 def sqlite_url(path: os.PathLike[str]) -> str:
     """Return the URL of a SQLite file."""
     return f"sqlite:///{quote(os.fspath(path))}"
+
+
+def current_folder() -> Path:
+    """Return the current folder. Raises `ConfigurationError` when it was deleted under us."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigurationError(
+            "The current folder was deleted.", hint="Change into one that is there."
+        ) from None
 
 
 def refuse_missing(url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import PATIENCE, running, workhorse
+from tests.cli.processes import PATIENCE, WORKHORSE, running, workhorse
+from tests.store.hands import put
 from workhorse.domain.job import State
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import JobFilter
@@ -99,6 +101,30 @@ def test_an_app_that_cannot_be_imported_is_one_framed_error(workdir: Path) -> No
         assert (ran.code, ran.out) == (3, "")
         said = [line for line in ran.err.splitlines() if not line.startswith("{")]
         assert said == framed
+
+
+def test_a_worker_whose_folder_is_deleted_ends(workdir: Path) -> None:
+    """Its next child cannot import the app from there: exit 3, and the reason in words, once."""
+    release, url = workdir / "release", f"sqlite:///{workdir}/jobs.db"
+    release.mkdir()
+    assert workhorse("init", folder=release).code == 0
+    flags = ["--max-jobs", "1", "--restart-delay", "0", "--database-url", url]
+    with subprocess.Popen(
+        [*WORKHORSE, "worker", *flags], cwd=release, stderr=subprocess.PIPE, text=True
+    ) as worker:
+        try:
+            assert worker.stderr is not None
+            assert "worker started" in worker.stderr.readline()
+            shutil.rmtree(release)
+            with closing(open_store(url)) as store:
+                put(store, kind="hello", args='{"name":"x"}')
+            _, said = worker.communicate(timeout=PATIENCE)
+        finally:
+            worker.kill()
+    shown = [line for line in said.splitlines() if not line.startswith("{")]
+    told = "Error: The current folder was deleted. Change into one that is there."
+    assert (worker.returncode, shown) == (3, [told])
+    assert jobs(workdir / "jobs.db") == [State.SUCCEEDED]
 
 
 @pytest.mark.parametrize("command", [["enqueue", "hello"], ["worker"]])

@@ -234,12 +234,39 @@ def test_a_file_of_somebody_elses(cli: Cli, workdir: Path) -> None:
     assert cli("jobs", "list", "--database-url", "sqlite:///songs.db").code == 0
 
 
+COMMANDS = [
+    *(["jobs", "list"], ["health"], ["health", "--help", "--worker"], ["worker"], ["demo"]),
+    *(["enqueue", "hello"], ["doctor"], ["init"], ["config", "show"], ["migrate"]),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_current_folder_that_is_gone(cli: Cli, workdir: Path, words: list[str]) -> None:
+    """Exit 3, in one line with what to do; help and version need no folder."""
+    gone = workdir / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    ran = cli(*words, "--app", "app:app") if words == ["worker"] else cli(*words)
+    if "--help" in words:
+        assert ran.code == 0
+    else:
+        told = "Error: The current folder was deleted. Change into one that is there.\n"
+        assert (ran.code, ran.out, ran.err) == (3, "", told)
+    assert cli("--version").code == 0
+
+
 @pytest.mark.parametrize("words", [["jobs", "list"], ["health"], ["migrate"]])
-@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///~/jobs.db"])
+@pytest.mark.parametrize(
+    "url", ["sqlite:///:memory:", "sqlite:///~/jobs.db", "sqlite:///jobs%00.db"]
+)
 def test_a_file_that_is_none_is_a_wrong_setting(
     cli: Cli, workdir: Path, words: list[str], url: str
 ) -> None:
-    """One in memory would be gone with the command; a home is not looked up: exit 3, no file."""
+    """Exit 3, no file: one in memory would be gone with the command; a home is not looked up.
+
+    No name holds a null byte.
+    """
     ran = cli(*words, "--database-url", url)
     assert (ran.code, ran.out) == (3, "")
     assert f"{url} cannot be a store" in ran.err

@@ -61,12 +61,19 @@ def _guarded(arguments: list[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    """Answer the two that must start fast by hand; give the rest to click."""
+    """Answer the two that must start fast by hand; give the rest to click.
+
+    All but help and version look into the current folder, so there must be one.
+    """
     if arguments in (["--help"], ["-h"], []):
         from workhorse.cli import menu
 
         print(menu.page())
         return 0 if arguments else USAGE
+    if not {"--help", "-h", "--version"}.intersection(arguments):
+        from workhorse.sources import current_folder
+
+        current_folder()
     if arguments[0] == "health":
         from workhorse.cli.probe import parse, probe
 

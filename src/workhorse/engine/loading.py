@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from workhorse.domain.errors import ConfigurationError
+from workhorse.sources import current_folder
 
 if TYPE_CHECKING:
     from workhorse.kind import KindSpec
@@ -56,7 +57,7 @@ def load_app(spec: str) -> Any:
         raise ConfigurationError(
             f"{spec!r} does not name an app.", hint="Write it as module:attribute, as in app:app."
         )
-    here = os.getcwd()
+    here = str(current_folder())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:

@@ -57,6 +57,8 @@ def open_store(
             f"{url} cannot be a store: nothing here puts a home folder in the place of ~.",
             hint="Write the whole path: sqlite:////home/…/jobs.db, with four slashes.",
         )
+    if "\0" in path:
+        raise ConfigurationError(f"{url} cannot be a store: no name of a file holds a null byte.")
     _need_sqlite()
     from workhorse.store.sqlite import SqliteStore  # noqa: PLC0415 - only what the URL names
 
