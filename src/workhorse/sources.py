@@ -151,8 +151,21 @@ def mask_url(url: str) -> str:
     return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", r"\1***", url)
 
 
+def refuse_fragment(url: str) -> None:
+    """Raise `ConfigurationError` for a URL with a #, behind which nothing would be read."""
+    if "#" in url:
+        raise ConfigurationError(
+            "The URL of the store has a # in it: a part of a password, or of a name?",
+            hint="There it is written %23.",
+        )
+
+
 def sqlite_path(url: str) -> Path | None:
-    """Return the file that a SQLite URL names; None for any other store, and for no file."""
+    """Return the file that a SQLite URL names; None for any other store, and for no file.
+
+    Raises `ConfigurationError` for a URL with a #.
+    """
+    refuse_fragment(url)
     scheme, _, rest = url.partition("://")
     path = unquote(rest.partition("?")[0][1:])
     is_file = path != ":memory:" and not path.startswith("~") and "\0" not in path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from workhorse.domain.errors import ConfigurationError
-from workhorse.sources import sqlite_path
+from workhorse.sources import refuse_fragment, sqlite_path
 
 if TYPE_CHECKING:
     from workhorse.store.postgres.url import Place
@@ -106,6 +106,7 @@ def migration_script(url: str) -> str:
 
 
 def _split(url: str) -> SplitResult:
+    refuse_fragment(url)
     try:
         return urlsplit(url)
     except ValueError:

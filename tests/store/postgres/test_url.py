@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.services.postgres import Database
 from tests.store.hands import put, the
@@ -157,6 +158,38 @@ def test_the_server_that_is_shown_is_the_one_that_is_tried(
     assert parse("postgresql://").shown == "postgresql://127.0.0.3:1/jobs?service=one"
     with pytest.raises(psycopg.OperationalError, match=r'"127\.0\.0\.3", port 1'):
         psycopg.connect("postgresql://")
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "value"),
+    [
+        ("postgresql:///jobs?password=a+b%2Bc%20d", "password", "a+b+c d"),
+        ("postgresql://here/jobs?sslrootcert=/etc/x+y", "sslrootcert", "/etc/x+y"),
+        ("postgresql:///jobs?host=/tmp/a+b", "host", "/tmp/a+b"),
+        ("postgresql:///jobs?password=a;b", "password", "a;b"),
+    ],
+)
+@pytest.mark.usefixtures("bare")
+def test_a_value_is_what_libpq_reads(url: str, name: str, value: str) -> None:
+    """A plus is a plus: a URL is no form. The driver alone would read the same."""
+    assert conninfo_to_dict(parse(url).conninfo)[name] == conninfo_to_dict(url)[name] == value
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://here/half#secret",
+        "postgresql:///jobs?password=half#secret",
+        "postgresql://here/half?schema=night#secret",
+    ],
+)
+def test_a_fragment_is_refused(url: str) -> None:
+    """What stands behind a # would be left out in silence: another database, another password."""
+    with pytest.raises(ConfigurationError, match="has a #") as refused:
+        open_store(url)
+    assert "%23" in str(refused.value.hint)
+    assert "secret" not in str(refused.value)
+    assert "half" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["u:secret%e9@h/jobs", "%ff@h/jobs", "h/jobs%ff"])

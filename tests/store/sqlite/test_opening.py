@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from workhorse.domain.errors import ConfigurationError
-from workhorse.store.opening import open_store
+from workhorse.sources import refuse_missing
+from workhorse.store.opening import is_postgres, open_store
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,7 @@ from workhorse.store.opening import open_store
         ("sqlite:///jobs.db", "jobs.db"),
         ("sqlite:///deep/er/jobs.db", "deep/er/jobs.db"),
         ("sqlite:///with%20space%3F.db", "with space?.db"),
+        ("sqlite:///e%23f+g.db", "e#f+g.db"),
         ("sqlite:///caf%C3%A9.db", "café.db"),
         ("sqlite:///jobs.db?durability=normal", "jobs.db"),
         ("sqlite:///jobs.db?durability=full", "jobs.db"),
@@ -44,6 +47,15 @@ def test_a_store_stays_where_it_was_opened(workdir: Path, monkeypatch: pytest.Mo
         store.pause("q")
         assert store.queues()[0].paused
         assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("use", [open_store, refuse_missing, is_postgres])
+def test_a_fragment_is_refused(workdir: Path, use: Callable[[str], object]) -> None:
+    """What stands behind a # would be left out in silence: it would be another file."""
+    with pytest.raises(ConfigurationError, match="has a #") as refused:
+        use("sqlite:///e#f.db")
+    assert "%23" in str(refused.value.hint)
+    assert list(workdir.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from workhorse.domain.errors import ConfigurationError
+from workhorse.sources import refuse_fragment
 from workhorse.store.postgres.failures import cannot_connect, unreadable
 
 DEFAULT_SCHEMA: Final = "workhorse"
@@ -68,11 +69,12 @@ def parse(url: str) -> Place:
 
     Every other parameter is libpq's (``sslmode``, ``host`` for a socket, …). Raises
     `ConfigurationError` for a schema that is not a plain lower-case name, a port that is none, a
-    password that is not quoted, or what libpq cannot read.
+    password that is not quoted, a #, or what libpq cannot read.
     """
+    refuse_fragment(url)
     parts = urlsplit(url)
-    options = parse_qsl(parts.query, keep_blank_values=True)
-    astray = [parts.path, parts.fragment, *(name for name, _ in options)]
+    options = [_option(text) for text in parts.query.split("&") if text]
+    astray = [parts.path, *(option.name for option in options)]
     if parts.netloc.count("@") > 1 or any("@" in part for part in astray):
         raise ConfigurationError(
             "The URL of the store has an @ too many: one in the password?",
@@ -84,38 +86,50 @@ def parse(url: str) -> Place:
                 f"{port!r} cannot be the port of a PostgreSQL server.",
                 hint=f"It is a number from 1 to {LAST_PORT}, mostly 5432.",
             )
-    schema = next((value for name, value in options if name == "schema"), DEFAULT_SCHEMA)
+    schema = next((one.value for one in options if one.name == "schema"), DEFAULT_SCHEMA)
     if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):
         raise ConfigurationError(
             f"{schema!r} cannot be the schema of a store.",
             hint="Use lower-case letters, digits and '_', beginning with a letter.",
         )
-    others = [(name, value) for name, value in options if name != "schema"]
+    others = "&".join(one.written for one in options if one.name != "schema")
     # Not by `urlunsplit`: without a host it leaves the slashes out.
-    conninfo = f"postgresql://{parts.netloc}{parts.path}?{urlencode(others, quote_via=quote)}"
+    conninfo = f"postgresql://{parts.netloc}{parts.path}?{others}"
     written = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
     try:
-        taken = _taken(conninfo)
+        found = taken(conninfo_to_dict(conninfo))
     except psycopg.Error as error:
         raise cannot_connect(error, written) from error
     except UnicodeError:
         raise unreadable(written) from None
-    return Place(conninfo, _shown(taken, schema), schema)
+    return Place(conninfo, _shown(found, schema), schema)
 
 
-def _taken(conninfo: str) -> dict[str, str]:
+def taken(given: Mapping[str, object]) -> dict[str, str]:
     """Return where libpq looks: as the URL says, else the environment, else by its own rules.
 
     Of a service that the URL names its name alone is known; the driver takes PGHOST before any.
     """
     usual = {option.keyword.decode(): option.val for option in pq.Conninfo.get_defaults()}
-    given = conninfo_to_dict(conninfo)
-    taken = {name: (usual[name] or b"").decode(errors="replace") for name in _WHERE}
-    taken["host"] = os.environ.get("PGHOST", taken["host"])
-    taken |= {name: str(given[name]) for name in _WHERE if name in given}
-    if not taken["dbname"] and "service" not in given:
-        taken["dbname"] = taken["user"]
-    return taken
+    found = {name: (usual[name] or b"").decode(errors="replace") for name in _WHERE}
+    found["host"] = os.environ.get("PGHOST", found["host"])
+    found |= {name: str(given[name]) for name in _WHERE if name in given}
+    if not found["dbname"] and "service" not in given:
+        found["dbname"] = found["user"]
+    return found
+
+
+class _Option(NamedTuple):
+    """One parameter of a URL. In libpq's URLs, unlike in forms, a plus is a plus."""
+
+    name: str
+    value: str
+    written: str
+
+
+def _option(text: str) -> _Option:
+    name, _, value = text.partition("=")
+    return _Option(unquote(name), unquote(value), text)
 
 
 def _shown(taken: Mapping[str, str], schema: str) -> str:
@@ -140,12 +154,12 @@ def _server(host: str, port: str) -> str:
     return name if port in {"", DEFAULT_PORT} else f"{name}:{port}"
 
 
-def _ports(netloc: str, options: Sequence[tuple[str, str]]) -> Iterator[str]:
+def _ports(netloc: str, options: Sequence[_Option]) -> Iterator[str]:
     """Yield the ports that a URL names; it may name several servers, and a port may be empty."""
     for host in netloc.rpartition("@")[2].split(","):
         _, colon, port = host.rpartition("]")[2].rpartition(":")
         if colon and port:
             yield port
-    for name, value in options:
-        if name == "port":
-            yield from filter(None, value.split(","))
+    for one in options:
+        if one.name == "port":
+            yield from filter(None, one.value.split(","))
