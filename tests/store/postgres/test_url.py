@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -11,7 +12,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.services.postgres import Database
+from tests.services.fixtures import TEMPLATE, Clusters
+from tests.services.postgres import Cluster, Database
 from tests.store.hands import put, the
 from workhorse.domain.errors import ConfigurationError
 from workhorse.domain.job import State
@@ -238,4 +240,52 @@ def test_every_way_to_a_server(database: Database, url: str) -> None:
     home = str(cluster.home)
     facts = {"port": cluster.port, "home": home, "quoted": quote(home, safe="")}
     with closing(open_store(url.format(name=database.name, **facts))) as store:
+        assert the(store, put(store)).state is State.AVAILABLE
+
+
+@pytest.fixture(scope="module")
+def followed(clusters: Clusters) -> Iterator[tuple[Cluster, Database]]:
+    """A standby, and a database of the server it follows."""
+    server = clusters["18"]
+    database = server.create_database(template=TEMPLATE)
+    with Cluster("18", follows=server) as standby:
+        standby.catch_up()
+        yield standby, database
+    server.drop_database(database.name)
+
+
+@pytest.mark.parametrize(
+    ("url", "environment"),
+    [
+        ("postgresql://postgres@127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}/{name}", {}),
+        ("postgresql://postgres@/{name}?hostaddr=127.0.0.1,127.0.0.1&port={both}", {}),
+        ("postgresql://postgres@/{name}", {"PGHOST": "127.0.0.1,127.0.0.1", "PGPORT": "{both}"}),
+        (
+            "postgresql://postgres@/{name}",
+            {"PGHOSTADDR": "127.0.0.1,127.0.0.1", "PGPORT": "{both}"},
+        ),
+        ("postgresql://postgres@/{name}", {"PGSERVICE": "shop"}),
+        ("postgresql://postgres@/{name}?service=careful", {}),
+    ],
+    ids=["URL", "addresses", "PGHOST", "PGHOSTADDR", "PGSERVICE", "service"],
+)
+@pytest.mark.needs("pg18")
+def test_of_several_servers_the_one_that_takes_writes(
+    followed: tuple[Cluster, Database],
+    bare: pytest.MonkeyPatch,
+    tmp_path: Path,
+    url: str,
+    environment: dict[str, str],
+) -> None:
+    """However they are named, and though a standby comes first."""
+    standby, database = followed
+    ports = [standby.port, database.cluster.port]
+    facts = {"name": database.name, "ports": ports, "both": "{},{}".format(*ports)}
+    services = tmp_path / "services"
+    shop = "host=127.0.0.1,127.0.0.1\nport={both}\n".format(**facts)
+    services.write_text(f"[shop]\n{shop}[careful]\n{shop}target_session_attrs=primary\n")
+    bare.setenv("PGSERVICEFILE", str(services))
+    for name, value in environment.items():
+        bare.setenv(name, value.format(**facts))
+    with closing(open_store(url.format(**facts))) as store:
         assert the(store, put(store)).state is State.AVAILABLE

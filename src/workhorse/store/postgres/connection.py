@@ -13,6 +13,7 @@ from psycopg import capabilities
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from workhorse.store.postgres.url import servers_of
 from workhorse.store.postgres.values import PLAIN
 
 T = TypeVar("T")
@@ -109,8 +110,8 @@ def connect(url: str, *, name: str, by: float = math.inf, fresh_plans: bool = Fa
     left = min(CONNECT_PATIENCE, by - time.monotonic())
     if left < LEAST_PATIENCE:
         raise psycopg.OperationalError("no time left to connect")
-    settings = conninfo_to_dict(url)
-    servers = str(settings.get("host", "")).count(",") + 1
+    settings = conninfo_to_dict(url) | servers_of(url)
+    servers = str(settings.get("host") or settings.get("hostaddr", "")).count(",") + 1
     if servers > 1:
         settings.setdefault("target_session_attrs", "primary")
     settings |= KEEPALIVES | {

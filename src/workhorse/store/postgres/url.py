@@ -97,26 +97,38 @@ def parse(url: str) -> Place:
     conninfo = f"postgresql://{parts.netloc}{parts.path}?{others}"
     written = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
     try:
-        found = taken(conninfo_to_dict(conninfo))
+        taken = _taken(conninfo)
     except psycopg.Error as error:
         raise cannot_connect(error, written) from error
     except UnicodeError:
         raise unreadable(written) from None
-    return Place(conninfo, _shown(found, schema), schema)
+    return Place(conninfo, _shown(taken, schema), schema)
 
 
-def taken(given: Mapping[str, object]) -> dict[str, str]:
+def servers_of(conninfo: str) -> dict[str, str]:
+    """Return the servers to try, as parameters of libpq; none when the URL names a service.
+
+    Of that one libpq alone knows the servers.
+    """
+    if "service" in conninfo_to_dict(conninfo):
+        return {}
+    taken = _taken(conninfo)
+    return {name: taken[name] for name in ("host", "hostaddr", "port") if taken[name]}
+
+
+def _taken(conninfo: str) -> dict[str, str]:
     """Return where libpq looks: as the URL says, else the environment, else by its own rules.
 
     Of a service that the URL names its name alone is known; the driver takes PGHOST before any.
     """
     usual = {option.keyword.decode(): option.val for option in pq.Conninfo.get_defaults()}
-    found = {name: (usual[name] or b"").decode(errors="replace") for name in _WHERE}
-    found["host"] = os.environ.get("PGHOST", found["host"])
-    found |= {name: str(given[name]) for name in _WHERE if name in given}
-    if not found["dbname"] and "service" not in given:
-        found["dbname"] = found["user"]
-    return found
+    given = conninfo_to_dict(conninfo)
+    taken = {name: (usual[name] or b"").decode(errors="replace") for name in _WHERE}
+    taken["host"] = os.environ.get("PGHOST", taken["host"])
+    taken |= {name: str(given[name]) for name in _WHERE if name in given}
+    if not taken["dbname"] and "service" not in given:
+        taken["dbname"] = taken["user"]
+    return taken
 
 
 class _Option(NamedTuple):
