@@ -101,8 +101,13 @@ class Workhorse:
         return f"<Workhorse {len(self._specs)} kinds>"
 
     @property
-    def kinds(self) -> Mapping[str, KindSpec]:
+    def kinds(self) -> Mapping[str, Kind[..., Any]]:
         """The registered kinds by name."""
+        return MappingProxyType(self._kinds)
+
+    @property
+    def specs(self) -> Mapping[str, KindSpec]:
+        """What a worker knows of each kind, by its name."""
         return MappingProxyType(self._specs)
 
     @property

@@ -20,7 +20,7 @@ def stored(app: Workhorse) -> list[Job]:
 def work(app: Workhorse, *job_ids: int) -> None:
     """Run these jobs here, as inline mode does, whatever the app's own mode."""
     for job_id in job_ids:
-        run_inline(app.store, app.kinds, job_id)
+        run_inline(app.store, app.specs, job_id)
 
 
 def nested(levels: int, innermost: Any = None) -> Any:

@@ -146,7 +146,7 @@ def test_a_kind_takes_its_name_and_executor_from_the_function(app: Workhorse) ->
     async def loop_in_process() -> None:
         """Do nothing."""
 
-    assert {name: spec.run for name, spec in app.kinds.items()} == {
+    assert {name: kind.spec.run for name, kind in app.kinds.items()} == {
         "in_thread": "thread",
         "images:resize.v2": "process",
         "on_loop": "async",

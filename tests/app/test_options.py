@@ -201,8 +201,8 @@ def test_a_queue_speaks_for_kinds_that_say_nothing(app: Workhorse, first: str) -
     job = build.enqueue().job
     assert (job.max_attempts, job.timeout, job.priority) == (9, 60, -10)
     assert job.backoff == Backoff(base=7)
-    assert app.kinds["build"].retry_in("builds").max_attempts == 9
-    assert build.spec is app.kinds["build"]
+    assert app.kinds["build"] is build
+    assert build.spec.retry_in("builds").max_attempts == 9
 
 
 def test_a_kind_speaks_before_its_queue_and_an_enqueue_before_both(app: Workhorse) -> None:

@@ -37,7 +37,7 @@ from workhorse.options import DEFAULT_TIMEOUT, MAX_AFTER, MAX_KEY, UNSET, Option
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "python.md").read_text()
 LONGEST_NAME = 128
-INSIDE = {"prepare", "send", "asend", "store", "lend", "place", "spec", "options", "home"}
+INSIDE = {"prepare", "send", "asend", "store", "lend", "place", "spec", "specs", "options", "home"}
 """What is public to the package alone."""
 BELOW = {"job", "using"}
 """What takes options that have a table of their own."""

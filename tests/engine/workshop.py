@@ -61,7 +61,7 @@ class Workshop:
     async def __aenter__(self) -> Self:
         self.worker = Worker(
             self.store,
-            kinds.app.kinds,
+            kinds.app.specs,
             self.config,
             self.board,
             worker=self.id,

@@ -157,7 +157,7 @@ def _app(loaded: Loaded) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "app", f"{loaded.settings.app} with kinds {', '.join(app.kinds)}.")
-    for kind in app.kinds.values():
+    for kind in app.specs.values():
         try:
             kind.check_parameters()
         except WorkhorseError as error:

@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
     except WorkhorseError as error:
         frames.send({"say": "import_error", "message": error.message, "hint": error.hint})
         return EXIT_IMPORT
-    frames.send({"say": "hello", "url": app.url, "kinds": sorted(app.kinds), "inline": app.inline})
+    frames.send({"say": "hello", "url": app.url, "kinds": sorted(app.specs), "inline": app.inline})
     start = _receive_start(control)
     if start is None:
         return 0
@@ -128,7 +128,7 @@ async def _serve(
     FORKS.keep_to_parent(loop)
     worker = Worker(
         store,
-        app.kinds,
+        app.specs,
         config,
         board,
         worker=start.worker,

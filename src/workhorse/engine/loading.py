@@ -34,8 +34,8 @@ class AppLike(Protocol):
     """What the engine needs of a `Workhorse`."""
 
     @property
-    def kinds(self) -> Mapping[str, KindSpec]:
-        """The registered kinds by name."""
+    def specs(self) -> Mapping[str, KindSpec]:
+        """What is to be known of each kind, by its name."""
 
     @property
     def url(self) -> str:

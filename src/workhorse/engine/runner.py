@@ -170,7 +170,7 @@ def main(arguments: list[str]) -> int:
 
         try:
             stop.arm()
-            outcome = call_sync(app.kinds[job.kind], job, emit, lambda: stop.asked)
+            outcome = call_sync(app.specs[job.kind], job, emit, lambda: stop.asked)
         except Stopped as error:
             outcome = Failed(Failure("Stopped", str(error)))
         finally:
