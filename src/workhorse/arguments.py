@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args, get_origin
 
 from pydantic_core import (
+    ErrorDetails,
     PydanticSerializationError,
     SchemaSerializer,
     SchemaValidator,
@@ -26,6 +27,7 @@ from workhorse.domain.errors import ConfigurationError, InvalidJob
 from workhorse.text import clean_text, safe_text
 
 MISSING: Final = inspect.Parameter.empty
+_UNKNOWN: Final = "extra_forbidden"
 
 
 class Parameter(NamedTuple):
@@ -40,6 +42,10 @@ class Parameter(NamedTuple):
     def required(self) -> bool:
         """Whether it has no default."""
         return self.default is MISSING
+
+
+class UnknownArgument(InvalidJob, TypeError):
+    """A stored argument that the handler does not take here; in newer code it may."""
 
 
 class Arguments:
@@ -86,7 +92,7 @@ class Arguments:
             else:
                 values = self._validator.validate_json(text)
         except ValidationError as error:
-            raise self._wrong(error) from None
+            raise self._unfit(error) from None
         except ValueError as error:
             raise InvalidJob(f"{self.kind}: the stored arguments are not JSON: {error}") from None
         return values
@@ -124,13 +130,27 @@ class Arguments:
                     hint="Pass plain data, or types whose JSON holds all and tells them apart.",
                 )
 
+    def _unfit(self, error: ValidationError) -> InvalidJob:
+        """Say what is wrong with stored arguments, and whether other code may know them."""
+        wrong = self._wrong(error)
+        if all(problem["type"] != _UNKNOWN for problem in _problems(error)):
+            return wrong
+        return UnknownArgument(
+            f"{wrong}. Newer code may have enqueued it: a worker that runs that code can take it."
+        )
+
     def _wrong(self, error: ValidationError, why: str = "") -> InvalidJob:
         """Name every argument that is wrong, in one line each."""
         lines = []
-        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        for problem in _problems(error):
             place = _place(problem["loc"])
             lines.append(f"{place}: {why}{_told(problem['type'], problem['msg'])}")
         return InvalidJob(f"{self.kind}: " + "; ".join(clean_text(x, 1024) for x in lines))
+
+
+def _problems(error: ValidationError) -> list[ErrorDetails]:
+    """Return what is wrong, without the values: they may be secrets."""
+    return error.errors(include_url=False, include_context=False, include_input=False)
 
 
 _BY_IDENTITY: Final[Any] = object.__eq__
@@ -184,7 +204,7 @@ def _place(loc: Sequence[str | int]) -> str:
 def _told(kind: str, message: str) -> str:
     if kind == "missing":
         return "missing"
-    if kind == "extra_forbidden":
+    if kind == _UNKNOWN:
         return "unknown argument"
     return message[:1].lower() + message[1:]
 

@@ -69,7 +69,11 @@ class KindSpec:
         return self._codec.dump_outside(dict(mapping))
 
     def load_args(self, text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return what to call the function with (after the context). `InvalidJob` if it cannot."""
+        """Return what to call the function with (after the context). `InvalidJob` if it cannot.
+
+        `UnknownArgument` is one that other code may know. Of plain types only, no argument is
+        checked: the call itself raises `TypeError`.
+        """
         if text == "{}" and not self._codec.required:
             return (), {}
         values = self._codec.load(text)

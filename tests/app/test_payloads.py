@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from pydantic import BaseModel
 
-from tests.app.helpers import nested, odd_text, odd_values, stored
-from workhorse import InvalidJob, TooLarge, Workhorse
+from tests.app.helpers import nested, odd_text, odd_values, stored, work
+from workhorse import InvalidJob, Retry, State, TooLarge, Workhorse
 from workhorse.codec import ARGS_LIMIT, MAX_DEPTH, dump_json, load_json
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -219,6 +220,47 @@ def test_a_call_that_does_not_fit_is_refused(
     with pytest.raises(InvalidJob, match=told):
         call(take)
     assert stored(app) == []
+
+
+class Guest(BaseModel, extra="forbid"):
+    name: str = ""
+
+
+THREE = Retry(max_attempts=3)
+NEWER = "unknown argument. Newer code may have enqueued it"
+DRIFTED: list[tuple[str, dict[str, Any], Retry, int, str]] = [
+    ("unknown", {"day": "2030-01-31", "beds": 2}, THREE, 3, f"args.beds: {NEWER}"),
+    ("in a model", {"day": "2030-01-31", "guest": {"age": 1}}, THREE, 3, f"guest.age: {NEWER}"),
+    ("renamed", {"until": "2030-01-31"}, THREE, 3, f"args.until: {NEWER}"),
+    ("unwanted", {"day": "2030-01-31", "beds": 2}, Retry(never=(TypeError,)), 1, NEWER),
+    ("missing", {}, THREE, 1, "args.day: missing"),
+    ("of another type", {"day": "soon"}, THREE, 1, "args.day: input should be a valid date"),
+]
+
+
+@pytest.mark.parametrize(
+    ("args", "retry", "attempts", "told"), [d[1:] for d in DRIFTED], ids=[d[0] for d in DRIFTED]
+)
+def test_arguments_that_other_code_has_enqueued(
+    app: Workhorse, args: dict[str, Any], retry: Retry, attempts: int, told: str
+) -> None:
+    """Newer code may take an unknown one, so its job is tried again; any other fault is final."""
+
+    @app.job(retry=retry)
+    def book(day: date, guest: Guest | None = None) -> None:
+        """Never called."""
+
+    with closing(Workhorse(app.url)) as other:
+
+        @other.job(name="book", retry=retry)
+        def take(day: str = "", until: str = "", beds: int = 0, guest: Any = None) -> None:
+            """Not called here."""
+
+        job = other.enqueue_by_name("book", args).id
+    work(app, job)
+    handle = app.get(job)
+    assert (handle.state, handle.job.attempt) == (State.FAILED, attempts)
+    assert told in handle.explain()
 
 
 @pytest.mark.parametrize("odd", [None, [], "{}", 5])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,27 @@ def test_a_kind_the_worker_does_not_know_is_left_alone(make_scene: Callable[[str
         assert (scene.state(new.id), scene.job(new.id).attempt) == (State.AVAILABLE, 0)
     scene.worker()
     assert scene.until(new.id).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", ["book", "book_day"])
+def test_an_argument_the_worker_does_not_know_waits_for_one_that_does(
+    make_scene: Callable[[str], Scene], kind: str
+) -> None:
+    """An old version meets a job of the new one: it says so, and the job is done once it can be."""
+    scene = make_scene("stage")
+    first = date(2030, 1, 31)
+    what = first if kind == "book_day" else "attic"
+    with WorkerProcess(
+        scene.folder, scene.url, "tests.scenarios.apps.old:app", ledger=scene.ledger.where
+    ):
+        jobs = [getattr(scene.jobs, kind).enqueue(what, *more) for more in ((), (2,))]
+        assert scene.until(jobs[0].id).state is State.SUCCEEDED
+        eventually(lambda: scene.outcomes(jobs[1].id), what="an attempt of the old version")
+        assert not scene.job(jobs[1].id).is_finished
+        assert "beds" in jobs[1].explain()
+    scene.worker()
+    assert scene.until(jobs[1].id).state is State.SUCCEEDED
+    assert [scene.result(job.id) for job in jobs] == [f"{what} old", f"{what} 2"]
 
 
 class Moving:

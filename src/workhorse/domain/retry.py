@@ -78,7 +78,8 @@ class Retry:
     `max_attempts` is the budget of failures: a snooze, a release by a draining worker or a
     lost lease spends none of it. An exception that is an instance of a type in `never`
     fails the job at once, as does one that is not an instance of any type in `on`, and as do,
-    always, arguments that do not fit the handler and a result that JSON cannot hold. `on` is not
+    always, arguments that do not fit the handler and a result that JSON cannot hold. An argument
+    that the handler does not take (newer code may) is a `TypeError` like any other. `on` is not
     asked of a `MemoryError`, nor of what is no `Exception`, such as `SystemExit`.
     """
 

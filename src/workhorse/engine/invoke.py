@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING
 
+from workhorse.arguments import UnknownArgument
 from workhorse.context import Context, Reject, Snooze
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.outcome import (
@@ -72,7 +73,7 @@ def _judged(
     never = retry.refuses(error)
     if isinstance(error, MemoryError):
         return Failed(failure, permanent=never, out_of_memory=True)
-    if isinstance(error, InvalidJob) and not in_handler:
+    if isinstance(error, InvalidJob) and not (in_handler or isinstance(error, UnknownArgument)):
         # Arguments that do not fit it, or a result that JSON cannot hold: no attempt changes that.
         return Failed(failure, permanent=True)
     permanent = never or (isinstance(error, Exception) and not retry.wants(error))

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from typing import Any
 
 from tests.scenarios.apps import telling
@@ -19,6 +20,7 @@ from workhorse import Context, Reject, Retry, Snooze, Workhorse
 app = Workhorse()
 SOON = Retry(max_attempts=5, base=0.05, factor=1, jitter=0)
 ONCE = Retry(max_attempts=1)
+PATIENT = Retry(max_attempts=1000, base=0.2, factor=1, jitter=0)
 STRANGLER = "a" * 40 + "b"
 GRANDCHILDREN = """
 import os, signal, subprocess, sys, time
@@ -77,6 +79,19 @@ def nap_process(ctx: Context, seconds: float) -> int:
     time.sleep(seconds)
     telling.end(ctx)
     return ctx.attempt
+
+
+@app.job(retry=PATIENT)
+async def book(ctx: Context, room: str, beds: int = 1) -> str:
+    """Take one argument more than the version before."""
+    telling.start(ctx)
+    return f"{room} {beds}"
+
+
+@app.job(retry=PATIENT)
+async def book_day(ctx: Context, day: date, beds: int = 1) -> str:
+    telling.start(ctx)
+    return f"{day} {beds}"
 
 
 @app.job(retry=ONCE)
