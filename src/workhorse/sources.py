@@ -38,6 +38,8 @@ _FOREIGN: Final = re.compile(r"WORKHORSE_(TEST|SERVICE|PORT)(_|$)")
 """Test switches, and the variables Kubernetes injects for a service called workhorse."""
 _OURS: Final = re.compile(r"WORKHORSE_|^\s*(?i:(export\s+)?workhorse)[_\W]")
 """What a line of ``.env`` that cannot be read was meant for us by."""
+_FOR_A_SHELL: Final = re.compile(r"\$[{(]")
+"""What a shell, and other readers of ``.env``, would put something in the place of."""
 
 
 class Given(NamedTuple):
@@ -71,12 +73,17 @@ class Found:
     """What would be variables of ours, by where each was found: their names in capitals."""
     problems: list[Problem] = field(default_factory=list)
     unread: dict[str, Problem] = field(default_factory=dict)
-    """Why a secret could not be had, by setting, as long as no stronger place gives it."""
+    """Why a value could not be had, by setting, as long as no stronger place gives it."""
 
     def put(self, name: str, value: Any, origin: str) -> None:
         """Take a value: it is stronger than what was found so far."""
         self.values[name] = Given(value, origin)
         self.unread.pop(name, None)
+
+    def miss(self, name: str, problem: Problem) -> None:
+        """Note that a value could not be had: what weaker places say is not meant instead."""
+        self.values.pop(name, None)
+        self.unread[name] = problem
 
     def get(self, name: str) -> Any:
         """Return the value of a setting, or None when it was found nowhere."""
@@ -258,11 +265,34 @@ def _dotenv(found: Found) -> Mapping[str, str]:
                     odd.append((line.key, Problem(where, None, "expected WORKHORSE_…=value")))
                 if line.key is not None and line.value is not None:
                     values[line.key] = line.value
+                    _refuse_unfilled(found, values, line.key, line.original.string)
     except (OSError, UnicodeDecodeError) as error:
         found.problems.append(Problem(".env", None, f"cannot be read: {error}"))
     # `export NAME` in a line of its own is of no harm where another sets it.
     found.problems += [problem for name, problem in odd if name not in values]
     return values
+
+
+def _refuse_unfilled(found: Found, values: dict[str, str], variable: str, line: str) -> None:
+    """Take back a variable of ours whose ``${…}`` is meant to be filled in: nobody does so here."""
+    value = line.partition("=")[2].lstrip()
+    if not _FOR_A_SHELL.search(values[variable]) or value.startswith("'"):
+        return
+    name = _setting(variable)
+    if name is not None:
+        del values[variable]
+        expected = "nothing is put in the place of ${…} or $(…); "
+        expected += "write it out, or put it in '…' as it is"
+        found.miss(name, Problem(f".env:{variable}", None, expected))
+
+
+def _setting(variable: str) -> str | None:
+    """Return the setting that a variable gives, itself or by a file; None for none of ours."""
+    if not variable.startswith(PREFIX) or variable in _INTERNAL or _FOREIGN.match(variable):
+        return None
+    name = variable.removeprefix(PREFIX).lower()
+    plain = name.removesuffix("_file")
+    return plain if plain in SECRETS else name
 
 
 def _read_variables(found: Found, variables: Mapping[str, str], *, where: str) -> None:
@@ -299,17 +329,17 @@ def _read_secret(found: Found, variables: Mapping[str, str], variable: str, wher
     origin, plain, path = where + variable, variable.removesuffix("_FILE"), variables[variable]
     name = plain.removeprefix(PREFIX).lower()
     if variables.get(plain):
-        found.unread[name] = Problem(origin, None, f"{plain} is set as well; keep one of them")
+        found.miss(name, Problem(origin, None, f"{plain} is set as well; keep one of them"))
         return
     try:
         value = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         expected = f"expected a file that can be read ({reason})"
-        found.unread[name] = Problem(origin, repr(path), expected)
+        found.miss(name, Problem(origin, repr(path), expected))
         return
     if not value:
-        found.unread[name] = Problem(origin, repr(path), "expected a file that is not empty")
+        found.miss(name, Problem(origin, repr(path), "expected a file that is not empty"))
         return
     found.put(name, value, origin)
     found.variables[name] = origin

@@ -11,7 +11,7 @@ import pytest
 from workhorse import ConfigurationError, InvalidJob
 from workhorse.domain.job import check_name
 from workhorse.settings import Settings, load, shown
-from workhorse.sources import mask_url
+from workhorse.sources import configured_url, mask_url
 
 SECRET = "hunter2"
 URL = f"postgresql://worker:{SECRET}@db.example/jobs"
@@ -102,7 +102,7 @@ def test_dotenv_is_read_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
         ".env",
         "# a comment\n"
         "export WORKHORSE_APP='app:app'\n"
-        'WORKHORSE_DATABASE_URL="sqlite:///${HOME_DIR}.db"\n'
+        "WORKHORSE_DATABASE_URL = 'sqlite:///${HOME_DIR}.db'\n"
         "OTHER=1\n",
     )
     loaded = load()
@@ -304,6 +304,30 @@ def test_a_line_of_dotenv_that_hands_on_what_another_sets() -> None:
     """Shells read the file, too: they want it said so."""
     write(".env", "WORKHORSE_APP=a:b\nexport WORKHORSE_APP\n")
     assert load().settings.app == "a:b"
+
+
+@pytest.mark.parametrize("value", ["${DATA}/jobs.db", '"sqlite:///$(pwd)/j.db"', "${DATA:-x}"])
+@pytest.mark.parametrize("variable", ["WORKHORSE_DATABASE_URL", "WORKHORSE_DATABASE_URL_FILE"])
+def test_what_a_shell_would_fill_in_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """Nothing is put in its place here: taken as it stands, it would name another store.
+
+    Not where a stronger place says it, be it the shell that has filled it in, or a later line.
+    """
+    monkeypatch.setenv("DATA", "/data")
+    line = f"{variable}={value}\n"
+    write(".env", f"# where the jobs are\nOTHER={value}\n{line}")
+    told = "nothing is put in the place of ${…} or $(…); write it out, or put it in '…' as it is"
+    assert problems() == [f".env:{variable}: {told}"]
+    write("workhorse.toml", 'database_url = "sqlite:///weaker.db"\n')
+    with pytest.raises(ConfigurationError, match="cannot be told"):
+        configured_url()
+    write(".env", f"{line}WORKHORSE_DATABASE_URL={URL}\n")
+    assert load().database_url == URL
+    write(".env", line)
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL", URL)
+    assert load().database_url == URL
 
 
 @pytest.mark.parametrize(
