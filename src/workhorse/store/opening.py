@@ -92,17 +92,18 @@ def _place(url: str) -> str:
 
 
 def migration_script(url: str) -> str:
-    """Return all that brings the schema of the store at `url` up from nothing, as SQL."""
+    """Return all that brings the schema of the store at `url` up from nothing, as SQL.
+
+    Each migration is a transaction of its own. On PostgreSQL one that was applied is passed by.
+    """
     if is_postgres(url):
         place = postgres_place(url)
-        from workhorse.store.postgres.migrate import scripts as of_place  # noqa: PLC0415 - an extra
+        from workhorse.store.postgres.migrate import printed  # noqa: PLC0415 - an extra
 
-        steps = of_place(place)
-    else:
-        from workhorse.store.sqlite.migrate import scripts  # noqa: PLC0415 - only what the URL names
+        return printed(place)
+    from workhorse.store.sqlite.migrate import scripts  # noqa: PLC0415 - only what the URL names
 
-        steps = scripts()
-    return "".join(f"-- {step.name}\n{script}\n" for step, script in steps)
+    return "".join(f"-- {step.name}\nbegin;\n{script}commit;\n\n" for step, script in scripts())
 
 
 def _split(url: str) -> SplitResult:

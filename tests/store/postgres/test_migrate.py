@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -111,13 +112,84 @@ def test_a_database_becomes_a_store(empty: Database) -> None:
 
 def test_what_is_printed_does_the_same(empty: Database, database: Database) -> None:
     """Run by somebody else, the script leaves the schema that `migrate` makes."""
-    with psycopg.connect(empty.url, autocommit=True) as connection:
-        connection.execute(migration_script(empty.url).encode())
+    run(empty.url, migration_script(empty.url))
     assert empty.sql(SHAPE) == database.sql(SHAPE)
     assert migrated(empty.url) == []
     with closing(open_store(empty.url)) as store:
         put(store)
         Worker(store).run(OK)
+
+
+def statements_of(script: str) -> Iterator[str]:
+    """Yield the statements of a script as `psql` sends them; a part of one at its end is none."""
+    text = ""
+    for line in script.splitlines(keepends=True):
+        text += line
+        quotes = re.findall(r"\$\w*\$", text)
+        if line.endswith(";\n") and all(quotes.count(quote) % 2 == 0 for quote in quotes):
+            yield text
+            text = ""
+
+
+def run(url: str, script: str) -> None:
+    """Run what was printed, one statement after the other."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements_of(script):
+            connection.execute(statement.encode())
+
+
+def test_what_is_printed_may_be_run_again(
+    database: Database, one_more: Callable[[str], None]
+) -> None:
+    """What was applied is passed by, with all that is in it; what is missing is applied."""
+    with closing(open_store(database.url)) as store:
+        job = put(store)
+        run(database.url, migration_script(database.url))
+        one_more(GOOD)
+        for _ in range(2):
+            run(database.url, migration_script(database.url))
+            assert store.health().schema == NEXT
+        assert the(store, job).state is State.AVAILABLE
+    assert migrated(database.url) == []
+
+
+@pytest.mark.parametrize("name", ["workhorse", "night_shift"])
+def test_what_is_printed_is_applied_whole_or_not_at_all(empty: Database, name: str) -> None:
+    """Cut off anywhere it leaves nothing that is in the way of the next try."""
+    url = f"{empty.url}?schema={name}"
+    script = migration_script(url)
+    for share in (0.3, 0.6, 0.99):
+        run(empty.url, script[: int(len(script) * share)])
+        assert empty.sql("select to_regclass(%s)", f"{name}.jobs") == [(None,)]
+    assert migrated(url) == [step.name for step in KNOWN]
+
+
+def test_a_schema_that_is_made_in_part(empty: Database) -> None:
+    """Whatever made it so: it is told as such, with what to do, and stays as it is."""
+    empty.sql("create schema workhorse")
+    empty.sql("create function workhorse.clock() returns bigint language sql return 1")
+    with pytest.raises(ConfigurationError, match='function "clock" already exists') as refused:
+        migrated(empty.url)
+    assert "drop schema workhorse cascade" in str(refused.value.hint)
+    assert empty.sql("select to_regclass('workhorse.schema_version')") == [(None,)]
+
+
+@pytest.mark.parametrize("way", ["migrate", "printed"])
+def test_a_schema_that_was_made_for_its_owner(cluster: Cluster, empty: Database, way: str) -> None:
+    """Who may make none in the database brings up to date one that is theirs."""
+    cluster.sql("create role tenant login")
+    url = cluster.url(empty.name, user="tenant")
+    try:
+        empty.sql("create schema workhorse authorization tenant")
+        if way == "printed":
+            run(url, migration_script(url))
+        else:
+            assert migrated(url) == [step.name for step in KNOWN]
+        with closing(open_store(url)) as store:
+            put(store)
+    finally:
+        cluster.drop_database(empty.name)
+        cluster.sql("drop role tenant")
 
 
 @pytest.mark.parametrize("name", ["night_shift", "select"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from workhorse.domain.errors import ConfigurationError
 from workhorse.store.postgres.connection import Connection
@@ -17,8 +17,16 @@ LOCK: Final = 0x776F726B
 LEAST_SERVER: Final = 14
 """The oldest version of PostgreSQL that knows all that the migrations say."""
 
+TAKEN: Final = (errors.DuplicateFunction, errors.DuplicateObject, errors.DuplicateTable)
+LOCK_PATIENCE: Final = "3s"
+"""How long what another transaction keeps is waited for."""
+
 _FIRST: Final = """
-create schema if not exists workhorse;
+do $$ begin
+    if to_regnamespace('workhorse') is null then  -- "if not exists" asks for the right first
+        create schema workhorse;
+    end if;
+end $$;
 create table if not exists workhorse.schema_version (
     number integer primary key,
     name text not null,
@@ -26,31 +34,78 @@ create table if not exists workhorse.schema_version (
 );
 """
 _NOTE: Final = "\ninsert into workhorse.schema_version (number, name) values (%d, '%s');\n"
+_PRINTED: Final = """\
+-- %(name)s
+begin;
+set local lock_timeout = '%(patience)s';
+select pg_advisory_xact_lock(%(lock)d);
+%(first)s
+do $step$ begin
+if not exists (select from workhorse.schema_version where number = %(number)d) then
+execute $migration$
+%(script)s
+$migration$;
+end if;
+end $step$;
+commit;
+
+"""
 
 
 def scripts(place: Place, since: int = 0) -> Iterator[tuple[Migration, str]]:
     """Yield each migration after number `since`, and all that it does, as SQL."""
     for step in migrations("postgres"):
         if step.number > since:
-            text = _FIRST + step.script + _NOTE % (step.number, step.name)
-            yield step, place.in_schema(text)
+            yield step, place.in_schema(_FIRST + _noted(step))
+
+
+def printed(place: Place) -> str:
+    """Return all migrations as SQL for others to run: each is applied once, whole or not at all."""
+    return place.in_schema("".join(map(_printed, migrations("postgres"))))
+
+
+def _printed(step: Migration) -> str:
+    return _PRINTED % {
+        "name": step.name,
+        "number": step.number,
+        "lock": LOCK,
+        "patience": LOCK_PATIENCE,
+        "first": _FIRST,
+        "script": _noted(step),
+    }
+
+
+def _noted(step: Migration) -> str:
+    return step.script + _NOTE % (step.number, step.name)
 
 
 def migrate(connection: Connection, place: Place) -> Sequence[str]:
     """Bring the schema up to date and return the names of the migrations applied.
 
     A lock that somebody else's transaction holds is waited for a bounded time (3 s), and then
-    nothing has changed. Raises `ConfigurationError` for a server that is too old, and for a
-    database that is not in UTF8.
+    nothing has changed. Raises `ConfigurationError` for a server that is too old, for a database
+    that is not in UTF8, and for a schema that has something by a name of ours already.
     """
     _check_server(connection, place)
+    try:
+        with connection.transaction():
+            return _apply(connection, place)
+    except TAKEN as error:
+        raise ConfigurationError(
+            f"The schema {place.schema} of {place.shown} is no store, nor empty: "
+            f"{error.diag.message_primary}.",
+            hint="Use another with ?schema=; or, when it is only what is left of an attempt to "
+            f"make a store, drop schema {place.schema} cascade, and migrate again.",
+        ) from error
+
+
+def _apply(connection: Connection, place: Place) -> list[str]:
+    connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_PATIENCE,))
+    connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
     applied = []
-    with connection.transaction():
-        connection.execute("select set_config('lock_timeout', '3s', true)")
-        connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
-        for step, script in scripts(place, version(connection, place)):
-            connection.execute(script.encode(), prepare=False)
-            applied.append(step.name)
+    for step, script in scripts(place, version(connection, place)):
+        connection.execute(script.encode(), prepare=False)
+        applied.append(step.name)
     return applied
 
 

@@ -28,7 +28,7 @@ _WHERE: Final = ("host", "hostaddr", "port", "dbname", "user", "service")
 """What libpq finds a database by; one that is not named has the name of the user."""
 _PORT: Final = re.compile(r"0*[1-9][0-9]{0,4}")
 _AS_NAME: Final = re.compile(rf"\b{DEFAULT_SCHEMA}\b(?=[.;])")
-_IN_TEXT: Final = re.compile(rf"(?<=')\b{DEFAULT_SCHEMA}\b(?='::regnamespace|' and)")
+_IN_TEXT: Final = re.compile(rf"(?<=')\b{DEFAULT_SCHEMA}\b(?='::regnamespace|' and|'\) is null)")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 

@@ -1,7 +1,5 @@
 -- The first schema. Instants are milliseconds since 1970 UTC; timeout is in seconds.
 
-create schema if not exists workhorse;
-
 -- The store's one clock: the server's, the same instant throughout a statement.
 create function workhorse.clock() returns bigint
     language sql stable parallel safe
