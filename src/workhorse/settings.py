@@ -177,7 +177,8 @@ class Settings(BaseModel):
         default=1_000_000, description="Finished jobs kept at most, or `none`."
     )
     retention_max_mib: Limit = Field(
-        default=None, description="MiB of finished jobs kept at most, or `none`."
+        default=None,
+        description="MiB that finished jobs hold at most, their record included, or `none`.",
     )
 
 

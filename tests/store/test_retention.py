@@ -24,6 +24,7 @@ from workhorse.store.protocol import JobFilter, Retention, Store
 from workhorse.store.verbs import retention
 
 DAY = 86_400.0
+SAYING = '"' + "x" * 1900 + '"'
 FOREVER = Retention(succeeded=None, cancelled=None, failed=None, max_jobs=None)
 
 
@@ -43,6 +44,15 @@ def finished(store: Store, number: int, ended: State, **facts: object) -> list[i
 
 def left(store: Store) -> list[int]:
     return sorted(job.id for job in store.list_jobs(JobFilter(), limit=ALL))
+
+
+def prune_all(store: Store, bound: Retention, batch: int = 1000) -> int:
+    """Prune until nothing is left to go; return how many went."""
+    total = 0
+    while gone := store.prune(bound, batch=batch):
+        assert gone <= batch
+        total += gone
+    return total
 
 
 @pytest.mark.parametrize(
@@ -130,18 +140,57 @@ def test_age_and_number_together(store: Store, clock: SettableClock) -> None:
 
 
 def test_too_many_bytes(store: Store) -> None:
-    """While more is in use than allowed, the oldest go; when it is not, none does."""
-    finished(store, 60, State.SUCCEEDED, args='"' + "x" * 20_000 + '"')
+    """While finished jobs hold more than is allowed, the oldest go, and no more than must."""
+    ids = finished(store, 60, State.SUCCEEDED, args='"' + "x" * 20_000 + '"')
     bound = Retention(None, None, None, max_jobs=None, max_bytes=700_000)
-    gone = 0
-    while batch := store.prune(bound, batch=5):
-        assert batch <= 5
-        gone += batch
-    kept = len(left(store))
-    assert 0 < kept < 60
-    assert kept + gone == 60
-    assert kept * 20_000 <= 700_000
-    assert left(store) == list(range(61 - kept, 61))
+    assert prune_all(store, bound, batch=10) == 26  # each has 20,002 and 500 for its rows
+    assert left(store) == ids[26:]
+
+
+def test_output_counts_with_its_job(store: Store) -> None:
+    """What a job has said goes with it, so it is a part of what the job holds, as attempts are."""
+    worker = Worker(store)
+    ids = put_many(store, 10)
+    for _ in ids:
+        job = worker.take()
+        said = [OutputLine(job.id, job.attempt, Output.LOG, SAYING)] * 10
+        worker.turn([settled(job, OK)], said)
+    assert prune_all(store, Retention(None, None, None, max_bytes=220_000)) == 0
+    assert prune_all(store, Retention(None, None, None, max_bytes=110_000)) == 5
+    assert left(store) == ids[5:]
+
+
+def test_a_backlog_takes_nothing_from_what_is_kept(store: Store) -> None:
+    """Unfinished jobs, and what those that run have said, do not count, however many there are."""
+    dead = finished(store, 3, State.FAILED)
+    done = finished(store, 3, State.SUCCEEDED)
+    worker = Worker(store)
+    put_many(store, 300, args='"' + "x" * 10_000 + '"')
+    for job in worker.claim(20):
+        worker.turn(output=[OutputLine(job.id, job.attempt, Output.LOG, SAYING)] * 50)
+    finished(store, 3, State.SUCCEEDED, args='"' + "x" * 10_000 + '"')
+    with nothing_changed(store):
+        assert prune_all(store, Retention(max_bytes=1 << 20)) == 0
+    assert prune_all(store, Retention(max_bytes=25_000)) == 4
+    kept = store.list_jobs(JobFilter(states=[State.SUCCEEDED, State.FAILED]), limit=ALL)
+    assert sorted(job.id for job in kept)[:3] == dead
+    assert not {job.id for job in kept} & set(done)
+
+
+def test_of_very_many_some_are_measured(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stand for the others, wherever these are: what all hold is known well enough."""
+    monkeypatch.setattr(retention, "MEASURED", 150)
+    for part in range(10):
+        finished(store, 60, State.SUCCEEDED, args='"' + "x" * 10_000 + '"')
+        cancelled = finished(store, 40, State.CANCELLED)
+        put_many(store, 50, args='"' + "x" * 10_000 + '"')
+        if part % 2:
+            for job_id in cancelled:
+                store.delete(job_id)
+    with nothing_changed(store):
+        assert prune_all(store, Retention(max_bytes=8_000_000)) == 0
+    gone = prune_all(store, Retention(None, None, None, max_jobs=None, max_bytes=3_200_000))
+    assert 240 <= gone <= 360  # half of 600 that hold 10,500 bytes, beside 200 with 400
 
 
 def test_a_call_is_a_small_batch(store: Store, clock: SettableClock) -> None:

@@ -161,7 +161,8 @@ class Retention:
     """How long finished jobs are kept: by age per state (seconds), then by count and bytes.
 
     None means no limit. A job's attempts, events and idempotency key go with it; so do worker
-    rows and events that are older than the longest age. Unfinished jobs are never pruned.
+    rows and events that are older than the longest age. Bytes are those of finished jobs, their
+    attempts and events. Unfinished jobs are never pruned, and never the reason for it.
     """
 
     succeeded: float | None = 7 * 86400.0

@@ -30,6 +30,8 @@ HOT = [
     "dependencies.due",
     "events.of_job",
     "retention.older",
+    "retention.weights",
+    "retention.some_weights",
     "workers.expired",
     "jobs.lock",
     "jobs.lock_ended",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 from workhorse.domain.job import State
 from workhorse.store.driver import Driver, Transaction
-from workhorse.store.fast_json import compact
+from workhorse.store.fast_json import compact, from_json
 from workhorse.store.protocol import Retention
 
 LEAST_MISSED: Final = (State.SUCCEEDED, State.CANCELLED, State.FAILED)
@@ -17,8 +18,10 @@ EVENTS_AT_ONCE: Final = 20_000
 """Most events of one batch, whether they belong to jobs or to none. A job goes whole, but for one
 that has more than this: it goes first, and what was written down of it bit by bit."""
 
+MEASURED: Final = 1000
+"""How many finished jobs are measured, to know what all of them hold: all, when there are fewer."""
+
 _ANY_AGE: Final = -(2**62)
-_ALL: Final = 2**62
 
 
 class RetentionVerbs:
@@ -27,20 +30,33 @@ class RetentionVerbs:
     _db: Driver[Transaction]
 
     def prune(self, retention: Retention, *, batch: int = 1000) -> int:
+        return self._db.write(lambda tx: _prune_old(tx, retention, batch)) or self._prune_most(
+            retention, batch
+        )
+
+    def _prune_most(self, retention: Retention, batch: int) -> int:
+        """Prune by count and bytes. To measure takes time, so others may write meanwhile."""
+        ((count,),) = self._db.read("retention.count")
+        excess = 0 if retention.max_bytes is None else self._held(count) - retention.max_bytes
+        if excess <= 0 and (retention.max_jobs is None or count <= retention.max_jobs):
+            return 0
+
         def work(tx: Transaction) -> int:
-            forgotten = tx.value("retention.forgotten")
-            if forgotten is not None:
-                _drop_some(tx, forgotten)
-                return 1
-            chosen = _too_old(tx, retention, batch)
-            if not chosen:  # they are counted, which takes time: not for each batch
-                chosen = _oldest(tx, min(_too_many(tx, retention), batch))
-            chosen = _light(tx, chosen)
+            wanted = _too_many(tx, retention)
+            chosen = _light(tx, _oldest(tx, batch if excess > 0 else min(wanted, batch)))
+            if excess > 0:
+                chosen = chosen[: max(wanted, _as_many_as_hold(tx, excess, chosen))]
             drop(tx, chosen)
-            _drop_old_record(tx, retention)
             return len(chosen)
 
         return self._db.write(work)
+
+    def _held(self, count: int) -> int:
+        """Return about how many bytes the finished jobs hold, with their attempts and events."""
+        millionths = 1_000_003 * MEASURED // max(MEASURED, count)
+        ((found,),) = self._db.read("retention.some_weights", millionths=millionths)
+        weights: list[int] = from_json(found)
+        return round(sum(weights) * count / max(1, len(weights)))
 
 
 def drop(tx: Transaction, finished: Sequence[int]) -> None:
@@ -58,6 +74,18 @@ def drop(tx: Transaction, finished: Sequence[int]) -> None:
     else:
         tx.run("retention.drop_attempts", ids=ids)
         tx.run("retention.drop_events", ids=ids)
+
+
+def _prune_old(tx: Transaction, retention: Retention, batch: int) -> int:
+    """Prune by age, and what is left of jobs that are gone already."""
+    forgotten = tx.value("retention.forgotten")
+    if forgotten is not None:
+        _drop_some(tx, forgotten)
+        return 1
+    chosen = _light(tx, _too_old(tx, retention, batch))
+    drop(tx, chosen)
+    _drop_old_record(tx, retention)
+    return len(chosen)
 
 
 def _drop_some(tx: Transaction, forgotten: int) -> None:
@@ -84,13 +112,17 @@ def _too_old(tx: Transaction, retention: Retention, limit: int) -> list[int]:
 
 
 def _too_many(tx: Transaction, retention: Retention) -> int:
-    """Return how many finished jobs must go by count; all of them while the file is too big."""
-    excess = 0
-    if retention.max_jobs is not None:
-        excess = tx.value("retention.count") - retention.max_jobs
-    if retention.max_bytes is not None and tx.value("retention.used") > retention.max_bytes:
-        excess = _ALL
-    return excess
+    """Return how many finished jobs must go by count."""
+    if retention.max_jobs is None:
+        return 0
+    excess: int = tx.value("retention.count") - retention.max_jobs
+    return max(0, excess)
+
+
+def _as_many_as_hold(tx: Transaction, size: int, chosen: Sequence[int]) -> int:
+    """Return how many of `chosen`, from the first on, must go to be rid of `size` bytes."""
+    weights = tx.listed("retention.weights", ids=compact(chosen))
+    return sum(before < size for before in accumulate(weights[:-1], initial=0))
 
 
 def _oldest(tx: Transaction, wanted: int) -> list[int]:

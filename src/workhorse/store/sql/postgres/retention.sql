@@ -18,11 +18,27 @@ select id
 -- How many finished jobs are kept.
 select count(*) from workhorse.history;
 
--- name: used
--- How many bytes finished jobs hold: what they were given and gave, and about as much as a row takes.
-select coalesce(sum(200 + octet_length(args) + coalesce(octet_length(result), 0)
-                        + coalesce(octet_length(error), 0)), 0)::bigint
-  from workhorse.history;
+-- part: weight
+-- How many bytes a finished job holds, with its attempts and events: their texts, and about as much as
+-- a row takes.
+       200 + octet_length(args) + coalesce(octet_length(result), 0) + coalesce(octet_length(error), 0)
+           + coalesce((select sum(100 + coalesce(octet_length(attempts.error), 0))
+                         from workhorse.attempts where job_id = history.id), 0)
+           + coalesce((select sum(100 + coalesce(octet_length(data), 0))
+                         from workhorse.events where job_id = history.id), 0)
+
+-- name: weights
+-- What each of these finished jobs holds.
+select coalesce(json_agg({weight} order by place), '[]')::text
+  from json_array_elements_text(%(ids)s::json) with ordinality as chosen(chosen, place)
+  join workhorse.history on id = chosen::bigint;
+
+-- name: some_weights
+-- The same of about so many in a million, whatever comes again and again among their ids. They are found
+-- first, and are an array: the planner expects few enough of it to look them up.
+select coalesce(json_agg({weight}), '[]')::text from workhorse.history
+ where id = any (array(
+    select id from workhorse.history where id %% 1000003 * 7919 %% 1000003 < %(millionths)s));
 
 -- name: drop_jobs
 -- Finished jobs go …

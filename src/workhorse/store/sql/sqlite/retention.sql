@@ -12,10 +12,25 @@ select value from json_each(:ids) cross join events on job_id = value limit 1 of
 -- How many finished jobs are kept.
 select count(*) from history;
 
--- name: used
--- How many bytes of the file are in use.
-select (page_count - freelist_count) * page_size
-  from pragma_page_count, pragma_freelist_count, pragma_page_size;
+-- part: weight
+-- How many bytes a finished job holds, with its attempts and events: their texts, and about as much as
+-- a row takes.
+       200 + length(cast(args as blob)) + ifnull(length(cast(result as blob)), 0)
+           + ifnull(length(cast(error as blob)), 0)
+           + (select ifnull(sum(100 + ifnull(length(cast(attempts.error as blob)), 0)), 0)
+                from attempts where job_id = history.id)
+           + (select ifnull(sum(100 + ifnull(length(cast(data as blob)), 0)), 0)
+                from events where job_id = history.id)
+
+-- name: weights
+-- What each of these finished jobs holds.
+select json_group_array({weight}) from json_each(:ids) cross join history on history.id = value;
+
+-- name: some_weights
+-- The same of about so many in a million, whatever comes again and again among their ids. They are found
+-- in an index first: the table is many times as long.
+select json_group_array({weight}) from history
+ where id in (select id from history where id % 1000003 * 7919 % 1000003 < :millionths);
 
 -- name: drop_jobs
 -- Finished jobs go …
