@@ -11,6 +11,10 @@ def main() -> None:
         from workhorse.cli.start import run
 
         code = run(sys.argv[1:])
+        if "workhorse.app" in sys.modules:  # only an app starts threads of its own
+            from workhorse.cli.ending import end_soon
+
+            end_soon(code)
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)

@@ -347,3 +347,45 @@ def test_the_script_and_the_module_are_the_same_program(workdir: Path) -> None:
     by_module = workhorse("jobz", folder=workdir)
     assert (by_name.returncode, by_name.stderr) == (by_module.code, by_module.err)
     assert os.access(script, os.X_OK)
+
+
+THREADED = """
+import threading
+from pathlib import Path
+
+from workhorse import Workhorse
+
+app = Workhorse()
+
+
+@app.job
+def hello(name: str) -> None: ...
+
+
+def end() -> None:
+    threading.main_thread().join()
+    Path("ended").touch()
+
+
+threading.Thread(target={0}, name="telemetry").start()
+"""
+
+
+@pytest.mark.parametrize("words", [["enqueue", "hello", '{"name":"x"}'], ["queues", "list"]])
+def test_a_thread_of_the_app_that_never_ends_holds_no_command(
+    workdir: Path, words: list[str]
+) -> None:
+    """The command ends with its own code once the answer is given, and says what it has left."""
+    (workdir / "app.py").write_text(THREADED.format("threading.Event().wait"))
+    assert workhorse("migrate", folder=workdir).code == 0
+    ran = workhorse(*words, "--app", "app:app", folder=workdir)
+    assert (ran.code, ran.err) == (0, "A thread of the app does not end, and is left: telemetry.\n")
+    assert ran.out
+
+
+def test_a_thread_of_the_app_that_ends_is_waited_for(workdir: Path) -> None:
+    """What it does at the end is done."""
+    (workdir / "app.py").write_text(THREADED.format("end"))
+    ran = workhorse("enqueue", "hello", '{"name":"x"}', "--app", "app:app", folder=workdir)
+    assert (ran.code, ran.err) == (0, "")
+    assert (workdir / "ended").exists()
