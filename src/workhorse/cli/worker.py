@@ -37,8 +37,8 @@ def worker(*, place: Place, burst: bool, **flags: Any) -> int:
     """Run jobs until told to stop.
 
     SIGTERM, Ctrl-C or a closed terminal drains: nothing new is claimed, running jobs may finish,
-    the rest is given back. A second signal ends them at once. Every option but --burst is a
-    setting too: see `workhorse config show`.
+    the rest is given back. A second signal tells them to end at once, a third ends them. Every
+    option but --burst is a setting too: see `workhorse config show`.
     """
     from functools import partial
 
