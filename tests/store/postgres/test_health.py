@@ -7,6 +7,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from psycopg.sql import SQL
 
 from tests.scenarios.facts import eventually
 from tests.services.pgbouncer import PgBouncer
@@ -95,6 +96,66 @@ def test_a_transaction_that_stays_open(
         assert level_of(store, "transaction has been open") is None
         monkeypatch.setattr(health, "OLD_SNAPSHOT", 0)
         assert level_of(store, "transaction has been open") == "warn"
+
+
+def test_a_transaction_that_idles_after_a_write(
+    store: PostgresStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commonest that stays open: it has no snapshot between statements, and keeps as much."""
+    monkeypatch.setattr(health, "OLD_SNAPSHOT", 0)
+    database.sql("create table theirs (number int)")
+    with psycopg.connect(database.url) as other:
+        other.execute("insert into theirs values (1)")
+        assert level_of(store, "transaction has been open") == "warn"
+
+
+def test_a_transaction_that_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It outlives its connection, and keeps dead rows for as long as nobody thinks of it."""
+    monkeypatch.setattr(health, "OLD_SNAPSHOT", 0)
+    settings = {"max_prepared_transactions": "1"}
+    with Cluster("18", fsync=False, settings=settings) as cluster:
+        database = cluster.create_database()
+        with closing(open_store(database.url, migrating=True)) as store:
+            store.migrate()
+            with psycopg.connect(database.url) as other:
+                other.execute("create table theirs (number int)")
+                other.execute("prepare transaction 'forgotten'")
+            assert level_of(store, "prepared transaction") == "warn"
+            database.sql("rollback prepared 'forgotten'")
+            assert level_of(store, "prepared transaction") is None
+
+
+def test_a_standby_that_is_not_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its slot keeps what the last query on it could see, until somebody drops it."""
+    monkeypatch.setattr(health, "OLD_SLOT", -1)
+    with Cluster("18", fsync=False) as cluster:
+        database = cluster.create_database()
+        cluster.sql("select pg_create_physical_replication_slot('standby')")
+        with closing(open_store(database.url, migrating=True)) as store:
+            store.migrate()
+            assert level_of(store, "replication slot") is None
+            settings = {"primary_slot_name": "standby", "hot_standby_feedback": "on"}
+            with Cluster("18", fsync=False, follows=cluster, settings=settings):
+                eventually(lambda: level_of(store, "replication slot") == "warn", what="its word")
+            assert level_of(store, "replication slot") == "warn"
+            cluster.sql("select pg_drop_replication_slot('standby')")
+            assert level_of(store, "replication slot") is None
+
+
+@pytest.mark.parametrize(("seconds", "where"), [(60, "ahead of"), (-60, "behind")])
+def test_a_clock_that_is_another(
+    store: PostgresStore, database: Database, seconds: int, where: str
+) -> None:
+    """Leases and logs do not fit together: it is told how far the server's is from this host's."""
+    assert level_of(store, "clock") is None
+    database.cluster.sql(
+        SQL(
+            "create or replace function workhorse.clock() returns bigint language sql stable as"
+            " 'select (extract(epoch from statement_timestamp()) * 1000)::bigint + {}'"
+        ).format(SQL("60000" if seconds > 0 else "-60000")),
+        database=database.name,
+    )
+    assert level_of(store, f"The server's clock is 60 s {where} this host's") == "warn"
 
 
 def test_dead_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,11 +13,16 @@ from workhorse.store.statements import migrations
 
 OLD_SNAPSHOT: Final = 600
 """Seconds after which an open transaction keeps too much dead weight in the tables."""
+OLD_SLOT: Final = 1_000_000
+"""Transactions after which a standby that is not heard of does so."""
+CLOCKS_APART: Final = 5.0
+"""Seconds between two clocks from which on what is read from them does not fit together."""
 DEAD_SHARE: Final = 0.2
 DEAD_ENOUGH: Final = 10_000
 POOLED: Final = (
     "A pooler stands between: set WORKHORSE_LISTEN_URL to the server itself, or workers poll."
 )
+CLOCKS: Final = "leases and what is stored go by the one, logs and a `run_at` by the other."
 DRAG: Final = "until it ends, dead rows stay and claims get slower."
 
 
@@ -53,7 +59,7 @@ class HealthVerbs:
             yield "warn", POOLED
 
     def _findings(self, schema: int, server: Any) -> Iterator[tuple[str, str]]:
-        _, fsync, commit, pages, standby, _, oldest, live, dead = server
+        _, fsync, commit, pages, standby, oldest, prepared, slot, live, dead = server
         newest = migrations("postgres")[-1].number
         if schema < newest:
             yield "error", f"The schema is at {schema}, this Workhorse needs {newest}: migrate."
@@ -65,8 +71,27 @@ class HealthVerbs:
             yield "warn", f"synchronous_commit is {commit}: the last jobs may be lost in a crash."
         if oldest is not None and oldest > OLD_SNAPSHOT:
             yield "warn", f"A transaction has been open for {oldest / 60:.0f} minutes: {DRAG}"
+        if prepared is not None and prepared > OLD_SNAPSHOT:
+            yield "warn", f"A prepared transaction is {prepared / 60:.0f} minutes old: {DRAG}"
+        if slot is not None and slot > OLD_SLOT:
+            yield "warn", f"A replication slot holds on to {slot:,} transactions: {DRAG}"
         if live is not None and dead > DEAD_ENOUGH and dead > DEAD_SHARE * (live + dead):
             yield "warn", f"The jobs table has {dead:,} dead rows: autovacuum does not keep up."
+        apart = self._clocks_apart()
+        if abs(apart) > CLOCKS_APART:
+            where = "ahead of" if apart > 0 else "behind"
+            yield "warn", f"The server's clock is {abs(apart):.0f} s {where} this host's: {CLOCKS}"
         ((silent,),) = self._db.read("health.silent_workers")
         if silent:
             yield "warn", f"{silent} worker(s) have fallen silent and were not yet found lost."
+
+    def _clocks_apart(self) -> float:
+        """Return by how many seconds, at least, the server's clock is ahead of this host's.
+
+        It was read at some moment between asking and the answer: that is taken off.
+        """
+        asked = time.time()
+        ((said,),) = self._db.read("health.clock")
+        answered = time.time()
+        at = float(said) / 1000
+        return max(0.0, at - answered) or min(0.0, at + 0.001 - asked)

@@ -17,10 +17,16 @@ select coalesce(sum(pg_total_relation_size(oid)), 0)::bigint
 select current_setting('server_version'), current_setting('fsync'),
        current_setting('synchronous_commit'), current_setting('full_page_writes'),
        pg_is_in_recovery(),
-       (select max(age(backend_xmin)) from pg_stat_activity where backend_xmin is not null),
        (select extract(epoch from max(now() - xact_start)) from pg_stat_activity
-         where backend_xmin is not null and backend_type = 'client backend'),
+         where (backend_xmin is not null or backend_xid is not null)
+           and backend_type = 'client backend'),
+       (select extract(epoch from max(now() - prepared)) from pg_prepared_xacts),
+       (select max(age(xmin)) from pg_replication_slots),
        (select n_live_tup from pg_stat_user_tables
          where schemaname = 'workhorse' and relname = 'jobs'),
        (select n_dead_tup from pg_stat_user_tables
          where schemaname = 'workhorse' and relname = 'jobs');
+
+-- name: clock
+-- What the store's clock says.
+select workhorse.clock();
