@@ -33,7 +33,7 @@ def open_store(
     `migrating`.
     ``postgresql://user@host/database?schema=workhorse`` is a schema that must have been
     migrated, unless `migrating`. `clock` is for SQLite alone: PostgreSQL has its own. Raises
-    `ConfigurationError` for a URL that is none of ours or a schema that is not there,
+    `ConfigurationError` for a URL that is none of ours, a schema that is not there or too new,
     `Unavailable` when the store cannot be reached or written.
     """
     if is_postgres(url):

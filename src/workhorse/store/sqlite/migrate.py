@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final
 
-from workhorse.domain.errors import ConfigurationError, Unavailable
+from workhorse.domain.errors import ConfigurationError
 from workhorse.store.sqlite.transaction import SQL
 from workhorse.store.statements import Migration, migrations
 
@@ -30,12 +30,12 @@ def migrate(connection: sqlite3.Connection) -> Sequence[str]:
     """Bring the schema up to date and return the names of the migrations applied.
 
     One that is up to date is only read: it can be opened while somebody else writes, be it a
-    transaction of the very caller. Raises `Unavailable` for a database that a newer Workhorse
-    has migrated, `ConfigurationError` for one that has something else by a name of ours.
+    transaction of the very caller. Raises `ConfigurationError` for a database that a newer
+    Workhorse has migrated, and for one that has something else by a name of ours.
     """
     known, reached = migrations("sqlite"), version(connection)
     if reached > known[-1].number:
-        raise Unavailable(
+        raise ConfigurationError(
             f"The store was migrated by a newer Workhorse (schema {reached}, "
             f"this one knows {known[-1].number}).",
             hint="Upgrade Workhorse here.",
