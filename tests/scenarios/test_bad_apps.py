@@ -25,11 +25,13 @@ def quick(value: str) -> None: ...
 
 
 def test_an_app_that_cannot_be_imported_is_shown_once(scene: Scene) -> None:
-    """The real cause is shown once, framed; after three identical failures the worker gives up."""
+    """The real cause is shown once, framed, beside the log; after three failures it gives up."""
     with WorkerProcess(scene.folder, scene.url, "tests.scenarios.apps.broken:app") as worker:
         assert worker.wait() == 3
-        text = worker.text()
-        assert text.count("the licence file is missing: /etc/example.key") == 1, text
+        cause, told = "the licence file is missing: /etc/example.key", worker.logs()
+        shown = "".join(x for x in worker.text().splitlines(True) if not x.startswith("{"))
+        assert shown.count(cause) == 1, worker.text()
+        assert [cause in line["reason"] for line in told] == [True] * 3
         assert worker.tree() == []
 
 
