@@ -8,8 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
+from tests.services.fixtures import on_one_server
+from tests.services.postgres import Database
 from tests.store.backends import Backend, OnCluster, Sqlite
 from tests.store.hands import (
     ALL,
@@ -31,6 +35,7 @@ from workhorse.domain.errors import Conflict
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import Enqueued, State
 from workhorse.domain.outcome import Completed, Released
+from workhorse.store.opening import open_store
 from workhorse.store.protocol import JobFilter, Retention, Store
 from workhorse.store.verbs import retention
 from workhorse.store.verbs.copying import copy
@@ -369,3 +374,14 @@ def test_nobody_writes_meanwhile(store: Store, other: Store, target: Store) -> N
         assert not late.result(timeout=30)[0].existing
     assert len(store.list_jobs(JobFilter())) == 11
     assert len(target.list_jobs(JobFilter())) == 10
+
+
+@on_one_server
+def test_a_server_that_limits_transactions(database: Database) -> None:
+    """A copy takes as long as it takes, where another's transaction is ended."""
+    limit = SQL("alter database {} set transaction_timeout = '2s'")
+    database.cluster.sql(limit.format(Identifier(database.name)))
+    with closing(open_store(database.url)) as store, store.whole() as whole:
+        with pytest.raises(psycopg.Error), psycopg.connect(database.url) as another:
+            another.execute("select pg_sleep(60)")
+        assert whole.value("copying.horizon") == 0

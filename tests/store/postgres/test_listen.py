@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 from structlog.testing import capture_logs
 
 from tests.scenarios.facts import eventually
@@ -106,3 +108,29 @@ def test_nobody_there(pooled: PostgresStore, pgbouncer: PgBouncer) -> None:
     assert "nowhere" in why_deaf(pooled, url)
     (warning,) = warnings_of(pooled, url)
     assert "nowhere" in warning
+
+
+def test_a_server_that_cuts_idle_sessions(store: PostgresStore, database: Database) -> None:
+    """A listener says nothing for long: it stays, where another session is cut."""
+    alter = SQL("alter database {} set idle_session_timeout = '300ms'")
+    database.cluster.sql(alter.format(Identifier(database.name)))
+    bell = store.listen(lambda _: None)
+    assert bell is not None
+    with closing(bell):
+        eventually(lambda: bell.hears)
+        before = listeners(database)
+        with psycopg.connect(database.url, autocommit=True) as another:
+            eventually(lambda: not is_there(database, another.info.backend_pid))
+        assert listeners(database) == before != []
+
+
+def listeners(database: Database) -> list[tuple[int]]:
+    """Return the sessions of those who listen."""
+    return database.sql(
+        "select pid from pg_stat_activity"
+        " where datname = current_database() and application_name = 'workhorse listener'"
+    )
+
+
+def is_there(database: Database, pid: int) -> bool:
+    return bool(database.sql("select 1 from pg_stat_activity where pid = %s", pid))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import LiteralString
 
 import psycopg
 import pytest
+from psycopg.pq import DiagnosticField
 
 from tests.services.postgres import Cluster, Database
 from tests.store.hands import OK, Worker, put, the
@@ -20,6 +22,7 @@ from workhorse.domain.errors import ConfigurationError, Unavailable
 from workhorse.domain.job import State
 from workhorse.store.opening import migration_script, open_store
 from workhorse.store.postgres import PostgresStore, health, migrate
+from workhorse.store.postgres.failures import is_stale
 from workhorse.store.protocol import Retention
 from workhorse.store.statements import migrations
 
@@ -244,6 +247,22 @@ def test_a_schema_that_is_made_anew(empty: Database) -> None:
         assert one.renew(again.id, 30)
         assert the(one, put(one)).state is State.AVAILABLE
         again.run(OK)
+
+
+def test_a_stale_plan_is_known_in_any_language(database: Database) -> None:
+    """The server speaks its own: what it says of one is told by where it says it."""
+    database.sql("create table public.stale (a int)")
+    with psycopg.connect(database.url, autocommit=True, prepare_threshold=0) as connection:
+        connection.execute("select * from public.stale")
+        database.sql("alter table public.stale alter a type text")
+        with pytest.raises(psycopg.errors.FeatureNotSupported) as caught:
+            connection.execute("select * from public.stale")
+    german = pickle.loads(pickle.dumps(caught.value))
+    said = "gecachter Plan darf den Ergebnistyp nicht ändern"
+    german._info[DiagnosticField.MESSAGE_PRIMARY] = said.encode()
+    assert german.diag.message_primary == said
+    assert is_stale(caught.value)
+    assert is_stale(german)
 
 
 def test_many_come_at_once(empty: Database) -> None:

@@ -49,7 +49,10 @@ NO_SCHEMA: Final = (errors.UndefinedTable, errors.InvalidSchemaName, errors.Unde
 DRIVER_ERRORS: Final = (psycopg.Error, UnicodeError, OverflowError)
 """What the driver raises, of its own or for a value it cannot send."""
 
-_STALE: Final = ("cache lookup failed", "cached plan must not change", "could not open relation")
+_STALE: Final = ("cache lookup failed", "could not open relation")
+"""How internal errors begin, which are not translated."""
+_STALE_PLAN: Final = "RevalidateCachedQuery"
+"""The server's function that says, in its own language, that a plan's result has changed."""
 _UNKNOWN_PARAMETER: Final = re.compile(r'invalid URI query parameter: "[a-z_]+"')
 
 
@@ -134,7 +137,9 @@ def unreadable(url: str, reason: str = "") -> ConfigurationError:
 
 def is_stale(error: BaseException | None) -> bool:
     """Tell whether the server refused a plan of a schema that is no more: nothing was done."""
-    return isinstance(error, SPENT) and _reason(error).startswith(_STALE)
+    if not isinstance(error, SPENT):
+        return False
+    return error.diag.source_function == _STALE_PLAN or _reason(error).startswith(_STALE)
 
 
 def is_gone(connection: psycopg.Connection) -> bool:

@@ -72,6 +72,8 @@ class Ear:
         self._place = place
         self._heard = heard
         self._over = over or threading.Event()
+        if not connection.pooled:
+            connection.execute("select set_config('idle_session_timeout', '0', false)")
         channel = sql.Identifier(place.channel)
         connection.execute(sql.SQL("listen {}").format(channel), prepare=False)
 

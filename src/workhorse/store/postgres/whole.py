@@ -12,8 +12,8 @@ from workhorse.store.driver import Rows
 from workhorse.store.postgres.connection import PATIENCE, Connection
 from workhorse.store.postgres.database import Database, PostgresTransaction
 
-PATIENCE_ALONE: Final = 60.0
-"""Longest wait for an answer to one operation, in seconds: each moves a lot."""
+PATIENCE_ALONE: Final = 600.0
+"""Longest wait for an answer to one operation, in seconds: each moves, or counts, a lot."""
 
 
 class PostgresWhole(PostgresTransaction):

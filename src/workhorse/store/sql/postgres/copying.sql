@@ -5,9 +5,9 @@ lock table workhorse.jobs, workhorse.history, workhorse.attempts, workhorse.depe
            workhorse.retention, workhorse.forgotten in share row exclusive mode;
 
 -- name: patience
--- It takes as long as it takes.
-select set_config('statement_timeout', '0', true),
-       set_config('idle_in_transaction_session_timeout', '0', true);
+-- It takes as long as it takes, by all of these limits that the server knows.
+select set_config(name, '0', true) from pg_settings
+ where name in ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout');
 
 -- name: counts
 -- How much there is of everything.
