@@ -18,7 +18,7 @@ from psycopg.pq import DiagnosticField
 from tests.services.postgres import Cluster, Database
 from tests.store.hands import OK, Worker, put, the
 from tests.store.migrating import one_more_for
-from workhorse.domain.errors import ConfigurationError, Unavailable
+from workhorse.domain.errors import ConfigurationError, StoreGone, Unavailable
 from workhorse.domain.job import State
 from workhorse.store.opening import migration_script, open_store
 from workhorse.store.postgres import PostgresStore, health, migrate
@@ -193,6 +193,19 @@ def test_a_schema_that_was_made_for_its_owner(cluster: Cluster, empty: Database,
     finally:
         cluster.drop_database(empty.name)
         cluster.sql("drop role tenant")
+
+
+def test_a_schema_that_was_renamed(database: Database) -> None:
+    """Its functions look for what is theirs by its first name: the error says what to do."""
+    database.sql("alter schema workhorse rename to night")
+    with closing(open_store(f"{database.url}?schema=night")) as store:
+        put(store)
+        with pytest.raises(StoreGone, match="workhorse") as gone:
+            Worker(store).run(OK)
+        assert "rename it back" in str(gone.value.hint)
+    database.sql("alter schema night rename to workhorse")
+    with closing(open_store(database.url)) as store:
+        Worker(store).run(OK)
 
 
 @pytest.mark.parametrize("name", ["night_shift", "select"])

@@ -91,7 +91,7 @@ def translated(error: Exception, url: str) -> WorkhorseError:
         case _ if isinstance(error, NO_SCHEMA):
             return StoreGone(
                 f"The schema of {url} is not there, or not whole: {reason}.",
-                hint="Run `workhorse migrate`, and start again.",
+                hint="Run `workhorse migrate`, and start again; if it was renamed, rename it back.",
             )
         case errors.InsufficientPrivilege():
             return Unavailable(
