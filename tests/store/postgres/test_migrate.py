@@ -205,6 +205,7 @@ def test_a_schema_that_was_renamed(database: Database) -> None:
         assert "rename it back" in str(gone.value.hint)
     database.sql("alter schema night rename to workhorse")
     with closing(open_store(database.url)) as store:
+        put(store)
         Worker(store).run(OK)
 
 
