@@ -130,6 +130,8 @@ def _settle(
     while turn.held_up and time.monotonic() < give_up:
         time.sleep(HELD_UP)
         turn = store.turn(worker, ended, (), None)
+    while turn.unswept and store.sweep():
+        pass
     return None if turn.stale or turn.held_up else change.verb
 
 

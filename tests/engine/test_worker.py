@@ -24,6 +24,7 @@ from workhorse.engine.appetite import BATCH
 from workhorse.engine.attempts import HOARD
 from workhorse.engine.board import Mark
 from workhorse.store.protocol import TURN_BYTES, ClaimRequest, Settled, Turn
+from workhorse.store.verbs import edges
 
 Make = Callable[..., Workshop]
 Refuses = Callable[[Sequence[Settled], Sequence[OutputLine]], bool]
@@ -760,5 +761,22 @@ def test_jobs_that_fail_together_do_not_come_back_together(workshop: Make) -> No
             assert len({round(wait, -3) for wait in waits}) > 10
             assert min(waits) >= 500_000 - 5_000
             assert max(waits) <= 1_500_000 + 5_000
+
+    asyncio.run(play())
+
+
+def test_all_who_wait_are_seen_to_at_once(workshop: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many wait for a job that has ended: bit by bit, and no supervisor is needed."""
+    monkeypatch.setattr(edges, "PORTION", 10)
+
+    async def play() -> None:
+        shop = workshop(burst=True)
+        good = shop.put(kinds.echo)
+        bad = shop.put(kinds.hostile, "exit", max_attempts=1)
+        after = [shop.put(kinds.echo, after=[one]) for one in [good] * 35 + [bad] * 35]
+        async with shop:
+            await eventually(lambda: shop.worker.burst_done)
+            states = [hands.state(shop.store, one) for one in after]
+            assert states == [State.SUCCEEDED] * 35 + [State.CANCELLED] * 35
 
     asyncio.run(play())

@@ -23,6 +23,7 @@ from workhorse.domain.job import State
 from workhorse.domain.outcome import AttemptOutcome, Cancelled, Released, Snoozed
 from workhorse.domain.retry import Backoff
 from workhorse.store.protocol import Retention, Store
+from workhorse.store.verbs import edges
 
 
 def test_a_job_waits_for_all_it_comes_after(store: Store) -> None:
@@ -195,3 +196,86 @@ def test_a_dependency_may_be_forgotten_once_it_is_satisfied(
     assert store.sweep() == 0
     worker.run(OK)
     assert state(store, job_id) is State.AVAILABLE
+
+
+@pytest.fixture
+def portion(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many waits end in one transaction: few."""
+    monkeypatch.setattr(edges, "PORTION", 10)
+    monkeypatch.setattr(edges, "STEPS", 5)
+    return 10
+
+
+def in_state(store: Store, wanted: State) -> int:
+    return store.counts()[wanted]
+
+
+def swept(store: Store) -> list[int]:
+    """Sweep until nothing is left, and return what each sweep has done."""
+    return list(iter(store.sweep, 0))
+
+
+def test_of_very_many_a_turn_lets_a_portion_go(store: Store, portion: int) -> None:
+    """It says so, and sweeps go on with the rest, each with as many."""
+    first, other = put_many(store, 2)
+    waiting = put_many(store, 35, after=[first])
+    both = put(store, after=[first, other])
+    worker = Worker(store)
+    turn = store.turn(worker.id, [settled(worker.take(), OK)], [], None)
+    assert turn.unswept
+    assert in_state(store, State.BLOCKED) == 36 - portion
+    assert swept(store) == [10, 10, 6]
+    assert {state(store, id) for id in waiting} == {State.AVAILABLE}
+    assert {tuple(story(store, id)) for id in waiting} == {("enqueue", "unblock")}
+    assert (state(store, both), the(store, both).waits_for) == (State.BLOCKED, [other])
+    turn = store.turn(worker.id, [settled(worker.take(), OK)], [], None)
+    assert not turn.unswept
+    assert state(store, both) is State.AVAILABLE
+
+
+def test_of_very_many_a_turn_cancels_a_portion(store: Store, portion: int) -> None:
+    """The rest goes with the sweeps, and says why as well."""
+    first = put(store)
+    waiting = put_many(store, 35, after=[first])
+    worker = Worker(store)
+    turn = store.turn(worker.id, [settled(worker.take(), FATAL)], [], None)
+    assert turn.unswept
+    assert in_state(store, State.CANCELLED) == portion
+    assert swept(store) == [10, 10, 5]
+    assert {(the(store, id).error or {})["message"] for id in waiting} == {f"job {first} failed"}
+
+
+def test_a_long_chain_is_cancelled_link_by_link(store: Store, portion: int) -> None:
+    """A few of them with the first, the rest by sweeps: each says which one took it along."""
+    chain = [put(store)]
+    for _ in range(23):
+        chain.append(put(store, after=chain[-1:]))
+    worker = Worker(store)
+    turn = store.turn(worker.id, [settled(worker.take(), FATAL)], [], None)
+    assert turn.unswept
+    assert in_state(store, State.BLOCKED) == 18
+    assert swept(store) == [5, 5, 5, 3]
+    told = [(the(store, id).error or {})["message"] for id in chain[2:]]
+    assert told == [f"job {id} cancelled" for id in chain[1:-1]]
+
+
+def test_a_cancel_goes_on_with_all_who_wait(store: Store, portion: int) -> None:
+    """However many there are, it returns when they are cancelled, or after a few seconds."""
+    first = put(store)
+    waiting = put_many(store, 35, after=[first])
+    assert store.cancel(first) is State.CANCELLED
+    assert {state(store, id) for id in waiting} == {State.CANCELLED}
+    assert store.sweep() == 0
+
+
+def test_who_is_left_to_a_sweep_does_not_lose_what_it_waited_for(
+    store: Store, portion: int
+) -> None:
+    """What has succeeded may be deleted before all who waited were let go: it has succeeded."""
+    first = put(store)
+    waiting = put_many(store, 15, after=[first])
+    worker = Worker(store)
+    worker.run(OK)
+    store.delete(first)
+    assert swept(store) == [5]
+    assert {state(store, id) for id in waiting} == {State.AVAILABLE}

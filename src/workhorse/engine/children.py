@@ -80,11 +80,13 @@ class Children:
         on_lease_lost: Callable[[], None],
         on_failure: Callable[[BaseException], None],
         on_scheduled: Callable[[float], None],
+        on_unswept: Callable[[], None],
     ) -> None:
         """Start none yet.
 
         `on_lease_lost` is called when a child was told so, `on_failure` is told what the worker
-        cannot go on from, `on_scheduled` in how many seconds a job given back is due.
+        cannot go on from, `on_scheduled` in how many seconds a job given back is due, and
+        `on_unswept` that more jobs wait for one that has ended than were seen to.
         """
         self.solo_waiting = False
         """Whether there are jobs that must run alone."""
@@ -94,6 +96,7 @@ class Children:
         self._on_lease_lost = on_lease_lost
         self._on_failure = on_failure
         self._on_scheduled = on_scheduled
+        self._on_unswept = on_unswept
         self._least_poll = 0.0
         self._told_of_base = False
         self._url = ""
@@ -307,6 +310,8 @@ class Children:
         self.solo_waiting |= any(one.change.solo for one in settled)
         if (due := first_due(settled)) is not None:
             self._on_scheduled(due)
+        if turn.unswept:
+            self._on_unswept()
         service.wake.ring()
 
     async def _note_death(self, child: ChildProcess, death: Death) -> None:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from workhorse.domain.errors import StoreGone, Unavailable
-from workhorse.engine.clock import now
+from workhorse.engine.clock import happens, now
 from workhorse.engine.lease import bury_if_gone, locked_workers
 from workhorse.engine.locks import lock_path
 from workhorse.engine.wake import sweep_sockets
@@ -113,10 +113,14 @@ class ClockWatch:
 
 
 async def every(
-    seconds: Callable[[], float] | float, one_pass: Callable[[], Awaitable[object]]
+    seconds: Callable[[], float] | float,
+    one_pass: Callable[[], Awaitable[object]],
+    *,
+    sooner: asyncio.Event | None = None,
 ) -> None:
     """Repeat a pass for ever; a store out of reach is met with patience, not with an end.
 
+    It is repeated `sooner` when that event comes, which is then over.
     So is a moment in which no file descriptor is free. A pass may be the only one that fails, each
     time: so it is told of. Raises `StoreGone`: that store will not come back.
     """
@@ -131,4 +135,8 @@ async def every(
                 told = at
                 which = one_pass.__name__.strip("_")
                 log.warning("a pass was put off", which=which, error=str(error))
-        await asyncio.sleep(seconds() if callable(seconds) else seconds)
+        wait = seconds() if callable(seconds) else seconds
+        if sooner is None:
+            await asyncio.sleep(wait)
+        elif await happens(sooner, wait):
+            sooner.clear()

@@ -82,6 +82,7 @@ class Supervisor:
         self._tree = uuid.uuid4().hex
         self._stopping = Stopping(config.shutdown_timeout, config.cancel_grace)
         self._lease_in_doubt = asyncio.Event()
+        self._unswept = asyncio.Event()
         self._children = Children(
             config,
             self._tree,
@@ -89,6 +90,7 @@ class Supervisor:
             on_lease_lost=self._lease_in_doubt.set,
             on_failure=self._fail,
             on_scheduled=self._scheduled,
+            on_unswept=self._unswept.set,
         )
         self._store: Store
         self._lease: Lease
@@ -214,11 +216,11 @@ class Supervisor:
                 (UNSTICK_EVERY, self._unstick),
                 (RESCUE_EVERY, self._rescue_gone),
                 (lambda: self._pace.look, self._look),
-                (lambda: self._pace.sweep, self._sweep),
                 (lambda: self._pace.prune, self._prune),
             )
         ]
-        passes.append(asyncio.create_task(self._promote_when_due()))
+        sweeping = every(lambda: self._pace.sweep, self._sweep, sooner=self._unswept)
+        passes += map(asyncio.create_task, (sweeping, self._promote_when_due()))
         renewing = asyncio.create_task(self._renew())
         stopping = asyncio.create_task(self._stopping.wait())
         watched: set[asyncio.Task[Any]] = {renewing, stopping, *passes}
@@ -335,6 +337,7 @@ class Supervisor:
         if found:
             self._wake.ring()
             self._look_for_due.set()
+            self._unswept.set()
 
     def _may_judge_leases(self) -> bool:
         """Whether an expired lease may be believed: not by one who was just cut off itself.
@@ -346,7 +349,7 @@ class Supervisor:
         return self._clock_watch.trusts_expiry() and not lapsed_lately
 
     async def _sweep(self) -> None:
-        if await self._calls.call(self._store.sweep):
+        while await self._calls.call(self._store.sweep):
             self._wake.ring()
         waiting = await self._calls.call(self._store.kinds_waiting, oldest=LOOKED_OVER)
         unknown = {kind: count for kind, count in waiting.items() if kind not in self._kinds}

@@ -11,6 +11,7 @@ at once, a flood is settled by one turn (the flush) while others claim.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -122,6 +123,8 @@ class Worker:
         self._appetite = Appetite(slots, now(), solo=solo, overlaps=store.overlaps)
         self._flush: asyncio.Task[None] | None = None
         """In a flood: a turn that settles, while others claim."""
+        self._sweeping: asyncio.Task[None] | None = None
+        """When more wait for what has ended than one turn sees to."""
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._hungry = True
@@ -178,7 +181,7 @@ class Worker:
     @property
     def burst_done(self) -> bool:
         """Whether, in burst mode, the queues were seen empty with nothing running."""
-        return self._burst_done and self.idle
+        return self._burst_done and self.idle and self._sweeping is None
 
     # -- the loop ------------------------------------------------------------------------
 
@@ -207,8 +210,9 @@ class Worker:
                     await outage.wait(error)
         finally:
             ticker.cancel()
-            if self._flush is not None:
-                self._flush.cancel()
+            for task in (self._flush, self._sweeping):
+                if task is not None:
+                    task.cancel()
             await self._attempts.close()
             self._db.shutdown(wait=False)
             self._claiming.shutdown(wait=False)
@@ -368,11 +372,27 @@ class Worker:
             self.on_scheduled(due)
         if turn.freed:
             self.on_freed()
+        if turn.unswept and self._sweeping is None:
+            self._sweeping = self._loop.create_task(self._sweep())
         for job_id, attempt in turn.stale:
             log.warning("lease lost", job_id=job_id, attempt=attempt, worker=self.worker)
         if turn.stale:
             self.on_lease_lost()
         self._ended.heed(turn, settled)
+
+    async def _sweep(self) -> None:
+        """See to all who wait for what has ended, a portion at a time, while turns go on.
+
+        Where that fails a supervisor's sweep sees to the rest.
+        """
+        try:
+            with contextlib.suppress(Unavailable):
+                while await self._loop.run_in_executor(self._reading, self._store.sweep):
+                    self._burst_done = False
+                    self.wake()
+                    self.on_freed()
+        finally:
+            self._sweeping = None
 
     async def _adopt(self) -> None:
         """Take on what a turn has claimed whose answer was lost on the way.

@@ -81,6 +81,8 @@ class Turn(NamedTuple):
     freed: bool = False
     """Whether what was settled has made jobs available that this turn did not claim: others beside
     the store are to be woken. False where the store wakes them itself."""
+    unswept: bool = False
+    """Whether so many wait for what was settled that not all were seen to: `sweep` goes on."""
 
 
 class CancelRequest(NamedTuple):
@@ -242,7 +244,8 @@ class ClientStore(Protocol):
 
         A running job stays running with `cancel_requested` set: its worker is told, ends it,
         then settles it. Asking again changes nothing. `NotFound`; `Conflict` when finished.
-        Jobs blocked on a job that ends cancelled or failed are cancelled with it. The reason is
+        Jobs blocked on a job that ends cancelled or failed are cancelled with it; when they are
+        very many, some of them by the next sweep of a worker. The reason is
         kept as an error's message is: clean, and at most `MESSAGE_LIMIT` bytes.
         """
 
@@ -310,7 +313,8 @@ class WorkerStore(Protocol):
         not rescued yet still counts); claiming needs a living lease. Output of an attempt that
         is no longer the worker's is dropped. A settle that was already recorded by the very
         same attempt with the same outcome (a lost reply) is not stale. Finishing a job unblocks
-        (or, when it did not succeed, cancels) those after it.
+        (or, when it did not succeed, cancels) those after it: a portion of them when they are very
+        many.
         """
 
     def claim_job(self, worker: int, job_id: int) -> Claimed | None:
@@ -324,6 +328,9 @@ class WorkerStore(Protocol):
 
     def held(self, worker: int, child: int | None = None) -> list[Claimed]:
         """Return the running jobs of a worker, or of one of its children."""
+
+    def sweep(self) -> int:
+        """As a supervisor does: what it left `unswept` a child goes on with at once."""
 
 
 class SupervisorStore(Protocol):
@@ -363,7 +370,10 @@ class SupervisorStore(Protocol):
         """
 
     def sweep(self) -> int:
-        """unblock (or cancel) blocked jobs whose last dependency ended unseen; returns how many."""
+        """unblock (or cancel) blocked jobs whose last dependency ended unseen, a portion of them.
+
+        Returns how many waits are over; there may be more of them until it is none.
+        """
 
     def rescue(self, worker: int, *, reason: str, expired_only: bool = True) -> int | None:
         """rescue: running → available, scheduled, failed or cancelled, for all jobs of `worker`.

@@ -120,7 +120,7 @@ def test_who_waited_is_found_by_an_index(filled: Database, follow: LiteralString
     )
     filled.sql("vacuum analyze workhorse.dependencies")
     with psycopg.connect(filled.url) as connection:
-        connection.execute(f"select workhorse.{follow}('{{2,3}}')")
+        connection.execute(f"select workhorse.{follow}('{{2,3}}', 100)")
         read = connection.execute(
             "select relname from pg_stat_xact_user_tables where seq_scan > 0"
         ).fetchall()

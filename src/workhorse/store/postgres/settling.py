@@ -58,21 +58,35 @@ def array(numbers: Iterable[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
-def settle(tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:
-    """End these attempts of `worker` in an open transaction; return those that were not its own."""
+def settle(
+    tx: PostgresTransaction, worker: int, settled: Sequence[Settled]
+) -> tuple[list[Fence], bool]:
+    """End these attempts of `worker` in an open transaction; return those that were not its own.
+
+    And whether some of those who waited for the others are left to a sweep.
+    """
     completed, others = Ended.sorted(settled)
     stale: list[Fence] = []
+    unswept = False
     if completed:
         own = tx.value("settle.complete", worker=worker, **completed_arrays(completed))
         stale += not_recorded(tx, worker, completed) if own < len(completed) else []
-        ids = array(one.id for one in completed)
-        tx.run("dependencies.unblock_after", ids=ids)
+        unswept = unblock_after(tx, [one.id for one in completed]) >= edges.PORTION
     if others:
         own = tx.value("settle.others", worker=worker, rows=other_rows(others))
         ended = json.loads(own)
         stale += not_recorded(tx, worker, others) if len(ended) < len(others) else []
-        cancel_dependents(tx, ended)
-    return stale
+        unswept |= cancel_dependents(tx, ended)
+    return stale, unswept
+
+
+def unblock_after(tx: PostgresTransaction, succeeded: Sequence[int]) -> int:
+    """unblock: blocked → available, for a portion of those whose last dependency is among these.
+
+    Returns how many waits are over.
+    """
+    over: int = tx.value("dependencies.unblock_after", ids=array(succeeded), limit=edges.PORTION)
+    return over
 
 
 def free(tx: PostgresTransaction, settled: Sequence[Settled], also: Iterable[int] = ()) -> set[int]:
@@ -85,10 +99,13 @@ def free(tx: PostgresTransaction, settled: Sequence[Settled], also: Iterable[int
     return set(tx.listed("settle.free", ids=array(ids), ending=ending))
 
 
-def cancel_dependents(tx: PostgresTransaction, ended: Iterable[tuple[int, int, str]]) -> None:
-    """Cancel what waited for those of (id, attempt, state) that will not succeed."""
+def cancel_dependents(tx: PostgresTransaction, ended: Iterable[tuple[int, int, str]]) -> bool:
+    """Cancel what waited for those of (id, attempt, state) that will not succeed.
+
+    Returns whether some of it is left to a sweep.
+    """
     bad = {id: state for id, _, state in ended if state in {State.FAILED, State.CANCELLED}}
-    edges.cancel_dependents(tx, bad)
+    return edges.cancel_dependents(tx, bad).unswept
 
 
 def not_recorded(tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:

@@ -17,7 +17,7 @@ from workhorse.store.postgres.health import POOLED, HealthVerbs
 from workhorse.store.postgres.listen import Listener, listening
 from workhorse.store.postgres.position import Position
 from workhorse.store.postgres.ringing import Ringing
-from workhorse.store.postgres.settling import free, settle
+from workhorse.store.postgres.settling import free, settle, unblock_after
 from workhorse.store.postgres.url import Place
 from workhorse.store.postgres.whole import PostgresWhole, alone
 from workhorse.store.postgres.worker import WorkerVerbs
@@ -110,3 +110,6 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         ours = free(tx, settled)
         settle(tx, worker, [one for one in settled if one.id in ours])
         return len(ours)
+
+    def _unblock_after(self, tx: PostgresTransaction, succeeded: Sequence[int]) -> int:
+        return unblock_after(tx, succeeded)

@@ -77,26 +77,26 @@ class WorkerVerbs:
                 return self._turn(worker, settled, output, claim)
             except _KeptError:
                 pass
-        stale, held_up = self._settle_around(worker, settled, output)
+        (stale, unswept), held_up = self._settle_around(worker, settled, output)
         rest = self._turn(worker, (), (), claim)
-        return Turn(stale, rest.claimed, rest.lease_valid, held_up)
+        return Turn(stale, rest.claimed, rest.lease_valid, held_up, unswept=unswept)
 
     def _settle_around(
         self, worker: int, settled: Sequence[Settled], output: Sequence[OutputLine]
-    ) -> tuple[list[Fence], list[Fence]]:
-        """Write down all but what another's transaction keeps; return what is stale, and that."""
+    ) -> tuple[tuple[list[Fence], bool], list[Fence]]:
+        """Write down all but what another's transaction keeps; tell of it as `settle`."""
 
-        def work(tx: PostgresTransaction) -> tuple[list[Fence], list[Fence]]:
+        def work(tx: PostgresTransaction) -> tuple[tuple[list[Fence], bool], list[Fence]]:
             tx.run("settle.wait_briefly")
             ours = free(tx, settled, also=(line.job_id for line in output))
             for statement, parameters in _output_statements(worker, output, ours):
                 tx.run(statement, **parameters)
-            stale = settle(tx, worker, [one for one in settled if one.id in ours])
-            return stale, [(one.id, one.attempt) for one in settled if one.id not in ours]
+            done = settle(tx, worker, [one for one in settled if one.id in ours])
+            return done, [(one.id, one.attempt) for one in settled if one.id not in ours]
 
-        stale, held_up = self._claims.write(work)
+        done, held_up = self._claims.write(work)
         self._held_up = frozenset(id for id, _ in held_up)
-        return stale, held_up
+        return done, held_up
 
     def _turn(
         self,
@@ -116,7 +116,7 @@ class WorkerVerbs:
                 raise _KeptError(error.message, hint=error.hint) from error
             raise
         took = time.monotonic() - before
-        stale = self._follow(worker, ended, answers)
+        stale, unswept = self._follow(worker, ended, answers)
         answer = answers["claim"]
         valid = bool(answer[0][0])
         claimed = claimed_jobs(answer, claim.queues) if claim and answer[0][1] is not None else []
@@ -124,7 +124,7 @@ class WorkerVerbs:
             missing = 0 if fills_turn(claimed) else claim.limit - len(claimed)
             if self._position.reach(claimed, took=took, is_full=not missing):
                 claimed += self._turn(worker, (), (), replace(claim, limit=missing)).claimed
-        return Turn(stale, claimed, valid)
+        return Turn(stale, claimed, valid, unswept=unswept)
 
     def _send(
         self,
@@ -152,7 +152,8 @@ class WorkerVerbs:
             if ended.completed:
                 arrays = completed_arrays(ended.completed)
                 send("completed", "settle.complete", worker=worker, **arrays)
-                send("unblocked", "dependencies.unblock_after", ids=arrays["ids"])
+                limit = edges.PORTION
+                send("unblocked", "dependencies.unblock_after", ids=arrays["ids"], limit=limit)
             if ended.others:
                 send("others", "settle.others", worker=worker, rows=other_rows(ended.others))
             if claim:
@@ -174,20 +175,22 @@ class WorkerVerbs:
                 send("claim", "claim.lease", worker=worker)
         return {name: cursor.fetchall() for name, cursor in sent.items() if cursor.description}
 
-    def _follow(self, worker: int, ended: Ended, answers: dict[str, Any]) -> list[Fence]:
-        """Do what follows from the settled ones, when something does; return the stale ones."""
+    def _follow(
+        self, worker: int, ended: Ended, answers: dict[str, Any]
+    ) -> tuple[list[Fence], bool]:
+        """Do what follows from the settled ones, when something does; return as `settle` does."""
+        unswept = bool(ended.completed) and answers["unblocked"][0][0] >= edges.PORTION
         done = answers["completed"][0][0] if ended.completed else 0
         others = json.loads(answers["others"][0][0]) if ended.others else []
         bad = [one for one in others if one[2] in {State.FAILED, State.CANCELLED}]
         if not (bad or done < len(ended.completed) or len(others) < len(ended.others)):
-            return []
+            return [], unswept
 
-        def work(tx: PostgresTransaction) -> list[Fence]:
-            if bad and edges.any_dependencies(tx):
-                cancel_dependents(tx, bad)
+        def work(tx: PostgresTransaction) -> tuple[list[Fence], bool]:
+            left = bool(bad) and edges.any_dependencies(tx) and cancel_dependents(tx, bad)
             doubtful = [] if done == len(ended.completed) else list(ended.completed)
             doubtful += [] if len(others) == len(ended.others) else ended.others
-            return not_recorded(tx, worker, doubtful)
+            return not_recorded(tx, worker, doubtful), unswept or left
 
         return self._claims.write(work)
 

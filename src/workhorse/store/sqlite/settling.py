@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import State
@@ -24,24 +24,31 @@ Fence = tuple[int, int]
 """(job id, attempt)"""
 
 
+class Followed(NamedTuple):
+    """What follows from what was settled."""
+
+    freed: Sequence[int] = ()
+    """Jobs that others may claim now: given back, or let go by one they waited for."""
+    unswept: bool = False
+    """Whether some of those who waited are left to a sweep."""
+
+
 def settle(
     tx: SqliteTransaction, worker: int, settled: Sequence[Settled]
-) -> tuple[list[Fence], list[int]]:
-    """End these attempts of `worker`; return those that were no longer its own, and who is free.
-
-    Those are jobs that others may claim now: given back, or let go by one they waited for.
-    """
+) -> tuple[list[Fence], Followed]:
+    """End these attempts of `worker`; return those that were not its own, and what follows."""
     if not settled:
-        return [], []
+        return [], Followed()
     plain, others = _sort(settled)
-    freed = [one.id for one in others if one.change.state is State.AVAILABLE]
+    followed = Followed([one.id for one in others if one.change.state is State.AVAILABLE])
     loaded = _load(tx, worker, plain, others)
     if loaded:
         _apply(tx, worker, only_plain=not others)
-        freed += _follow(tx, only_plain=not others)
+        freed, unswept = _follow(tx, only_plain=not others)
+        followed = Followed([*followed.freed, *freed], unswept)
         tx.run("settle.clear")
     stale = [] if loaded == len(settled) else _stale(tx, worker, settled)
-    return stale, freed
+    return stale, followed
 
 
 def keep_output(tx: SqliteTransaction, worker: int, lines: Sequence[OutputLine]) -> None:
@@ -105,18 +112,27 @@ def _apply(tx: SqliteTransaction, worker: int, *, only_plain: bool) -> None:
         tx.run("settle.give_back")
 
 
-def _follow(tx: SqliteTransaction, *, only_plain: bool) -> list[int]:
-    """Let others go, or cancel them; cancel what was told to end and was given back instead.
+def unblock_after(tx: SqliteTransaction, succeeded: Sequence[int]) -> tuple[int, list[int]]:
+    """unblock: blocked → available, for a portion of those whose last dependency is among these.
 
-    Returns those that were let go.
+    Returns how many waits are over, and the jobs that were let go.
     """
-    unblocked: list[int] = []
+    over = tx.listed("dependencies.waiting", ids=compact(succeeded), limit=edges.PORTION)
+    if not over:
+        return 0, []
+    tx.run("dependencies.end_waits", pairs=compact(over))
+    return len(over), edges.unblock(tx, sorted({job for job, _ in over}))
+
+
+def _follow(tx: SqliteTransaction, *, only_plain: bool) -> Followed:
+    """Let others go, or cancel them; cancel what was told to end and was given back instead."""
+    over, unblocked, unswept = 0, list[int](), False
     if edges.any_dependencies(tx):
-        unblocked = edges.unblock_after(tx, tx.listed("settle.succeeded"))
-        edges.cancel_dependents(tx, dict(tx.listed("settle.ended_badly")))
+        over, unblocked = unblock_after(tx, tx.listed("settle.succeeded"))
+        _, unswept = edges.cancel_dependents(tx, dict(tx.listed("settle.ended_badly")))
     if not only_plain and (requested := dict(tx.listed("jobs.end_requested"))):
-        edges.cancel_jobs(tx, requested)
-    return unblocked
+        unswept |= edges.cancel_jobs(tx, requested).unswept
+    return Followed(unblocked, unswept or over >= edges.PORTION)
 
 
 def _stale(tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:

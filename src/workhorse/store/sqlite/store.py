@@ -14,7 +14,7 @@ from workhorse.store.sqlite.client import SqliteClientVerbs
 from workhorse.store.sqlite.clock import Clock, HostClock, clamped
 from workhorse.store.sqlite.database import Database
 from workhorse.store.sqlite.health import HealthVerbs
-from workhorse.store.sqlite.settling import settle
+from workhorse.store.sqlite.settling import settle, unblock_after
 from workhorse.store.sqlite.transaction import SqliteTransaction, SqliteWhole
 from workhorse.store.sqlite.worker import WorkerVerbs
 from workhorse.store.verbs.retention import RetentionVerbs
@@ -92,3 +92,6 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
     def _settle(self, tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> int:
         settle(tx, worker, settled)
         return len(settled)
+
+    def _unblock_after(self, tx: SqliteTransaction, succeeded: Sequence[int]) -> int:
+        return unblock_after(tx, succeeded)[0]

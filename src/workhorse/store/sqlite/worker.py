@@ -43,11 +43,11 @@ class WorkerVerbs:
     ) -> Turn:
         def work(tx: SqliteTransaction) -> Turn:
             keep_output(tx, worker, output)
-            stale, freed = settle(tx, worker, settled)
+            stale, (freed, unswept) = settle(tx, worker, settled)
             valid, may_claim = _lease(tx, worker)
             claimed = [] if claim is None or not may_claim else _claim(tx, worker, claim)
             left = freed and set(freed) - {job.id for job in claimed}
-            return Turn(stale, claimed, valid, freed=bool(left))
+            return Turn(stale, claimed, valid, freed=bool(left), unswept=unswept)
 
         # A claim is a lease that may be lost: it need not be on the disk before it is worked on.
         return self._db.write(work, soft=not (settled or output))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from workhorse.domain.errors import Conflict, InvalidJob, NotFound
+from workhorse.domain.errors import Conflict, InvalidJob, NotFound, Unavailable
 from workhorse.domain.events import Event, Life
 from workhorse.domain.job import FINAL, UNFINISHED, Attempt, Job, QueueStats, State, WorkerInfo
 from workhorse.domain.outcome import ON_REQUEST
@@ -15,10 +17,14 @@ from workhorse.store.driver import Driver, Transaction
 from workhorse.store.protocol import JobFilter
 from workhorse.store.rows import LAST_ID, compact_or_none, row_id
 from workhorse.store.verbs import edges, retention
+from workhorse.store.verbs.sweep import SweepVerbs
 from workhorse.text import MESSAGE_LIMIT, clean_text
 
+SWEEPING: Final = 3.0
+"""Seconds for which a cancel goes on with those who wait; the rest is a worker's sweep's."""
 
-class ClientVerbs:
+
+class ClientVerbs(SweepVerbs):
     """`ClientStore` over any driver."""
 
     _db: Driver[Transaction]
@@ -68,17 +74,26 @@ class ClientVerbs:
     def cancel(self, job_id: int, *, reason: str = ON_REQUEST) -> State:
         reason = clean_text(reason, MESSAGE_LIMIT)
 
-        def work(tx: Transaction) -> State:
+        def work(tx: Transaction) -> tuple[State, bool]:
             state = _state(tx, job_id)
             if state in FINAL:
                 raise _no_edge(job_id, state, Verb.CANCEL)
             if state is State.RUNNING:
                 tx.run("jobs.ask_to_end", id=job_id, reason=reason)
-                return state
-            edges.cancel_jobs(tx, {job_id: reason})
-            return State.CANCELLED
+                return state, False
+            return State.CANCELLED, edges.cancel_jobs(tx, {job_id: reason}).unswept
 
-        return self._db.write(work)
+        state, unswept = self._db.write(work)
+        if unswept:
+            self._go_on_sweeping()
+        return state
+
+    def _go_on_sweeping(self) -> None:
+        """Cancel who else waits for a job that is cancelled, as far as a caller has time for it."""
+        until = time.monotonic() + SWEEPING
+        with contextlib.suppress(Unavailable):  # the job is cancelled, and others sweep as well
+            while time.monotonic() < until and self.sweep():
+                pass
 
     def requeue(self, job_id: int) -> None:
         def work(tx: Transaction) -> None:

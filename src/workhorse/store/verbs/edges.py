@@ -5,13 +5,25 @@ Functions here run inside the caller's open transaction; ids travel as JSON arra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from workhorse.domain.job import State
 from workhorse.store.driver import Transaction
 from workhorse.store.fast_json import compact
 from workhorse.store.rows import compact_or_none
+
+PORTION: Final = 2000
+"""Waits that end in one transaction because what is waited for has ended; the rest is a sweep's."""
+STEPS: Final = 100
+"""Links of a chain that are cancelled in one transaction: each is looked for by itself."""
+
+
+class Cancelled(NamedTuple):
+    """How many jobs were cancelled, and whether others that are to be are left to a sweep."""
+
+    jobs: int
+    unswept: bool
 
 
 def record(
@@ -41,15 +53,8 @@ def promote_due(tx: Transaction, limit: int) -> int:
     return len(due)
 
 
-def unblock_after(tx: Transaction, succeeded: Sequence[int]) -> list[int]:
-    """unblock: blocked → available, for jobs whose last dependency is among `succeeded`.
-
-    Returns those jobs.
-    """
-    waiting = [job for job, _ in tx.listed("dependencies.waiting", ids=compact(succeeded))]
-    if not waiting:
-        return []
-    tx.run("dependencies.satisfy", ids=compact(succeeded))
+def unblock(tx: Transaction, waiting: Sequence[int]) -> list[int]:
+    """unblock: blocked → available, for those of `waiting` that wait for nothing; return them."""
     ready = tx.listed("dependencies.ready", ids=compact(waiting))
     _move(tx, "dependencies.unblock", "unblock", ready)
     return ready
@@ -60,16 +65,15 @@ def unblock_due(tx: Transaction, limit: int) -> int:
 
     Those that still wait for others are not looked at again: they go with the last of these.
     """
-    due = compact(tx.listed("dependencies.due", limit=limit))
-    ready = tx.listed("dependencies.ready", ids=due)
-    _move(tx, "dependencies.unblock", "unblock", ready)
-    tx.run("dependencies.forget_time", ids=due)
+    due = tx.listed("dependencies.due", limit=limit)
+    ready = unblock(tx, due)
+    tx.run("dependencies.forget_time", ids=compact(due))
     return len(ready)
 
 
 def unblock_ready(tx: Transaction) -> int:
-    """unblock: the same, for every blocked job that waits for nothing any more."""
-    ready = tx.listed("dependencies.all_ready")
+    """unblock: the same, for a portion of all blocked jobs that wait for nothing any more."""
+    ready = tx.listed("dependencies.all_ready", limit=PORTION)
     _move(tx, "dependencies.unblock", "unblock", ready)
     return len(ready)
 
@@ -91,28 +95,44 @@ def _reason(awaited: int, ended: str) -> str:
     return f"job {awaited} {ended}"
 
 
-def cancel_jobs(tx: Transaction, reasons: Mapping[int, str]) -> int:
-    """cancel: scheduled, blocked, available → cancelled, and whatever waits for them."""
+def cancel_jobs(tx: Transaction, reasons: Mapping[int, str]) -> Cancelled:
+    """cancel: scheduled, blocked, available → cancelled, and who waits for them, as below."""
     targets = _cancel(tx, reasons)
     if not any_dependencies(tx):
-        return len(targets)
+        return Cancelled(len(targets), unswept=False)
     tx.run("dependencies.forget", ids=compact(targets))
-    return len(targets) + cancel_dependents(tx, dict.fromkeys(targets, "cancelled"))
+    with_them, unswept = cancel_dependents(tx, dict.fromkeys(targets, "cancelled"))
+    return Cancelled(len(targets) + with_them, unswept)
 
 
-def cancel_dependents(tx: Transaction, ended: Mapping[int, str]) -> int:
-    """cancel: blocked → cancelled, for all that wait, near or far, for those that did not succeed.
+def cancel_dependents(tx: Transaction, ended: Mapping[int, str]) -> Cancelled:
+    """cancel: blocked → cancelled, for those that wait, near or far, for what did not succeed.
 
-    `ended` says of each how it ended. Who waits for them goes at once; then who waits for those.
+    `ended` says of each how it ended. Who waits for them goes at once; then who waits for those. Of
+    very many a portion goes: what still waits then is what a sweep looks for.
     """
     cancelled = 0
-    while ended and (waiting := tx.listed("dependencies.waiting", ids=compact(list(ended)))):
-        reasons = {job: _reason(awaited, ended[awaited]) for job, awaited in waiting}
+    for _ in range(STEPS):
+        room = PORTION - cancelled
+        waiting = ended and _waiting(tx, ended, limit=room)
+        if not waiting:
+            return Cancelled(cancelled, unswept=False)
+        # Each is told the first of those that it waited for.
+        reasons = {job: _reason(awaited, ended[awaited]) for job, awaited in reversed(waiting)}
         tx.run("dependencies.forget", ids=compact(list(reasons)))
         targets = _cancel(tx, reasons)
         ended = dict.fromkeys(targets, "cancelled")
         cancelled += len(targets)
-    return cancelled
+        if len(waiting) >= room:
+            break
+    return Cancelled(cancelled, unswept=True)
+
+
+def _waiting(tx: Transaction, ended: Iterable[int], *, limit: int) -> list[tuple[int, int]]:
+    """Return some of those who wait for `ended`, each with what it waits for, in order of both."""
+    return sorted(
+        map(tuple, tx.listed("dependencies.waiting", ids=compact(list(ended)), limit=limit))
+    )
 
 
 def _cancel(tx: Transaction, reasons: Mapping[int, str]) -> list[int]:

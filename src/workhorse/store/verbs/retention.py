@@ -10,6 +10,7 @@ from workhorse.domain.job import State
 from workhorse.store.driver import Driver, Transaction
 from workhorse.store.fast_json import compact, from_json
 from workhorse.store.protocol import Retention
+from workhorse.store.verbs import edges
 
 LEAST_MISSED: Final = (State.SUCCEEDED, State.CANCELLED, State.FAILED)
 """The order in which finished jobs go when there are too many: dead letters last."""
@@ -67,6 +68,8 @@ def drop(tx: Transaction, finished: Sequence[int]) -> None:
     if not finished:
         return
     ids = compact(finished)
+    if edges.any_dependencies(tx):  # some may not know yet that what they wait for has succeeded
+        tx.run("dependencies.satisfy", ids=ids)
     tx.run("retention.drop_jobs", ids=ids)
     tx.run("keys.drop", ids=ids)
     if len(finished) == 1 and _one_too_many(tx, finished) is not None:

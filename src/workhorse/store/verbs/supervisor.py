@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from workhorse.domain.events import Life
-from workhorse.domain.job import Claimed, State
+from workhorse.domain.job import Claimed
 from workhorse.domain.outcome import Lost, Released
 from workhorse.domain.transitions import settle as settle_by_rule
 from workhorse.store import rows
@@ -15,6 +15,7 @@ from workhorse.store.driver import Driver, Transaction
 from workhorse.store.fast_json import compact
 from workhorse.store.protocol import Look, NewWorker, Promoted, Settled
 from workhorse.store.verbs import edges
+from workhorse.store.verbs.sweep import SweepVerbs
 
 STOPPED: Final = "the worker stopped"
 AT_ONCE: Final = 100
@@ -23,7 +24,7 @@ SPREAD_OVER: Final = 1000
 """… in full when there are as many as this."""
 
 
-class SupervisorVerbs:
+class SupervisorVerbs(SweepVerbs):
     """`SupervisorStore` over any driver, but for retention."""
 
     _db: Driver[Transaction]
@@ -98,22 +99,6 @@ class SupervisorVerbs:
         def work(tx: Transaction) -> Promoted:
             jobs = edges.promote_due(tx, limit) + edges.unblock_due(tx, limit)
             return Promoted(jobs, tx.value("jobs.due_in"))
-
-        return self._db.write(work)
-
-    def sweep(self) -> int:
-        ((needed,),) = self._db.read("dependencies.need_sweep")
-        if not needed:
-            return 0
-
-        def work(tx: Transaction) -> int:
-            unseen = dict(tx.run("dependencies.unseen").fetchall())
-            good = [id for id, state in unseen.items() if state == State.SUCCEEDED]
-            bad = {
-                id: state or "is gone" for id, state in unseen.items() if state != State.SUCCEEDED
-            }
-            tx.run("dependencies.satisfy", ids=compact(good))
-            return edges.cancel_dependents(tx, bad) + edges.unblock_ready(tx)
 
         return self._db.write(work)
 

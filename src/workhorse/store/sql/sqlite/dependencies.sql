@@ -7,15 +7,22 @@ select exists (select 1 from dependencies);
 insert into dependencies (job_id, waits_for) select :id, value from json_each(:after);
 
 -- name: satisfy
--- Nobody waits for these any more.
-delete from dependencies where waits_for in (select value from json_each(:ids));
+-- Nobody waits for those of these that have succeeded.
+delete from dependencies
+ where waits_for in (select value from json_each(:ids))
+   and (select state from history where id = waits_for) = 'succeeded';
+
+-- name: end_waits
+-- These jobs no longer wait, each for the one beside it.
+delete from dependencies
+ where (job_id, waits_for) in (select value ->> 0, value ->> 1 from json_each(:pairs));
 
 -- name: waiting
--- Who waits for these, and the first of those it waits for.
-select json_group_array(json_array(job_id, awaited)) from (
-    select job_id, min(waits_for) as awaited from dependencies
+-- Some of those who wait for these, each with what it waits for.
+select json_group_array(json_array(job_id, waits_for)) from (
+    select job_id, waits_for from dependencies
      where waits_for in (select value from json_each(:ids))
-     group by job_id);
+     limit :limit);
 
 -- name: ready
 -- blocked jobs among these whose last dependency has ended and whose time has come.
@@ -24,10 +31,12 @@ select json_group_array(id) from jobs
    and not exists (select 1 from dependencies where job_id = id);
 
 -- name: all_ready
--- The same among all, for the sweep.
-select json_group_array(id) from jobs
- where state = 'blocked' and run_at <= :now
-   and not exists (select 1 from dependencies where job_id = id);
+-- Some of the same among all, for the sweep.
+select json_group_array(id) from
+    (select id from jobs
+      where state = 'blocked' and run_at <= :now
+        and not exists (select 1 from dependencies where job_id = id)
+      limit :limit);
 
 -- name: due
 -- blocked jobs that had a time to wait for, which has come, the longest due first.
@@ -55,10 +64,11 @@ select exists (select 1 from dependencies
                   and not exists (select 1 from dependencies where job_id = id));
 
 -- name: unseen
--- Dependencies on jobs that have ended, or are gone.
+-- What some dependencies wait for that has ended, or is gone.
 select distinct waits_for, (select state from history where id = waits_for)
-  from dependencies
- where not exists (select 1 from jobs where id = waits_for);
+  from (select waits_for from dependencies
+         where not exists (select 1 from jobs where id = waits_for)
+         limit :limit);
 
 -- name: forget
 -- These wait for nothing: they have ended.

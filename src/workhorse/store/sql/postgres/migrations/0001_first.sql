@@ -179,27 +179,32 @@ create table workhorse.events (
 create index events_of_job on workhorse.events (job_id) where job_id is not null;
 create index events_of_no_job on workhorse.events (at) where job_id is null;
 
--- blocked → available: jobs whose last dependency is among these, which have succeeded. A function,
--- because a worker asks after each turn, and nearly always nobody waits: then nothing is planned.
-create function workhorse.unblock_after(ended bigint[]) returns void
+-- blocked → available: jobs whose last dependency is among these, which have succeeded; says how many
+-- waits are over, at most so many. A function, because a worker asks after each turn, and nearly always
+-- nobody waits: then nothing is planned.
+create function workhorse.unblock_after(ended bigint[], most integer) returns integer
     language plpgsql set enable_seqscan = off as $$
 declare
+    over tid[]; -- rows: where a wait stands is known, it is not looked for by what it waits for again
     fewer bigint[]; -- who waits for fewer jobs than before
+    number integer;
 begin
     if not exists (select 1 from workhorse.dependencies) then
-        return;
+        return 0;
     end if;
-    -- Locked, so that of two that end at once the later one sees both.
-    perform 1 from workhorse.jobs
-      where id in (select job_id from workhorse.dependencies where waits_for = any (ended))
-      order by id for no key update;
-    with satisfied as (
-        delete from workhorse.dependencies
+    select array_agg(place), array_agg(job_id) into over, fewer from (
+        select ctid as place, job_id from workhorse.dependencies
          where waits_for = any (ended)
            and (select state from workhorse.history where id = waits_for) = 'succeeded'
-        returning job_id
-    )
-    select array_agg(distinct job_id) into fewer from satisfied;
+         limit most) as found;
+    if over is null then
+        return 0;
+    end if;
+    -- Locked, so that of two that end at once the later one sees both.
+    perform 1 from workhorse.jobs where id = any (fewer) order by id for no key update;
+    delete from workhorse.dependencies
+     where ctid = any (over) and (waits_for = any (ended)) is true;
+    get diagnostics number = row_count;
     -- A statement of its own: it no longer sees what was deleted, so nothing is compared with it. As for
     -- the text and the offset, see `dependencies.sql`.
     with unblocked as (
@@ -210,21 +215,27 @@ begin
     )
     insert into workhorse.events (at, name, job_id)
     select workhorse.clock(), 'unblock', id from unblocked;
+    return number;
 end $$;
 
--- Who waits for jobs that will not succeed, with the first of those each waits for. They are to be
--- cancelled: what holds one is waited for as long as another's turn may take, and no longer, as it
+-- Who waits for jobs that will not succeed, each with what it waits for, at most so many. They are to
+-- be cancelled: what holds one is waited for as long as another's turn may take, and no longer, as it
 -- may be a caller's transaction that stays open. Those still held then are left out: a sweep finds
 -- them.
-create function workhorse.lock_waiting(ended bigint[]) returns table (job_id bigint, awaited bigint)
+create function workhorse.lock_waiting(ended bigint[], most integer)
+    returns table (job_id bigint, awaited bigint)
     language plpgsql set enable_seqscan = off set lock_timeout = '100ms' as $$
 #variable_conflict use_column
 declare
-    waiting bigint[] := array(
-        select distinct job_id from workhorse.dependencies where waits_for = any (ended));
-    locked bigint[] := array(
-        select id from workhorse.jobs where id = any (waiting) order by id for update skip locked);
+    places tid[];
+    waiting bigint[];
+    locked bigint[];
 begin
+    select array_agg(place), array_agg(distinct job_id) into places, waiting from (
+        select ctid as place, job_id from workhorse.dependencies
+         where waits_for = any (ended) limit most) as found;
+    locked := array(
+        select id from workhorse.jobs where id = any (waiting) order by id for update skip locked);
     -- Entered only then: what may fail in a transaction that goes on costs it something.
     if cardinality(locked) < cardinality(waiting) then
         begin
@@ -235,9 +246,9 @@ begin
         end;
     end if;
     return query
-        select job_id, min(waits_for) from workhorse.dependencies
-         where waits_for = any (ended) and job_id = any (locked)
-         group by job_id order by job_id;
+        select job_id, waits_for from workhorse.dependencies
+         where ctid = any (places) and (waits_for = any (ended)) is true
+           and (job_id = any (locked)) is true;
 end $$;
 
 -- How far back the record may be cut: moved by retention, before it deletes.
