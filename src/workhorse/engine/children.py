@@ -17,6 +17,7 @@ from workhorse.engine.autopsy import Death, autopsy
 from workhorse.engine.board import NEVER, Slot
 from workhorse.engine.clock import now
 from workhorse.engine.config import WorkerConfig
+from workhorse.engine.ended import KEPT
 from workhorse.engine.offloop import OffLoop, until_available
 from workhorse.engine.process import ChildProcess, reap_strangers
 from workhorse.engine.restarts import ENOUGH_TROUBLE, Restarts, Troubles
@@ -260,10 +261,11 @@ class Children:
         """
         for number in set(holding) - self._all.keys():
             unknown = Remains([], Death(planned="its process is gone"), now())
-            await self._settle_dead(number, self._held_up.pop(number, unknown))
+            again = number in self._held_up
+            await self._settle_dead(number, self._held_up.pop(number, unknown), again=again)
 
-    async def _settle_dead(self, number: int, remains: Remains) -> None:
-        """Write down how the attempts of a dead child ended."""
+    async def _settle_dead(self, number: int, remains: Remains, *, again: bool = False) -> None:
+        """Write down how the attempts of a dead child ended; `again`, when one was kept."""
         service = self._service
         lease, store = service.lease, service.store
         slots, death, at = remains
@@ -295,7 +297,7 @@ class Children:
                 worker=lease.worker,
             )
             if fence in held_up:
-                about.warning("a job that has ended is kept by another's open transaction")
+                (about.warning if again else about.debug)(KEPT)
                 continue
             if fence in stale:
                 about.warning("lease lost")

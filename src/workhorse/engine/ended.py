@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("workhorse.worker")
 
+KEPT: Final = "a job that has ended is kept by another's open transaction"
 HELD_UP: Final = 1.0
 """Seconds until an end is handed in again that another's transaction kept from being written."""
 
@@ -29,6 +30,8 @@ class Ended:
         """To be handed in by the next turn."""
         self._held_up: list[Settled] = []
         self._held_up_at = 0.0
+        self._kept: set[tuple[int, int]] = set()
+        """The (id, attempt) that the last turn they were handed in by did not write down."""
 
     def __bool__(self) -> bool:
         """Whether anything is not written down yet, or on its way in a turn."""
@@ -58,24 +61,29 @@ class Ended:
         """Keep what a turn could not write down, before what has ended since."""
         self.waiting = [*taken, *self.waiting]
 
-    def heed(self, turn: Turn, taken: Sequence[Settled]) -> None:
-        """Keep for later what this turn did not write because another's transaction has it."""
-        if turn.held_up:
-            held_up = set(turn.held_up)
-            self._held_up += [one for one in taken if (one.id, one.attempt) in held_up]
-            self._held_up_at = now()
+    def heed(self, turn: Turn, taken: Sequence[Settled], worker: int) -> None:
+        """Keep for later what this turn did not write because another's transaction has it.
 
-    def hand_in_again(self, at: float, worker: int) -> bool:
+        That may be one of the store's own, for a moment: whoever looks after the worker is told of
+        what is still kept at a later try.
+        """
+        if not (turn.held_up or self._kept):
+            return
+        held_up = set(turn.held_up)
+        for one in taken:
+            fence = (one.id, one.attempt)
+            if fence in held_up:
+                tell = log.warning if fence in self._kept else log.debug
+                tell(KEPT, job_id=one.id, attempt=one.attempt, worker=worker)
+                self._held_up.append(one)
+                self._held_up_at = now()
+        self._kept.difference_update((one.id, one.attempt) for one in taken)
+        self._kept |= held_up
+
+    def hand_in_again(self, at: float) -> bool:
         """Let what is held up wait for the next turn, once it is time; tell whether it is."""
         if not self._held_up or at - self._held_up_at < HELD_UP:
             return False
-        for one in self._held_up:
-            log.warning(
-                "a job that has ended is kept by another's open transaction",
-                job_id=one.id,
-                attempt=one.attempt,
-                worker=worker,
-            )
         self.waiting += self._held_up
         self._held_up = []
         return True

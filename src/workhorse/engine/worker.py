@@ -378,7 +378,7 @@ class Worker:
             log.warning("lease lost", job_id=job_id, attempt=attempt, worker=self.worker)
         if turn.stale:
             self.on_lease_lost()
-        self._ended.heed(turn, settled)
+        self._ended.heed(turn, settled, self.worker)
 
     async def _sweep(self) -> None:
         """See to all who wait for what has ended, a portion at a time, while turns go on.
@@ -442,7 +442,7 @@ class Worker:
             if attempts.give_back_hoard(at):
                 self._appetite.ahead = 0
                 self._wake.set()
-            if self._ended.hand_in_again(at, self.worker) or self._draining:
+            if self._ended.hand_in_again(at) or self._draining:
                 self._wake.set()
             if looking is not None and looking.done():
                 looking = looking.result()
