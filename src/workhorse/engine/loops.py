@@ -32,14 +32,20 @@ def run_to_the_end(
     with asyncio.Runner(loop_factory=new_loop) as runner:
         loop = runner.get_loop()
         working = loop.create_task(work)
-        while True:
+        while not working.done():
             try:
-                return loop.run_until_complete(working)
+                runner.run(_wait_for(working))
             except passing:
                 raise
             except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
                 if forks != FORKS.depth:
                     end(error)
-                if working.done() or loop.is_closed():
+                if loop.is_closed():
                     raise
                 log.warning("a job would have ended the event loop", error=repr(error))
+        return working.result()
+
+
+async def _wait_for(task: asyncio.Task[Any]) -> None:
+    """Wait; Ctrl-C ends this, and not whatever happens to run then, with an exception in it."""
+    await asyncio.wait({task})
