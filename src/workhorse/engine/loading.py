@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.resources  # before the app's folder, which may hold modules of such names
 import os
+import random  # noqa: F401 - for the same reason
 import sys
 import traceback
 from collections.abc import Mapping
