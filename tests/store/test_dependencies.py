@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.store.backends import Backend
 from tests.store.hands import (
     ERROR,
     FATAL,
@@ -175,6 +176,23 @@ def test_a_sweep_has_nothing_to_repair(store: Store) -> None:
     """Where every end was seen, a sweep changes nothing."""
     first = put(store)
     put(store, after=[first])
+    with nothing_changed(store):
+        assert store.sweep() == 0
+
+
+def test_what_waits_for_one_that_is_gone_is_cancelled(
+    store: Store, backend: Backend, url: str
+) -> None:
+    """A row that somebody has deleted by hand will never succeed: a sweep says so to who waits."""
+    first = put(store)
+    near = put(store, after=[first])
+    far = put(store, after=[near])
+    with backend.connect(url) as raw:
+        raw.execute(f"delete from {backend.jobs} where id = {first}")
+        raw.commit()
+    assert store.sweep() == 2
+    assert [state(store, id) for id in (near, far)] == [State.CANCELLED] * 2
+    assert (the(store, near).error or {})["message"] == f"job {first} is gone"
     with nothing_changed(store):
         assert store.sweep() == 0
 

@@ -89,6 +89,8 @@ def test_a_new_attempt_has_made_no_progress(store: Store) -> None:
     worker.settle(job, Released("drained"))
     again = worker.take()
     assert (the(store, job_id).progress, the(store, job_id).message) == (None, None)
+    worker.turn(output=[progress(job, 99, "late")])
+    assert (the(store, job_id).progress, the(store, job_id).message) == (None, None)
     worker.turn(output=[progress(job, 99), progress(again, 1)])
     assert the(store, job_id).progress == 1
     assert said(store, job_id) == [80, 1]

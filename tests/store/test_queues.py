@@ -78,6 +78,18 @@ def test_a_job_that_came_back_has_not_been_available_all_the_while(
     assert [queue.oldest_available_age for queue in store.queues()] == [1000, 6000]
 
 
+def test_a_job_that_was_given_back_waits_from_then_on(store: Store, clock: SettableClock) -> None:
+    """While it ran it could not be claimed: that does not count towards its queue's age."""
+    put(store)
+    clock.advance(3)
+    worker = Worker(store)
+    job = worker.take()
+    clock.advance(10)
+    worker.settle(job, Released("drained"))
+    clock.advance(2)
+    assert [queue.oldest_available_age for queue in store.queues()] == [2000]
+
+
 def test_a_pause_twice_is_one_pause(store: Store) -> None:
     """And so is a resume; each change has one event, naming the queue."""
     for _ in range(2):

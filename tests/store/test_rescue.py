@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.store.backends import Backend
 from tests.store.hands import (
     OK,
     SettableClock,
@@ -186,6 +187,30 @@ def test_a_few_rescued_jobs_start_at_once(store: Store) -> None:
     worker.claim()
     store.rescue(worker.id, reason="gone", expired_only=False)
     assert {state(store, id) for id in ids} == {State.AVAILABLE}
+
+
+@pytest.mark.parametrize(("ended", "outcome"), [("gone", "released"), ("lost", "lost")])
+def test_what_one_that_is_no_more_still_holds(
+    store: Store, backend: Backend, url: str, ended: str, outcome: str
+) -> None:
+    """It is given back by the next look, be it left by an end that was cut short or claimed late.
+
+    Who has said goodbye was not lost: what it could not give back then is released.
+    """
+    job_id = put(store)
+    worker = Worker(store)
+    worker.take()
+    workers = backend.jobs.replace("jobs", "workers")
+    with backend.connect(url) as raw:
+        raw.execute(f"update {workers} set state = '{ended}'")
+        raw.commit()
+    assert list(store.look().expired) == [worker.id]
+    assert store.rescue(worker.id, reason="late") == 1
+    job = the(store, job_id)
+    assert (job.state, job.outcome, job.lost) == (State.AVAILABLE, outcome, int(ended == "lost"))
+    assert list(store.look().expired) == []
+    with nothing_changed(store):
+        assert store.rescue(worker.id, reason="late") is None
 
 
 def test_a_worker_without_jobs_is_found_lost_too(store: Store, clock: SettableClock) -> None:

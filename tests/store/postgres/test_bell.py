@@ -12,9 +12,10 @@ import pytest
 
 from tests.scenarios.facts import eventually
 from tests.services.postgres import Database
-from tests.store.hands import NOBODY, a_job, put
+from tests.store.hands import ERROR, NOBODY, Worker, a_job, put
 from workhorse.domain.errors import WorkhorseError
 from workhorse.domain.job import NewJob
+from workhorse.domain.outcome import Released
 from workhorse.store.opening import open_store
 from workhorse.store.postgres import PostgresStore, ringing
 
@@ -117,6 +118,26 @@ def test_a_refused_job_does_not_end_a_silence(store: PostgresStore, heard: Heard
         store.enqueue([a_job(after=[NOBODY])])
     put(store)
     assert heard() == ["default"]
+
+
+def test_a_job_that_is_given_back_rings(store: PostgresStore, heard: Heard) -> None:
+    """Others may be idle: they need not wait for their next look."""
+    put(store)
+    worker = Worker(store)
+    job = worker.take()
+    assert heard() == ["default"]
+    worker.settle(job, Released("drained"))
+    assert heard() == ["default"]
+
+
+def test_a_job_that_is_to_wait_rings_nobody(store: PostgresStore, heard: Heard) -> None:
+    """Given back for later, it could not be claimed yet."""
+    put(store)
+    worker = Worker(store)
+    job = worker.take()
+    assert heard() == ["default"]
+    worker.settle(job, ERROR)
+    assert heard() == []
 
 
 def test_a_session_that_is_rolled_back_rings_nobody(

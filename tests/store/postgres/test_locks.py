@@ -77,6 +77,26 @@ def test_a_job_that_waits_to_run_is_cancelled(
     assert error["message"] == f"job {first} cancelled"
 
 
+def test_a_job_that_is_claimed_as_it_is_cancelled(
+    store: Store, mine: psycopg.Connection, database: Database
+) -> None:
+    """The cancel waits for the claim, and then tells the job to end: it is not said to be over."""
+    job_id = put(store)
+    worker = Worker(store)
+    mine.execute(
+        "update workhorse.jobs set state = 'running', attempt = 1, worker = %s, started_at = 1"
+        " where id = %s",
+        (worker.id, job_id),
+    )
+    with ThreadPoolExecutor(1) as pool:
+        cancel = pool.submit(store.cancel, job_id)
+        while not database.waits_for_a_lock():
+            assert not cancel.done()
+        mine.commit()
+        assert cancel.result() is State.RUNNING
+    assert [one.id for one in store.cancel_requests(worker.id)] == [job_id]
+
+
 def test_who_waits_is_kept_when_what_it_waits_for_fails(
     store: Store, mine: psycopg.Connection
 ) -> None:

@@ -347,3 +347,12 @@ def test_a_lock_is_waited_for_a_bounded_time(
                 waiting.result(30)
     assert database.sql(SHAPE) == before
     assert migrated(database.url) == [f"{NEXT:04}_next"]
+
+
+def test_a_migration_has_less_patience_than_others(
+    database: Database, one_more: Callable[[str], None]
+) -> None:
+    """Who comes behind it waits for its lock as well: it gives up before they do, after 3 s."""
+    one_more("create table workhorse.told as select current_setting('lock_timeout') as patience;")
+    migrated(database.url)
+    assert database.sql("select patience from workhorse.told") == [("3s",)]
