@@ -384,4 +384,4 @@ def test_a_server_that_limits_transactions(database: Database) -> None:
     with closing(open_store(database.url)) as store, store.whole() as whole:
         with pytest.raises(psycopg.Error), psycopg.connect(database.url) as another:
             another.execute("select pg_sleep(60)")
-        assert whole.value("copying.horizon") == 0
+        assert whole.value("copying.numbers") == 0

@@ -50,7 +50,6 @@ def copy(source: Store, target: Store, tell: Tell | None = None) -> Counts:
         for table in TABLES:
             with old.rows(table) as (columns, rows):
                 new.add(table, Rows(columns, told.passing(rows)))
-        new.run("copying.set_horizon", events_before=old.value("copying.horizon"))
         jobs, workers, events = old.run("copying.numbers").fetchone()
         new.run("copying.go_on_after", jobs=jobs, workers=workers, events=events)
         new.run("copying.end_leases")

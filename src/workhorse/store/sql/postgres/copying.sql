@@ -43,14 +43,6 @@ union all
 select setval('workhorse.events_seq_seq', greatest(last_value, %(events)s), is_called or %(events)s > 0)
   from workhorse.events_seq_seq;
 
--- name: horizon
--- How far back the record may have been cut.
-select events_before from workhorse.retention;
-
--- name: set_horizon
--- The same of another store.
-update workhorse.retention set events_before = %(events_before)s;
-
 -- name: end_leases
 -- Workers that were not at work there are not so here, whatever this store's clock says.
 update workhorse.workers set lease_until = least(lease_until, workhorse.clock())

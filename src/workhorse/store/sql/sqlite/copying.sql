@@ -31,14 +31,6 @@ select place, name, max(given.seq, coalesce(reached.seq, 0))
         union all select 'events', :events) as given
   left join (select rowid as place, name, seq from sqlite_sequence) as reached using (name);
 
--- name: horizon
--- How far back the record may have been cut.
-select events_before from retention;
-
--- name: set_horizon
--- The same of another store.
-update retention set events_before = :events_before;
-
 -- name: end_leases
 -- Workers that were not at work there are not so here, whatever this store's clock says.
 update workers set lease_until = min(lease_until, :now) where state in ('alive', 'draining');
