@@ -105,6 +105,18 @@ def resident(pid: int) -> int:
         return 0
 
 
+def ports(pid: int) -> set[int]:
+    """Return the local ports of a process's connections by TCP."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        lines = (folder / "net/tcp").read_text().splitlines()[1:]
+        held = {str(fd.readlink()) for fd in (folder / "fd").iterdir()}
+    except OSError:  # it ended meanwhile
+        return set()
+    rows = (line.split() for line in lines)
+    return {int(row[1][-4:], 16) for row in rows if f"socket:[{row[9]}]" in held}
+
+
 def descriptors() -> set[str]:
     """Return the numbers of the files that this process has open."""
     return {path.name for path in (PROC / "self/fd").iterdir()}
