@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from workhorse.domain.errors import Conflict
@@ -34,6 +35,12 @@ _IN_OUR_WORDS: Final = frozenset(
     {Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.LOST, Outcome.RELEASED, Outcome.CANCELLED}
 )
 """Outcomes whose reason is not a handler's: its words may hold payload."""
+
+
+likeness: Final = attrgetter(
+    "kind", "queue", "priority", "max_attempts", "delay", "run_at", "timeout", "backoff"
+)
+"""Returns what new jobs must have in common to differ in nothing but their arguments."""
 
 
 def row_id(number: int) -> int:

@@ -12,7 +12,7 @@ from workhorse.store.fast_json import compact
 from workhorse.store.postgres.asking import Ask, Asking
 from workhorse.store.postgres.keys import TRIES, Numbered, once_per_key
 from workhorse.store.protocol import TURN_BYTES
-from workhorse.store.rows import backoff_text, key_answer
+from workhorse.store.rows import backoff_text, key_answer, likeness
 from workhorse.store.verbs.edges import in_vain, unsucceeded
 
 STATEMENT_SIZE: Final = TURN_BYTES
@@ -92,12 +92,7 @@ def _is_plain(job: NewJob) -> bool:
 
 def _likeness(job: NewJob) -> object:
     """Return what neighbours must have in common to be stored together; some go alone."""
-    if not _is_plain(job):
-        return object()
-    return (
-        job.kind, job.queue, job.priority, job.max_attempts, job.delay, job.run_at, job.timeout,
-        job.backoff,
-    )  # fmt: skip
+    return likeness(job) if _is_plain(job) else object()
 
 
 def _enqueue_one(numbered: Numbered, ring: Ring) -> Asking[Enqueued]:

@@ -18,9 +18,7 @@ from workhorse.store.postgres.database import PostgresTransaction
 from workhorse.store.protocol import Settled
 from workhorse.store.rows import error_text, told_text
 from workhorse.store.verbs import edges
-
-Fence = tuple[int, int]
-"""(job id, attempt)"""
+from workhorse.store.verbs.turns import Fence, not_recorded
 
 
 class Ended(NamedTuple):
@@ -106,16 +104,6 @@ def cancel_dependents(tx: PostgresTransaction, ended: Iterable[tuple[int, int, s
     """
     bad = {id: state for id, _, state in ended if state in {State.FAILED, State.CANCELLED}}
     return edges.cancel_dependents(tx, bad).unswept
-
-
-def not_recorded(tx: PostgresTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:
-    """Return the attempts that are not recorded just so, now or before."""
-    stale: list[Fence] = []
-    for id, attempt, change in settled:
-        fence = {"id": id, "attempt": attempt, "worker": worker}
-        if tx.value("settle.recorded", **fence, outcome=change.outcome) is None:
-            stale.append((id, attempt))
-    return stale
 
 
 def _row(id: int, attempt: int, change: Change) -> dict[str, Any]:

@@ -18,9 +18,9 @@ import psycopg
 from psycopg import errors
 
 from workhorse.domain.errors import Unavailable
-from workhorse.domain.events import Output, OutputLine
+from workhorse.domain.events import OutputLine
 from workhorse.domain.job import Claimed, State
-from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff
+from workhorse.domain.retry import backoff_from_row
 from workhorse.domain.transitions import Verb
 from workhorse.store import rows
 from workhorse.store.fast_json import compact
@@ -30,11 +30,9 @@ from workhorse.store.postgres.failures import DEADLOCKED
 from workhorse.store.postgres.position import Position, from_start
 from workhorse.store.postgres.settling import (
     Ended,
-    Fence,
     cancel_dependents,
     completed_arrays,
     free,
-    not_recorded,
     other_rows,
     settle,
 )
@@ -47,6 +45,7 @@ from workhorse.store.protocol import (
     fills_turn,
 )
 from workhorse.store.verbs import edges
+from workhorse.store.verbs.turns import Fence, latest_progress, not_recorded
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 
@@ -217,13 +216,8 @@ def _output_statements(
     """Tell what writes lines down: all of them, and the latest progress (of `ours` alone)."""
     if output:
         yield "settle.output_event", {"lines": compact(output), "worker": worker}
-    latest = {
-        (line.job_id, line.attempt): line.data
-        for line in output
-        if line.name is Output.PROGRESS and (ours is None or line.job_id in ours)
-    }
-    if latest:
-        rows = compact([[*fence, data] for fence, data in latest.items()])
+    theirs = output if ours is None else (line for line in output if line.job_id in ours)
+    if (rows := latest_progress(theirs)) is not None:
         yield "settle.progress", {"rows": rows, "worker": worker}
 
 
@@ -242,7 +236,7 @@ def claimed_jobs(answer: Sequence[Sequence[Any]], queues: Sequence[str]) -> list
     jobs: list[Claimed] = []
     for _, ids, args, enqueued_at, *shared, backoff, started_at in answer:
         attempt, kind, *queueing, failures, crashes, lost, solo, told = map(repeat, shared)
-        waits = DEFAULT_BACKOFF if backoff is None else Backoff(*json.loads(backoff))
+        waits = backoff_from_row(None if backoff is None else json.loads(backoff))
         columns = zip(
             ids, attempt, kind, args, *queueing, repeat(waits), failures, crashes, lost, solo, told,
             enqueued_at, repeat(started_at), strict=False,

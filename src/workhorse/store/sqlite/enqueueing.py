@@ -9,7 +9,7 @@ from typing import Any
 from workhorse.domain.errors import NotFound
 from workhorse.domain.job import Enqueued, NewJob, State
 from workhorse.store.fast_json import compact
-from workhorse.store.rows import backoff_text, key_answer, slices
+from workhorse.store.rows import backoff_text, key_answer, likeness, slices
 from workhorse.store.sqlite.transaction import SqliteTransaction
 from workhorse.store.verbs.edges import cancel_jobs, in_vain, unsucceeded
 
@@ -30,17 +30,14 @@ def runs(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
     if len(jobs) == 1:
         yield jobs
         return
-    for _, alike in groupby(jobs, key=_options):
+    for _, alike in groupby(jobs, key=_likeness):
         yield from slices(list(alike))
 
 
-def _options(job: NewJob) -> object:
+def _likeness(job: NewJob) -> object:
     if job.unique is not None or job.after or job.idempotency_key is not None:
         return object()
-    return (
-        job.kind, job.queue, job.priority, job.max_attempts, job.delay, job.run_at, job.timeout,
-        job.backoff,
-    )  # fmt: skip
+    return likeness(job)
 
 
 def _enqueue_run(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> Iterator[Enqueued]:

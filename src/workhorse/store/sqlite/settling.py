@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from workhorse.domain.events import Output, OutputLine
+from workhorse.domain.events import OutputLine
 from workhorse.domain.job import State
 from workhorse.domain.transitions import Verb
 from workhorse.store.fast_json import compact
@@ -19,9 +19,7 @@ from workhorse.store.protocol import Settled
 from workhorse.store.rows import error_text, slices, told_text
 from workhorse.store.sqlite.transaction import SqliteTransaction
 from workhorse.store.verbs import edges
-
-Fence = tuple[int, int]
-"""(job id, attempt)"""
+from workhorse.store.verbs.turns import Fence, latest_progress, not_recorded
 
 
 class Followed(NamedTuple):
@@ -47,7 +45,7 @@ def settle(
         freed, unswept = _follow(tx, only_plain=not others)
         followed = Followed([*followed.freed, *freed], unswept)
         tx.run("settle.clear")
-    stale = [] if loaded == len(settled) else _stale(tx, worker, settled)
+    stale = [] if loaded == len(settled) else not_recorded(tx, worker, settled)
     return stale, followed
 
 
@@ -56,11 +54,7 @@ def keep_output(tx: SqliteTransaction, worker: int, lines: Sequence[OutputLine])
     if not lines:
         return
     tx.run("settle.output_event", lines=compact(lines), worker=worker)
-    latest = {
-        (line.job_id, line.attempt): line.data for line in lines if line.name is Output.PROGRESS
-    }
-    if latest:
-        rows = compact([[*fence, data] for fence, data in latest.items()])
+    if (rows := latest_progress(lines)) is not None:
         tx.run("settle.progress", rows=rows, worker=worker)
 
 
@@ -133,13 +127,3 @@ def _follow(tx: SqliteTransaction, *, only_plain: bool) -> Followed:
     if not only_plain and (requested := dict(tx.listed("jobs.end_requested"))):
         unswept |= edges.cancel_jobs(tx, requested).unswept
     return Followed(unblocked, unswept or over >= edges.PORTION)
-
-
-def _stale(tx: SqliteTransaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:
-    """Return the attempts that are not recorded just so, now or before."""
-    stale: list[Fence] = []
-    for id, attempt, change in settled:
-        fence = {"id": id, "attempt": attempt, "worker": worker}
-        if tx.value("settle.recorded", **fence, outcome=change.outcome) is None:
-            stale.append((id, attempt))
-    return stale

@@ -55,6 +55,12 @@ select 1 from workhorse.workers
  where id = %(worker)s and state = 'alive' and lease_until > workhorse.clock()
    for share;
 
+-- part: job
+-- What a worker is told of a job that it holds.
+       json_build_array(id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff::json,
+                        failures, crashes, lost, solo, cancel_at is not null, enqueued_at,
+                        started_at)::text
+
 -- name: claim_one
 -- available → running, for one job by its id, of a worker that may claim (`claim.may_claim`).
 with claimed as (
@@ -67,10 +73,7 @@ with claimed as (
     insert into workhorse.events (at, name, job_id, attempt, worker)
     select started_at, 'claim', id, attempt, %(worker)s from claimed
 )
-select json_build_array(id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff::json,
-                        failures, crashes, lost, solo, cancel_at is not null, enqueued_at,
-                        started_at)::text
-  from claimed;
+select {job} from claimed;
 
 -- name: lease
 -- Whether a worker's lease is alive.
@@ -84,10 +87,7 @@ select set_config('synchronous_commit', 'off', true);
 
 -- name: held
 -- The running jobs of a worker, or of one of its children, oldest first.
-select json_build_array(id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff::json,
-                        failures, crashes, lost, solo, cancel_at is not null, enqueued_at,
-                        started_at)::text
-  from workhorse.jobs
+select {job} from workhorse.jobs
  where worker = %(worker)s and (%(child)s::integer is null or child = %(child)s) order by id;
 
 -- name: cancel_requests

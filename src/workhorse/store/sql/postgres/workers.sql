@@ -45,11 +45,15 @@ select id, host, pid, started_at, lease_until, state, queues, kinds, processes, 
        (select count(*) from workhorse.jobs where jobs.worker = workers.id), restarts
   from workhorse.workers where %(gone)s or state in ('alive', 'draining') order by id desc;
 
--- name: expired
--- Workers not gone whose lease has run out, and those gone that still hold jobs.
-select id from workhorse.workers
- where case when state in ('alive', 'draining') then lease_until <= workhorse.clock()
+-- part: expired
+-- Whether a worker is not gone and its lease has run out, or is gone and still holds jobs.
+       case when state in ('alive', 'draining') then lease_until <= workhorse.clock()
             else id in (select worker from workhorse.jobs where worker is not null) end
+
+-- name: expired
+-- Such workers.
+select id from workhorse.workers
+ where {expired}
  order by id;
 
 -- name: look
@@ -58,8 +62,7 @@ select id from workhorse.workers
 -- of its own hold jobs.
 select workhorse.clock(),
        (select coalesce(json_agg(id order by id), '[]')::text from workhorse.workers
-         where case when state in ('alive', 'draining') then lease_until <= workhorse.clock()
-                    else id in (select worker from workhorse.jobs where worker is not null) end),
+         where {expired}),
        (select count(*) from workhorse.jobs join workhorse.workers on workers.id = %(worker)s
          where jobs.state = 'available' and solo
            and queues::jsonb ? queue and kinds::jsonb ? kind

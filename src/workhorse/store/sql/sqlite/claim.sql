@@ -27,18 +27,20 @@ insert into events (at, name, job_id, attempt, worker)
 select :now, 'claim', jobs.id, attempt, worker
   from json_each(:ids) cross join jobs on jobs.id = value;
 
+-- part: job
+-- What a worker is told of a job that it holds.
+       json_array(jobs.id, attempt, kind, args, queue, priority, timeout, max_attempts, json(backoff),
+                  failures, crashes, lost, solo, cancel_at is not null, enqueued_at, started_at)
+
 -- name: claimed
 -- The claimed jobs, as one row: a row each would give up the interpreter's lock each time.
-select json_group_array(json_array(jobs.id, attempt, kind, args, queue, priority, timeout, max_attempts,
-                                   json(backoff), failures, crashes, lost, solo,
-                                   cancel_at is not null, enqueued_at, started_at))
+select json_group_array({job})
   from json_each(:ids) cross join jobs on jobs.id = value;
 
 -- name: held
 -- The running jobs of a worker, or of one of its children, oldest first.
-select json_array(jobs.id, attempt, kind, args, queue, priority, timeout, max_attempts, json(backoff),
-                  failures, crashes, lost, solo, cancel_at is not null, enqueued_at, started_at)
-  from jobs where worker = :worker and (:child is null or child = :child) order by id;
+select {job} from jobs
+ where worker = :worker and (:child is null or child = :child) order by id;
 
 -- name: cancel_requests
 -- Running jobs of a worker that were told to end, for how long, and why.

@@ -37,25 +37,24 @@ select id, host, pid, started_at, lease_until, state, queues, kinds, processes, 
        (select count(*) from jobs where jobs.worker = workers.id), restarts
   from workers where :gone or state in ('alive', 'draining') order by id desc;
 
--- name: expired
+-- part: expired
 -- Workers not gone whose lease has run out, and those gone that still hold jobs.
 select id from workers where state in ('alive', 'draining') and lease_until <= :now
  union
 select id from workers where state not in ('alive', 'draining')
    and id in (select worker from jobs where worker is not null)
- order by id;
+ order by id
+
+-- name: expired
+-- The same, by themselves.
+{expired};
 
 -- name: look
 -- What needs a supervisor, and when that is: workers whose lease has run out, or that are gone and
 -- still hold jobs; available jobs that must run alone and that its worker may claim; which children
 -- of its own hold jobs.
 select :now,
-       (select json_group_array(id) from (
-            select id from workers where state in ('alive', 'draining') and lease_until <= :now
-             union
-            select id from workers where state not in ('alive', 'draining')
-               and id in (select worker from jobs where worker is not null)
-             order by id)),
+       (select json_group_array(id) from ({expired})),
        (select count(*) from jobs join workers on workers.id = :worker
          where jobs.state = 'available' and solo = 1
            and queue in (select value from json_each(queues))
