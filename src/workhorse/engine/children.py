@@ -1,72 +1,36 @@
-"""The children of a supervisor: started, watched, replaced; and the jobs of the dead settled."""
+"""The children of a supervisor: started, watched, replaced; and seen off when they are dead."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from workhorse.domain.errors import ConfigurationError, Unavailable
 from workhorse.domain.events import Life
-from workhorse.domain.transitions import settle
-from workhorse.engine.autopsy import Death, autopsy
-from workhorse.engine.board import NEVER, Slot
+from workhorse.engine.autopsy import Death
+from workhorse.engine.board import NEVER
 from workhorse.engine.clock import now
 from workhorse.engine.config import WorkerConfig
-from workhorse.engine.ended import KEPT
-from workhorse.engine.offloop import OffLoop, until_available
 from workhorse.engine.process import ChildProcess, reap_strangers
+from workhorse.engine.remains import Remains, settle_remains
 from workhorse.engine.restarts import ENOUGH_TROUBLE, Restarts, Troubles
 from workhorse.engine.wake import sweep_sockets
-from workhorse.explain import error_line
 from workhorse.store.opening import same_store
-from workhorse.store.protocol import CancelRequest, Settled, first_due
+from workhorse.store.protocol import CancelRequest
 
 if TYPE_CHECKING:
-    from workhorse.engine.lease import Lease
+    from workhorse.engine.service import Service
     from workhorse.engine.stopping import Stopping
-    from workhorse.engine.wake import Wake
-    from workhorse.store.protocol import Store
 
 log = structlog.get_logger("workhorse.supervisor")
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 STUCK: Final = 2.0
 """A child whose loop has not turned for so long cannot end a job by itself."""
 SOLO_IDLE: Final = 5.0
 """A child for jobs that must run alone is let go when there was none for so long."""
-
-
-class Service(NamedTuple):
-    """What children work for: one lease on one store."""
-
-    lease: Lease
-    store: Store
-    calls: OffLoop
-    wake: Wake
-    give_up: Callable[[], bool]
-    """Says when to wait no longer for a store that is out of reach."""
-
-    async def must(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a store verb that must happen: while the store is out of reach, try again.
-
-        Raises `Unavailable` only when it is time to give up.
-        """
-        return await until_available(partial(self.calls.call, verb, *args, **kwargs), self.give_up)
-
-
-class Remains(NamedTuple):
-    """What is known of a dead child: how it ended, what ran in it, and when that was seen."""
-
-    slots: Sequence[Slot]
-    death: Death
-    at: float
 
 
 class Children:
@@ -265,56 +229,14 @@ class Children:
             await self._settle_dead(number, self._held_up.pop(number, unknown), again=again)
 
     async def _settle_dead(self, number: int, remains: Remains, *, again: bool = False) -> None:
-        """Write down how the attempts of a dead child ended; `again`, when one was kept."""
-        service = self._service
-        lease, store = service.lease, service.store
-        slots, death, at = remains
-        try:
-            held = await service.must(store.held, lease.worker, number)
-            asked = await service.must(store.cancel_requests, lease.worker) if held else []
-            ended = autopsy(held, slots, death, at, asked)
-            if not ended:
-                return
-            settled = [
-                Settled(job.id, job.attempt, settle(job, outcome, chance=random.random()))
-                for job, outcome in ended
-            ]
-            turn = await service.must(store.turn, lease.worker, settled, [], None)
-        except Unavailable as error:
-            log.error("its jobs are left to be rescued", child=number, error=str(error))
-            return
-        stale, held_up = set(turn.stale), set(turn.held_up)
-        if held_up:
+        after = await settle_remains(self._service, number, remains, again=again)
+        if after.is_kept:
             self._held_up[number] = remains
-        started = {(slot.job_id, slot.attempt): slot.started for slot in slots}
-        for (job, _), (_, _, change) in zip(ended, settled, strict=True):
-            fence = (job.id, job.attempt)
-            about = log.bind(
-                job_id=job.id,
-                kind=job.kind,
-                queue=job.queue,
-                attempt=job.attempt,
-                worker=lease.worker,
-            )
-            if fence in held_up:
-                (about.warning if again else about.debug)(KEPT)
-                continue
-            if fence in stale:
-                about.warning("lease lost")
-            about.warning(
-                "job ended with its process",
-                child=number,
-                outcome=change.outcome.value,
-                state=change.state.value,
-                duration=round(at - started[fence], 4) if fence in started else None,
-                error=change.error and error_line(change.error),
-            )
-        self.solo_waiting |= any(one.change.solo for one in settled)
-        if (due := first_due(settled)) is not None:
-            self._on_scheduled(due)
-        if turn.unswept:
+        self.solo_waiting |= after.solo
+        if after.due is not None:
+            self._on_scheduled(after.due)
+        if after.unswept:
             self._on_unswept()
-        service.wake.ring()
 
     async def _note_death(self, child: ChildProcess, death: Death) -> None:
         lease, store, calls, *_ = self._service

@@ -23,7 +23,7 @@ import structlog
 from workhorse.domain.errors import StoreGone, Unavailable
 from workhorse.engine import maintenance
 from workhorse.engine.board import NEVER
-from workhorse.engine.children import Children, Service
+from workhorse.engine.children import Children
 from workhorse.engine.clock import happens, now
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.lease import Lease
@@ -32,6 +32,7 @@ from workhorse.engine.offloop import OffLoop, until_available
 from workhorse.engine.outage import Outage
 from workhorse.engine.process import ChildProcess
 from workhorse.engine.proctree import adopt_orphans
+from workhorse.engine.service import Service
 from workhorse.engine.stopping import Stopping
 from workhorse.engine.streams import tell_of_dropped
 from workhorse.engine.wake import Wake, sweep_sockets
