@@ -53,8 +53,8 @@ def test_a_burst_without_rights(scene: Scene, server: Database) -> None:
 
 def test_no_connection_left_for_a_child(scene: Scene, server: Database) -> None:
     """It is started again, in one line each time, until there is one."""
-    # The supervisor has two before its first child is there: its look at the store, and the lease.
-    server.sql("alter role serializable connection limit 2")
+    # The supervisor has it, from its first look at the store on.
+    server.sql("alter role serializable connection limit 1")
     worker = scene.worker(as_role(server))
     job = scene.jobs.quick.enqueue().id
     eventually(lambda: worker.logs("the store cannot be opened"), what="a child without")
