@@ -25,7 +25,7 @@ Seen = Counter[tuple[str, str]]
 def told() -> Seen:
     """Return the most that the guide's table tells of."""
     rows = re.findall(
-        r"^\| ([\w ]+) \| ([\w ]+) \| `(workhorse \w+)` \|", GUIDE.read_text(), re.MULTILINE
+        r"^\| ([\w ]+) \| ([\w ]+) \| `'(workhorse \w+)'` \|", GUIDE.read_text(), re.MULTILINE
     )
     return Counter({(whose, name): int(most.split()[-1]) for most, whose, name in rows})
 
