@@ -119,14 +119,17 @@ class Workhorse:
                 if (store := self._store) is None:
                     from workhorse.store.opening import open_store  # noqa: PLC0415 - lazy
 
-                    store = self._store = open_store(self.url, folder=self._folder)
+                    store = self._store = open_store(self.place)
         return store
 
     @property
     def place(self) -> str:
         """The URL of the store, whatever folder this process is in now."""
         path = sqlite_path(self.url)
-        return self.url if path is None else sqlite_url(Path(self._folder, path))
+        if path is None or not path.name:
+            return self.url
+        _, mark, options = self.url.partition("?")
+        return sqlite_url(Path(self._folder, path)) + mark + options
 
     @contextmanager
     def lend(self) -> Iterator[Store]:

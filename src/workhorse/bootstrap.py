@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workhorse.domain.errors import ConfigurationError
@@ -103,6 +102,7 @@ def open_store(loaded: Loaded, *, create: bool = False) -> Store:
 def worker_config(loaded: Loaded, *, burst: bool = False) -> WorkerConfig:
     """Return what the settings say of a worker. Raises `ConfigurationError` without an app."""
     from workhorse.engine.config import WorkerConfig  # noqa: PLC0415
+    from workhorse.sources import current_folder  # noqa: PLC0415
 
     settings = loaded.settings
     return WorkerConfig(
@@ -122,7 +122,7 @@ def worker_config(loaded: Loaded, *, burst: bool = False) -> WorkerConfig:
         crash_loop_restarts=settings.crash_loop_restarts,
         crash_loop_minutes=settings.crash_loop_minutes,
         burst=burst,
-        folder=str(Path.cwd()),
+        folder=str(current_folder()),
         log_level=settings.log_level,
         log_format=settings.log_format,
         listen_url=listen_url(loaded),

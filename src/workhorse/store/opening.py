@@ -22,12 +22,10 @@ LEAST_SQLITE: Final = (3, 38, 0)
 """The oldest version that knows all that the statements say."""
 
 
-def open_store(
-    url: str, *, clock: Clock | None = None, migrating: bool = False, folder: str = ""
-) -> Store:
+def open_store(url: str, *, clock: Clock | None = None, migrating: bool = False) -> Store:
     """Open the store at `url`.
 
-    ``sqlite:///jobs.db`` is a path relative to `folder`, by default the current one,
+    ``sqlite:///jobs.db`` is a path relative to the current folder,
     ``sqlite:////var/jobs.db`` an absolute one; ``?durability=full`` (the default) or ``normal``;
     the file is made and migrated when needed, but one with tables of somebody else's only when
     `migrating`.
@@ -62,7 +60,6 @@ def open_store(
     _need_sqlite()
     from workhorse.store.sqlite import SqliteStore  # noqa: PLC0415 - only what the URL names
 
-    path = os.path.join(folder, path)
     return SqliteStore(path, durability=_durability(parts), clock=clock, adopt=migrating)
 
 

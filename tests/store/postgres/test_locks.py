@@ -59,18 +59,25 @@ def test_an_attempt_that_does_not_end_its_job(
     assert state(store, first) is State.SCHEDULED
 
 
+def cancelled_after(
+    mine: psycopg.Connection, store: Store, job_id: int, database: Database
+) -> State:
+    """Cancel a job, and commit this transaction once the cancel waits for it; return its answer."""
+    with ThreadPoolExecutor(1) as pool:
+        cancel = pool.submit(store.cancel, job_id)
+        while not database.waits_for_a_lock():
+            assert not cancel.done()
+        mine.commit()
+        return cancel.result()
+
+
 def test_a_job_that_waits_to_run_is_cancelled(
     store: Store, mine: psycopg.Connection, database: Database
 ) -> None:
     """That is its end: it waits for the transaction, then sees what came to wait for the job."""
     first = put(store)
     (second,) = store.enqueue_with(mine, [a_job(after=[first])])
-    with ThreadPoolExecutor(1) as pool:
-        cancel = pool.submit(store.cancel, first)
-        while not database.waits_for_a_lock():
-            assert not cancel.done()
-        mine.commit()
-        assert cancel.result() is State.CANCELLED
+    assert cancelled_after(mine, store, first, database) is State.CANCELLED
     assert state(store, second.id) is State.CANCELLED
     error = the(store, second.id).error
     assert error is not None
@@ -88,12 +95,7 @@ def test_a_job_that_is_claimed_as_it_is_cancelled(
         " where id = %s",
         (worker.id, job_id),
     )
-    with ThreadPoolExecutor(1) as pool:
-        cancel = pool.submit(store.cancel, job_id)
-        while not database.waits_for_a_lock():
-            assert not cancel.done()
-        mine.commit()
-        assert cancel.result() is State.RUNNING
+    assert cancelled_after(mine, store, job_id, database) is State.RUNNING
     assert [one.id for one in store.cancel_requests(worker.id)] == [job_id]
 
 
