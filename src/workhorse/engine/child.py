@@ -104,10 +104,10 @@ def _receive_start(control: socket.socket) -> _Start | None:
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
-        from uvloop import new_event_loop as make  # noqa: PLC0415 - an extra
+        import uvloop  # noqa: PLC0415 - an extra
     except ImportError:
-        make = asyncio.new_event_loop
-    loop: asyncio.AbstractEventLoop = make()
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
 
 

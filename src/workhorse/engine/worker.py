@@ -22,15 +22,13 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from workhorse.domain.errors import Unavailable
-from workhorse.domain.job import Outcome, State
-from workhorse.domain.outcome import Failure
-from workhorse.domain.transitions import Change, Verb
 from workhorse.engine.appetite import BATCH, FLOOD, Appetite
 from workhorse.engine.attempts import Attempts
 from workhorse.engine.board import NEVER, Board
 from workhorse.engine.clock import happens, now
 from workhorse.engine.outage import Outage
 from workhorse.engine.output import OutputBuffer
+from workhorse.engine.refused import by_attempt, write_singly
 from workhorse.store.protocol import (
     ClaimRequest,
     Settled,
@@ -330,38 +328,14 @@ class Worker:
         return await turn
 
     async def _write_singly(self, settled: list[Settled], output: list[OutputLine]) -> None:
-        """Write down attempt by attempt what was refused together: each bears its own refusal."""
-        said = _by_attempt(output)
+        """Write down attempt by attempt what was refused together."""
+        said = by_attempt(output)
         try:
-            while said:
-                await self._write_lines(said[0])
-                said = said[1:]
-            while settled:
-                self._heed(await self._write_end(settled[0]), settled[:1])
-                settled = settled[1:]
+            await write_singly(settled, said, self._write, self._heed)
         except Unavailable:
             self._ended.put_back(settled)
             self._output.put_back([line for lines in said for line in lines])
             raise
-
-    async def _write_lines(self, lines: Sequence[OutputLine]) -> None:
-        """Write down what one attempt said; what is refused is dropped."""
-        try:
-            await self._write([], lines)
-        except Unavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - a line is not worth a child
-            job_id = lines[0].job_id
-            log.error("the store refuses what a job said", job_id=job_id, error=repr(error))
-
-    async def _write_end(self, one: Settled) -> Turn:
-        """Settle one attempt; where that is refused it has failed for that."""
-        try:
-            return await self._write([one])
-        except Unavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - else its end is never written down
-            return await self._write([one._replace(change=_unrecordable(error))])
 
     def _heed(self, turn: Turn, settled: Sequence[Settled]) -> None:
         """Do what follows from `settled`: what is due again, or free, or was not written down.
@@ -470,17 +444,3 @@ class Worker:
         self._attempts.tell("job does not end when told to: its process will", run)
         self.drain()
         self.on_condemned()
-
-
-def _by_attempt(output: Iterable[OutputLine]) -> list[list[OutputLine]]:
-    """Return the lines of each attempt, in their order."""
-    said: dict[tuple[int, int], list[OutputLine]] = {}
-    for line in output:
-        said.setdefault((line.job_id, line.attempt), []).append(line)
-    return list(said.values())
-
-
-def _unrecordable(error: Exception) -> Change:
-    """Return the end of an attempt whose own end the store cannot hold."""
-    failure = Failure("Unrecordable", f"How it ended could not be written down: {error!r}"[:500])
-    return Change(Verb.FAIL, State.FAILED, Outcome.ERROR, error=failure.as_row(), failures=1)
