@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from workhorse.domain.job import Attempt, Job, QueueStats, State, WorkerInfo
+from workhorse.instants import when
 
 START: Final = "start one with `workhorse worker{}`."
 NO_WORKER: Final = f"No worker is alive: {START}"
@@ -38,12 +38,12 @@ def standing(facts: Facts) -> Iterator[str]:
     name = f"Job {job.id} ({job.kind})"
     match job.state:
         case State.SCHEDULED:
-            yield f"{name} is scheduled until {instant(job.run_at)}{_why_scheduled(facts)}."
+            yield f"{name} is scheduled until {when(job.run_at)}{_why_scheduled(facts)}."
             yield from _in_the_way(facts)
         case State.BLOCKED if facts.waits_for:
             yield f"{name} is blocked: it waits for {_blockers(facts)} to succeed."
         case State.BLOCKED:
-            due = instant(job.run_at)
+            due = when(job.run_at)
             yield f"{name} is blocked until {due}: what it waited for has succeeded."
             yield from _in_the_way(facts)
         case State.AVAILABLE:
@@ -52,7 +52,7 @@ def standing(facts: Facts) -> Iterator[str]:
             yield from _before_it(facts)
         case State.RUNNING:
             yield (
-                f"{name} is running: attempt {job.attempt}, since {instant(job.started_at)}, "
+                f"{name} is running: attempt {job.attempt}, since {when(job.started_at)}, "
                 f"on worker {job.worker}{_progress(job)}."
             )
             if job.cancel_requested:
@@ -65,12 +65,12 @@ def standing(facts: Facts) -> Iterator[str]:
                 if not _alive(facts.workers, facts.silent):
                     yield NO_WORKER.format("")
         case State.SUCCEEDED:
-            yield f"{name} succeeded at {instant(job.finished_at)}, in attempt {job.attempt}."
+            yield f"{name} succeeded at {when(job.finished_at)}, in attempt {job.attempt}."
         case State.FAILED:
-            yield f"{name} failed at {instant(job.finished_at)}: {_why_failed(job)}."
+            yield f"{name} failed at {when(job.finished_at)}: {_why_failed(job)}."
             yield "Requeue it once the cause is mended."
         case State.CANCELLED:
-            yield f"{name} was cancelled at {instant(job.finished_at)}{why_cancelled(job)}."
+            yield f"{name} was cancelled at {when(job.finished_at)}{why_cancelled(job)}."
 
 
 def _why_scheduled(facts: Facts) -> str:
@@ -188,16 +188,6 @@ def _one_line(text: str) -> str:
     """Return text as one line of at most 200 characters."""
     line = " ".join(text.split())
     return line if len(line) <= 200 else line[:199] + "…"  # noqa: PLR2004
-
-
-def instant(at: int | None) -> str:
-    """Return an instant of the store, in UTC."""
-    if at is None:
-        return "an unknown time"
-    try:
-        return datetime.fromtimestamp(at / 1000, UTC).isoformat(" ", "seconds")
-    except (OverflowError, ValueError, OSError):
-        return f"{at} ms after 1970"
 
 
 def _count(number: int, noun: str) -> str:

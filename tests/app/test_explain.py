@@ -12,12 +12,13 @@ from workhorse import Handle, Kind, Snooze, Workhorse
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.outcome import AttemptOutcome, Failed, Failure, Lost, Released
 from workhorse.domain.transitions import settle
-from workhorse.explain import error_line, instant
+from workhorse.explain import error_line
+from workhorse.instants import when
 from workhorse.store.protocol import Settled
 
 Noop: TypeAlias = Kind[[], None]
 
-AT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00"
+AT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def says(handle: Handle[object], *lines: str) -> None:
 def test_a_scheduled_job(app: Workhorse, noop: Noop) -> None:
     """Until when, in UTC, and what will be in its way then."""
     handle = noop.using(run_at=1_999_999_999_000).enqueue()
-    until = r"Job 1 \(noop\) is scheduled until 2033-05-18 03:33:19\+00:00\."
+    until = r"Job 1 \(noop\) is scheduled until 2033-05-18T03:33:19Z\."
     says(handle, until, NOBODY)
     a_worker(app)
     says(handle, until)
@@ -131,7 +132,7 @@ def test_a_blocked_job_that_waits_for_its_time(app: Workhorse, noop: Noop) -> No
     a_worker(app)
     says(
         handle,
-        r"Job 2 \(noop\) is blocked until 2033-05-18 03:33:19\+00:00: "
+        r"Job 2 \(noop\) is blocked until 2033-05-18T03:33:19Z: "
         r"what it waited for has succeeded\.",
     )
 
@@ -249,6 +250,6 @@ def test_an_error_is_one_line_of_bounded_length() -> None:
 
 def test_an_instant_beyond_the_calendar_is_told_all_the_same() -> None:
     """Nothing that a store may hold can keep a job from being explained."""
-    assert instant(0) == "1970-01-01 00:00:00+00:00"
-    assert instant(None) == "an unknown time"
-    assert instant(2**62) == f"{2**62} ms after 1970"
+    assert when(0) == "1970-01-01T00:00:00Z"
+    assert when(None) == "an unknown time"
+    assert when(2**62) == f"{2**62} ms after 1970"

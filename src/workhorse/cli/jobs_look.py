@@ -11,9 +11,10 @@ from workhorse.cli.follow import Patience, existing
 from workhorse.cli.follow import wait as wait_for
 from workhorse.cli.output import Column, as_json, pairs, print_row, print_rows
 from workhorse.cli.pick import filter_options, read_ids
-from workhorse.cli.rows import attempt_row, job_row, short_duration, short_instant
+from workhorse.cli.rows import attempt_row, job_row, short_duration
 from workhorse.cli.shared import Place, Seconds, output_option, place_options, say
 from workhorse.explain import error_words
+from workhorse.instants import short_instant
 
 if TYPE_CHECKING:
     from workhorse.store.protocol import JobFilter, Store

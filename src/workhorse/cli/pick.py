@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from workhorse.cli.rows import EPOCH
 from workhorse.cli.shared import Instant, fail_usage, read_stdin, with_options
 from workhorse.domain.job import Outcome, State
+from workhorse.instants import EPOCH
 from workhorse.store.protocol import JobFilter
 
 if TYPE_CHECKING:

@@ -7,33 +7,20 @@ UTC, with milliseconds; durations are seconds.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from workhorse.domain.job import UNFINISHED
+from workhorse.instants import instant
 
 if TYPE_CHECKING:
     from workhorse.domain.events import Event
     from workhorse.domain.job import Attempt, Job, QueueStats, WorkerInfo
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
 Json = dict[str, Any]
-
-
-def instant(ms: int | None) -> str | None:
-    """Return an instant of the store (ms since 1970 UTC) as ISO 8601, ending in Z."""
-    if ms is None:
-        return None
-    try:
-        moment = EPOCH + timedelta(milliseconds=ms)
-    except OverflowError:
-        return None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def job_row(job: Job) -> Json:
@@ -137,11 +124,6 @@ def short_duration(seconds: float | None) -> str | None:
     if seconds < 2 * DAY:
         return f"{int(seconds // HOUR)}h {int(seconds % HOUR // MINUTE):02}m"
     return f"{int(seconds // DAY)}d {int(seconds % DAY // HOUR)}h"
-
-
-def short_instant(text: str | None) -> str | None:
-    """Return an instant of a row without its milliseconds, for a table."""
-    return None if text is None else text[:19] + "Z"
 
 
 def _value(text: str | None) -> Any:

@@ -8,8 +8,9 @@ import click
 
 from workhorse.cli.output import Column, print_rows
 from workhorse.cli.root import HelpfulGroup
-from workhorse.cli.rows import short_instant, worker_row
+from workhorse.cli.rows import worker_row
 from workhorse.cli.shared import Place, output_option, place_options
+from workhorse.instants import short_instant
 
 COLUMNS: Final = (
     Column("ID", lambda row: row["id"], right=True),
