@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args, get_origin
 
 from pydantic_core import (
@@ -63,8 +63,8 @@ class Arguments:
         if self.is_plain:
             self._validator = SchemaValidator(_object_schema(parameters, schemas))
         else:
-            fields = {p.name: (hints.get(p.name, Any), p.required) for p in parameters}
-            self._validator, self._serializer = _typed(kind, fields)
+            fields = {p.name: hints.get(p.name, Any) for p in parameters}
+            self._validator, self._serializer = _typed(kind, fields, self.required)
 
     def dump(self, values: dict[str, Any]) -> str:
         try:
@@ -275,16 +275,17 @@ _FAITHFULLY: Final[Any] = {"by_alias": True, "round_trip": True, "warnings": "er
 
 
 def _typed(
-    kind: str, fields: Mapping[str, tuple[Any, bool]]
+    kind: str, fields: Mapping[str, Any], required: Iterable[str]
 ) -> tuple[SchemaValidator, SchemaSerializer]:
-    """Build validator and serializer for parameters of any type pydantic knows."""
+    """Build validator and serializer for parameters of any type pydantic knows.
+
+    No type is put into brackets of `typing`: it keeps what was in them, and gives it back for an
+    equal one. To it `A | B` equals `B | A`, of which pydantic may take another member.
+    """
     from typing_extensions import TypedDict  # noqa: PLC0415 - loaded with pydantic, not before
 
-    members = {
-        name: typing.Required[hint] if required else typing.NotRequired[hint]
-        for name, (hint, required) in fields.items()
-    }
-    shape = TypedDict("Arguments", members)  # type: ignore[misc]
+    shape = TypedDict("Arguments", fields)  # type: ignore[misc]
+    setattr(shape, "__required_keys__", frozenset(required))  # noqa: B010 - untyped
     setattr(shape, "__pydantic_config__", {**_CONFIG, "extra": "forbid"})  # noqa: B010 - untyped
     try:
         return adapter(shape)

@@ -295,6 +295,45 @@ def test_what_json_would_give_back_as_something_else_is_refused(
     assert stored(app) == []
 
 
+@pytest.mark.parametrize("inside", [False, True], ids=["plain", "list"])
+@pytest.mark.parametrize("backwards", [False, True], ids=["in order", "backwards"])
+def test_a_union_is_read_in_its_own_order(
+    inline: Workhorse, *, backwards: bool, inside: bool
+) -> None:
+    """To Python `A | B` equals `B | A`: another kind that has it so, used before, changes nothing.
+
+    Of two types that are the same in JSON the first is taken, in arguments and results.
+    """
+
+    @dataclass
+    class Ok:
+        value: int
+
+    @dataclass
+    class Err:
+        value: int
+
+    def needed(value: Any) -> Any:
+        return value
+
+    def left_out(value: Any = None) -> Any:
+        return value
+
+    hints: list[tuple[type, Any]] = [(Ok, Ok | Err), (Err, Err | Ok)]
+    if inside:
+        hints = [(Ok, list[Ok | Err]), (Err, list[Err | Ok])]
+    for first, hint in reversed(hints) if backwards else hints:
+        for func in (needed, left_out):
+            func.__annotations__ = {"value": hint, "return": hint}
+            kind = inline.job(name=f"{func.__name__}_{first.__name__}")(func)
+            data = {"value": 1}
+            handle = inline.enqueue_by_name(kind.name, {"value": [data] if inside else data})
+
+            expected = [first(1)] if inside else first(1)
+            assert kind.spec.load_args(handle.job.args) == ((), {"value": expected})
+            assert handle.result() == expected
+
+
 def test_every_shape_of_signature(inline: Workhorse) -> None:
     """By position, by name, only by position, only by name, with and without defaults."""
     seen: list[tuple[object, ...]] = []
