@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -185,13 +186,24 @@ def sqlite_url(path: os.PathLike[str]) -> str:
 
 
 def current_folder() -> Path:
-    """Return the current folder. Raises `ConfigurationError` when it was deleted under us."""
+    """Return the current folder, where the settings are looked for.
+
+    Raises `ConfigurationError` when it was deleted under us, or this user may not search it.
+    """
     try:
-        return Path.cwd()
+        folder = Path.cwd()
     except FileNotFoundError:
         raise ConfigurationError(
             "The current folder was deleted.", hint="Change into one that is there."
         ) from None
+    try:
+        Path(os.curdir).stat()
+    except PermissionError:
+        raise ConfigurationError(
+            f"This user may not search the current folder, {folder}.",
+            hint="Change into one that it may: settings are looked for there.",
+        ) from None
+    return folder
 
 
 def refuse_missing(url: str) -> None:
@@ -250,13 +262,13 @@ def _dotenv(found: Found) -> Mapping[str, str]:
     It is other programs' as well: a line that nobody understands is a problem if it is ours.
     """
     path = Path(".env")
-    if not path.is_file():
-        return {}
-    from dotenv.parser import parse_stream  # noqa: PLC0415 - only where there is such a file
-
     values: dict[str, str] = {}
     odd: list[tuple[str | None, Problem]] = []
     try:
+        if not S_ISREG(path.stat().st_mode):
+            return {}
+        from dotenv.parser import parse_stream  # noqa: PLC0415 - only where there is such a file
+
         with path.open(encoding="utf-8-sig") as stream:
             for line in parse_stream(stream):
                 unread = line.error or (line.key is not None and line.value is None)
@@ -266,6 +278,8 @@ def _dotenv(found: Found) -> Mapping[str, str]:
                 if line.key is not None and line.value is not None:
                     values[line.key] = line.value
                     _refuse_unfilled(found, values, line.key, line.original.string)
+    except FileNotFoundError:
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         found.problems.append(Problem(".env", None, f"cannot be read: {error}"))
     # `export NAME` in a line of its own is of no harm where another sets it.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.processes import kept
 from workhorse import ConfigurationError, Workhorse
 from workhorse.cli.start import run
 from workhorse.sources import sqlite_path
@@ -88,6 +90,27 @@ def test_a_file_that_cannot_be_read_is_not_passed_over(workdir: Path) -> None:
     (workdir / "workhorse.toml").write_text("database_url =")
     with pytest.raises(ConfigurationError, match=r"workhorse.toml: cannot be read as TOML"):
         Workhorse()
+
+
+@pytest.mark.needs("linux")
+@pytest.mark.parametrize("folder", ["/kept", ""])
+def test_a_file_that_may_not_be_reached_is_not_passed_over(workdir: Path, folder: str) -> None:
+    """Nobody can tell what is in the current folder, or where a link leads to."""
+    (workdir / ".env").symlink_to("kept/.env")
+    make = """
+import os, sys
+from workhorse import ConfigurationError, Workhorse
+
+if os.getcwd() != sys.argv[1]:
+    os.chdir(sys.argv[1])
+try:
+    Workhorse()
+except ConfigurationError as error:
+    print(error)
+"""
+    ran = kept(sys.executable, "-c", make, f"{workdir}{folder}", mode=0)
+    assert ran.out.startswith("Where the jobs are kept cannot be told.\n"), ran
+    assert ran.out.endswith(".env: cannot be read: [Errno 13] Permission denied: '.env'\n")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.cli.processes import PATIENCE, WORKHORSE, workhorse
+from tests.cli.processes import PATIENCE, WORKHORSE, kept, workhorse
 from tests.store.hands import put, put_many
 from workhorse import bootstrap
 from workhorse.cli import menu
@@ -254,6 +254,18 @@ def test_a_current_folder_that_is_gone(cli: Cli, workdir: Path, words: list[str]
         told = "Error: The current folder was deleted. Change into one that is there.\n"
         assert (ran.code, ran.out, ran.err) == (3, "", told)
     assert cli("--version").code == 0
+
+
+@pytest.mark.needs("linux")
+@pytest.mark.parametrize(
+    "words", [["jobs", "list"], ["health"], ["worker", "--app", "app:app"]], ids=" ".join
+)
+def test_a_current_folder_that_may_not_be_searched(workdir: Path, words: list[str]) -> None:
+    """Exit 3, in one line with what to do: nobody can tell what is set there."""
+    ran = kept(*WORKHORSE, *words, "--database-url", f"sqlite:///{workdir}/jobs.db", mode=0)
+    told = f"Error: This user may not search the current folder, {workdir}/kept. "
+    told += "Change into one that it may: settings are looked for there.\n"
+    assert (ran.code, ran.out, ran.err) == (3, "", told)
 
 
 @pytest.mark.parametrize("words", [["jobs", "list"], ["health"], ["migrate"]])
