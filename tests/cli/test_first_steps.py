@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import PATIENCE, WORKHORSE, running, workhorse
+from tests.cli.processes import PATIENCE, WORKHORSE, kept, running, workhorse
 from tests.store.hands import put
 from workhorse.domain.job import State
 from workhorse.store.opening import open_store
@@ -135,6 +135,17 @@ def test_a_store_in_an_unwritable_place_is_one_line(begun: Path, command: list[s
     ran = workhorse(*words, folder=begun)
     assert (ran.code, ran.out) == (4, "")
     assert ran.err == "Error: Cannot use /proc/nowhere/jobs.db: No such file or directory.\n"
+
+
+@pytest.mark.needs("linux")
+@pytest.mark.parametrize("path", ["jobs.db", "deep/er/jobs.db"])
+def test_a_folder_that_this_user_may_not_write_in_is_named(workdir: Path, path: str) -> None:
+    """Exit 4, in one line with what to do; no file is there whose owner could be asked for."""
+    ran = kept(*WORKHORSE, "migrate", "--database-url", f"sqlite:///{path}", mode=0o500)
+    folder = workdir / "kept"
+    told = f"Error: Cannot use {folder / path}: Permission denied in the folder {folder}. "
+    told += "Let this user write there, run as one who may, or keep the store elsewhere.\n"
+    assert (ran.code, ran.out, ran.err) == (4, "", told)
 
 
 def test_a_worker_of_two_stores_runs_no_job(workdir: Path) -> None:

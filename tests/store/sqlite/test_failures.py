@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -69,9 +70,14 @@ def test_a_failed_write_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     assert error.hint
 
 
-def test_another_users_store() -> None:
+def test_another_users_store(tmp_path: Path) -> None:
     """Its files are private: the error says as whom to run."""
-    error = translated(PermissionError(errno.EACCES, "Permission denied"), PATH)
+    theirs = Path("/etc/passwd")
+    if os.geteuid() == 0:
+        theirs = tmp_path / "jobs.db"
+        theirs.touch()
+        os.chown(theirs, 1, 1)
+    error = translated(PermissionError(errno.EACCES, "Permission denied"), theirs)
     assert isinstance(error, Unavailable)
     assert "as that user" in str(error.hint)
 

@@ -50,16 +50,33 @@ def translated(error: Exception, path: Path) -> WorkhorseError | None:
         case OSError(errno=None):  # the system's have one: a signal's handler raised this
             return None
         case PermissionError():
-            return Unavailable(
-                f"Cannot use {path}: {error.strerror or error}.",
-                hint="Only the owner of its files may: run all that use the store as that user.",
-            )
+            return _forbidden(error, path)
         case OSError():
             return Unavailable(f"Cannot use {path}: {error.strerror or error}.")
         case UnicodeError() | OverflowError():
             return InvalidJob(f"The store cannot hold this: {error}.")
         case _:
             return None
+
+
+def _forbidden(error: PermissionError, path: Path) -> Unavailable:
+    """Tell a store that is another user's from a folder that this one may not write in."""
+    why = f"Cannot use {path}: {error.strerror or error}"
+    if _is_anothers(path):
+        hint = "Only the owner of its files may: run all that use the store as that user."
+        return Unavailable(f"{why}.", hint=hint)
+    folders = Path(os.path.realpath(error.filename or path)).parents
+    return Unavailable(
+        f"{why} in the folder {next(filter(os.path.exists, folders))}.",
+        hint="Let this user write there, run as one who may, or keep the store elsewhere.",
+    )
+
+
+def _is_anothers(path: Path) -> bool:
+    try:
+        return os.stat(path).st_uid != os.geteuid()
+    except OSError:  # none, as far as this user can see
+        return False
 
 
 def _from_sqlite(error: sqlite3.Error, path: Path) -> WorkhorseError:
