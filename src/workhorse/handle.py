@@ -104,7 +104,7 @@ class Handle(Generic[R_co]):
         """Wait until the job has ended, and return what its handler returned.
 
         The value has the type the handler is annotated to return, as far as JSON tells it (of a
-        union whose members look alike there, the first). Waits up to `timeout`
+        union whose members look alike there, as a rule the first). Waits up to `timeout`
         seconds, by default as long as it takes. Raises `JobFailed` or `JobCancelled` with the
         job in ``.job``, `ResultTimeout`, `NotFound`, or `InvalidJob` for what is no time.
         """
