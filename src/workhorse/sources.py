@@ -346,7 +346,7 @@ def _read_secret(found: Found, variables: Mapping[str, str], variable: str, wher
         found.miss(name, Problem(origin, None, f"{plain} is set as well; keep one of them"))
         return
     try:
-        value = Path(path).read_text(encoding="utf-8").strip()
+        value = Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         expected = f"expected a file that can be read ({reason})"

@@ -55,9 +55,11 @@ def test_nothing_said_means_the_defaults() -> None:
 def test_files_as_an_editor_on_windows_leaves_them() -> None:
     """With the mark of their encoding in front, and two characters at the end of each line."""
     write("workhorse.toml", "\ufeffconcurrency = 2\r\nprocesses = 3\r\n")
-    write(".env", "\ufeffWORKHORSE_LEASE=20\r\n")
+    write("secret", f"\ufeff{URL}\r\n")
+    write(".env", "\ufeffWORKHORSE_LEASE=20\r\nWORKHORSE_DATABASE_URL_FILE=secret\r\n")
     settings = load().settings
     assert (settings.concurrency, settings.processes, settings.lease) == (2, 3, 20)
+    assert load().database_url == URL
 
 
 def test_the_strongest_place_wins(monkeypatch: pytest.MonkeyPatch) -> None:

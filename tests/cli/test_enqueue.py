@@ -144,6 +144,13 @@ def test_arguments_come_from_stdin_or_a_file(cli: Cli, workdir: Path) -> None:
     assert [job.args for job in jobs()] == ["{}", '{"name":"file"}', '{"name":"stdin"}']
 
 
+def test_arguments_as_an_editor_on_windows_leaves_them(cli: Cli, workdir: Path) -> None:
+    """The mark of their encoding in front of them is none of them."""
+    (workdir / "args.json").write_text('\ufeff{"name":"file"}\r\n', encoding="utf-8")
+    assert cli("enqueue", "hello", "@args.json").code == 0
+    assert cli("enqueue", "hello", "-", stdin='\ufeff{"name":"stdin"}\r\n').code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -96,7 +96,7 @@ def read_object(text: str) -> dict[str, Any]:
     elif text.startswith("@"):
         path = Path(text[1:])
         try:
-            text, what = path.read_text(encoding="utf-8"), str(path)
+            text, what = path.read_text(encoding="utf-8-sig"), str(path)
         except (OSError, UnicodeDecodeError) as error:
             fail_usage(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.")
     try:

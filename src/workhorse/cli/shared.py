@@ -152,7 +152,7 @@ def confirm(question: str, *, yes: bool) -> None:
 def read_stdin() -> str:
     """Return all of stdin, as text."""
     try:
-        return sys.stdin.read()
+        return sys.stdin.read().removeprefix("\ufeff")  # the mark some editors begin a file with
     except UnicodeDecodeError:
         fail_usage("What was read from stdin is not UTF-8 text.")
 
