@@ -165,6 +165,14 @@ def test_a_place_that_cannot_be(tmp_path: Path, place: Any) -> None:
     assert str(path.parent) in str(caught.value)
 
 
+def test_a_folder_is_told_as_such(tmp_path: Path) -> None:
+    """With what to do; nothing is made beside it."""
+    path = a_folder(tmp_path)
+    with pytest.raises(Unavailable, match=f"The store {path} is a folder. Name a file in it."):
+        open_store(f"sqlite:///{path}")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_damaged_file_is_told_as_such(url: str, path: Path) -> None:
     """A store that has been overwritten in part is not taken for an empty one."""
     with closing(open_store(url)) as store:

@@ -29,6 +29,8 @@ class StoreFile:
 
     def make(self) -> None:
         """Make what is not there yet, on a disk that SQLite can use."""
+        if os.path.isdir(self.real):
+            raise Unavailable(f"The store {self.path} is a folder.", hint="Name a file in it.")
         self.real.parent.mkdir(parents=True, exist_ok=True)
         kind = file_system(self.real.parent)
         if kind in NETWORK:
