@@ -257,7 +257,8 @@ def _problem(found: Found, details: ErrorDetails) -> Problem:
         )
     what = details["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     what = re.sub(r", (unable to parse|got a number).*", "", what)
-    value = "set (not shown)" if name in sources.SECRETS else repr(given.value)
+    told = ",".join(given.value) if isinstance(given.value, tuple) else given.value  # of a flag
+    value = "set (not shown)" if name in sources.SECRETS else repr(told)
     return Problem(given.origin, value, f"expected {what}")
 
 

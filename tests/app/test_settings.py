@@ -206,6 +206,13 @@ def test_a_value_that_makes_no_sense(given: str, told: str) -> None:
     assert told in line
 
 
+def test_a_flag_that_may_be_repeated_is_told_as_it_was_written() -> None:
+    """Not as Python holds it."""
+    assert problems({"queues": ("",)}) == ["--queues: is ''; expected one queue or more"]
+    (line,) = problems({"queues": ("a", "b c")})
+    assert line.startswith("--queues: is 'a,b c'; expected names of queues")
+
+
 @pytest.mark.parametrize(
     ("lines", "origin"),
     [
