@@ -166,7 +166,10 @@ def _timeout(timeout: float | None) -> float | None:
         return None
     check_type("timeout", timeout, int | float, "a number of seconds")
     if not 0 < timeout <= MAX_DELAY:
-        raise InvalidJob("timeout must be a number of seconds over 0, or None for no limit.")
+        raise InvalidJob(
+            f"timeout must be over 0 and at most {MAX_DELAY:.0f} seconds.",
+            hint="No limit is None; on the command line, none.",
+        )
     return float(timeout)
 
 

@@ -196,7 +196,7 @@ def test_stdin_that_is_no_text_is_refused(
         (["--queue", "no such queue"], "'no such queue' cannot name a queue."),
         (["--delay", "-1"], "delay"),
         (["--delay", "nan"], "delay"),
-        (["--timeout", "0"], "timeout"),
+        (["--timeout", "0"], "over 0 and at most 3153600000 seconds. No limit is None; on the"),
         (["--timeout", "nan"], "timeout"),
         (["--timeout", "never"], "--timeout: 'never' is neither a number of seconds nor none."),
         (
