@@ -235,6 +235,28 @@ def test_without_an_app_it_says_how_to_name_one(cli: Cli, workdir: Path) -> None
     assert cli("enqueue", "hello", X, "--app", "app:app").code == 0
 
 
+@pytest.mark.parametrize(
+    ("named", "hint"),
+    [
+        ("app.py:app", "A module is named without .py: app:app"),
+        ("shop.jobs:app", "For src/shop, install the project (`pip install -e .`), or set PYTH"),
+        ("errands:app", "For src/errands, install the project (`pip install -e .`), or set"),
+        ("nowhere:app", "Looked in /"),
+    ],
+)
+def test_a_module_that_is_not_found_is_told_how(
+    cli: Cli, workdir: Path, named: str, hint: str
+) -> None:
+    """Exit 3; a file is no module, and one in src is found when it is installed."""
+    (workdir / "src" / "shop").mkdir(parents=True)
+    for file in ("shop/jobs.py", "errands.py"):
+        (workdir / "src" / file).touch()
+    ran = cli("enqueue", "hello", X, "--app", named)
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("Error: There is no module ")
+    assert hint in ran.err
+
+
 def test_two_stores_are_one_too_many(cli: Cli, workdir: Path) -> None:
     """An app with a store of its own and a flag that names another: exit 3, nothing stored."""
     (workdir / "app.py").write_text(

@@ -83,7 +83,7 @@ def _import_failure(spec: str, module_name: str, error: BaseException) -> Config
     if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
         return ConfigurationError(
             f"There is no module {error.name!r} (app {spec!r}).",
-            hint=f"Looked in {os.getcwd()} and on sys.path.",
+            hint=_where_to_look(spec, module_name),
         )
     cause = "".join(traceback.format_exception_only(error))
     lines = [f"The app {spec!r} cannot be imported.", *_user_frames(error), cause.rstrip()]
@@ -91,6 +91,16 @@ def _import_failure(spec: str, module_name: str, error: BaseException) -> Config
         "\n".join(lines),
         hint=f"`python -c 'import {module_name}'` shows the whole traceback.",
     )
+
+
+def _where_to_look(spec: str, module_name: str) -> str:
+    """Return what to do about a module that there is not."""
+    if module_name.endswith(".py"):
+        return f"A module is named without .py: {spec.replace('.py:', ':')}"
+    there = os.path.join("src", module_name.partition(".")[0])
+    if os.path.isdir(there) or os.path.isfile(f"{there}.py"):
+        return f"For {there}, install the project (`pip install -e .`), or set PYTHONPATH=src."
+    return f"Looked in {os.getcwd()} and on sys.path."
 
 
 def _user_frames(error: BaseException) -> list[str]:
