@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ov
 from workhorse.calls import Bound, JobDecorator, Kind, Order, Prepared, Sender
 from workhorse.context import Context
 from workhorse.domain.errors import ConfigurationError, InvalidJob, NotFound, UnknownKind
-from workhorse.domain.job import Enqueued, Job, NewJob, State, check_name, check_type
+from workhorse.domain.job import (
+    Enqueued,
+    Job,
+    NewJob,
+    PriorityName,
+    State,
+    check_name,
+    check_type,
+)
 from workhorse.domain.retry import Retry
 from workhorse.handle import Handle, Home
 from workhorse.kind import KindSpec, Run, make_spec
@@ -182,7 +190,7 @@ class Workhorse:
         *,
         name: str | None = None,
         queue: str = "default",
-        priority: str | int | None = None,
+        priority: PriorityName | int | None = None,
         retry: Retry | int | None = None,
         timeout: float | Unset | None = UNSET,
         run: Run | None = None,
@@ -194,7 +202,7 @@ class Workhorse:
         *,
         name: str | None = None,
         queue: str = "default",
-        priority: str | int | None = None,
+        priority: PriorityName | int | None = None,
         retry: Retry | int | None = None,
         timeout: float | Unset | None = UNSET,
         run: Run | None = None,
@@ -250,7 +258,7 @@ class Workhorse:
         *,
         retry: Retry | int | None = None,
         timeout: float | Unset | None = UNSET,
-        priority: str | int | None = None,
+        priority: PriorityName | int | None = None,
     ) -> None:
         """Say what holds for the jobs of a queue wherever their kind says nothing itself."""
         with self._lock:

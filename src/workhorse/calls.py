@@ -27,7 +27,7 @@ from workhorse.options import NO_OPTIONS, UNSET, HasId, Options, Unset
 
 if TYPE_CHECKING:
     from workhorse.domain.events import Output
-    from workhorse.domain.job import NewJob
+    from workhorse.domain.job import NewJob, PriorityName
     from workhorse.handle import Handle
     from workhorse.kind import KindSpec
 
@@ -128,7 +128,7 @@ class Prepared(Generic[P, R_co]):
         *,
         delay: float | timedelta | None = None,
         run_at: datetime | int | None = None,
-        priority: str | int | None = None,
+        priority: PriorityName | int | None = None,
         queue: str | None = None,
         unique: str | None = None,
         idempotency_key: str | None = None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workhorse.domain.errors import InvalidJob
-from workhorse.domain.job import Priority, check_name, priority_number
+from workhorse.domain.job import Priority, PriorityName, check_name, priority_number
 
 HUGE = pytest.param(10**5000, id="5,001 digits")
 SAFE = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-")
@@ -52,6 +54,7 @@ def test_the_named_priorities() -> None:
     named = {name: priority_number(name) for name in ("low", "normal", "high", "CRITICAL")}
     assert named == {"low": -10, "normal": 0, "high": 10, "CRITICAL": 20}
     assert [p.value for p in Priority] == [-10, 0, 10, 20]
+    assert get_args(PriorityName) == tuple(p.name.lower() for p in Priority)
 
 
 @pytest.mark.parametrize("number", [0, -1, 7, 2**31 - 1, -(2**31), Priority.HIGH])

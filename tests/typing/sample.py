@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, assert_type
 
 import workhorse
-from workhorse import Bound, Context, Handle, Job, JobFailed, Kind, Retry, Workhorse
+from workhorse import Bound, Context, Handle, Job, JobFailed, Kind, Priority, Retry, Workhorse
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -166,10 +166,15 @@ plain.using(delay="5")  # type: ignore[arg-type]
 plain.using(after=plain.enqueue(1)).enqueue(1)
 plain.using(after=["1"])  # type: ignore[list-item]
 plain.using(1)  # type: ignore[call-arg]
+plain.using(priority=7).using(priority=Priority["high".upper()])
+plain.using(priority="urgent")  # type: ignore[arg-type]
+app.queue("letters", priority="critical")
+app.queue("letters", priority="hihg")  # type: ignore[arg-type]
 
 # Options of a kind, and what can be one.
 app.job(retries=3)  # type: ignore[call-overload]
 app.job(run="fiber")  # type: ignore[call-overload]
+app.job(priority="hgih")  # type: ignore[call-overload]
 app.job(5)  # type: ignore[call-overload]
 app.enqueue_many([plain])  # type: ignore[arg-type]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import UnionType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff
@@ -55,6 +55,11 @@ class Priority(IntEnum):
     NORMAL = 0
     HIGH = 10
     CRITICAL = 20
+
+
+PriorityName = Literal["low", "normal", "high", "critical"]
+"""How they are written out. To a type checker a slip is an error then; so is any text, which
+`Priority` knows by its name in capitals."""
 
 
 def priority_number(priority: str | int) -> int:
