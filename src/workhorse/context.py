@@ -93,7 +93,8 @@ class Context:
     def log(self, message: object, /, **fields: Any) -> None:
         """Write one line to the job's stream, with `fields` as data beside it.
 
-        A line is kept up to 16 KiB; odd text is cleaned and odd values are written as text.
+        A line is kept up to 16 KiB; odd text is cleaned and odd values are written as text. A field
+        called ``message``, ``stream`` or ``percent`` gets an underscore: ``message_``.
         """
         line: dict[str, Any] = {"message": safe_text(message, TEXT_LIMIT), "stream": "log"}
         if fields:

@@ -270,6 +270,20 @@ def test_a_field_may_be_anything(stage: Stage) -> None:
     assert "Silent" in line["silent"]
 
 
+def test_a_field_takes_the_place_of_nothing(stage: Stage) -> None:
+    """One of a name that the line itself has gets an underscore: neither is lost or forged."""
+    fields = {"message": "forged", "stream": "stdout", "percent": 50}
+    handle = stage.play(lambda ctx: ctx.log("real", **fields))
+    (line,) = [event.data for event in handle.events() if event.name == "log"]
+    assert line == {
+        "message": "real",
+        "stream": "log",
+        "message_": "forged",
+        "stream_": "stdout",
+        "percent_": 50,
+    }
+
+
 # ── what arrives ────────────────────────────────────────────────────────────────────────────
 
 
