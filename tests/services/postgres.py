@@ -62,13 +62,13 @@ class Database:
         """Run one statement as the superuser, and return its rows."""
         return self.cluster.sql(text, *values, database=self.name)
 
-    def waits_for_a_lock(self) -> bool:
-        """Whether somebody here waits for what another transaction keeps."""
+    def waits_for_a_lock(self) -> int:
+        """Return how many here wait for what another transaction keeps."""
         waiting = self.sql(
             "select 1 from pg_stat_activity"
             " where datname = current_database() and wait_event_type = 'Lock'"
         )
-        return bool(waiting)
+        return len(waiting)
 
 
 class Cluster:

@@ -90,6 +90,13 @@ def test_a_job_that_was_given_back_waits_from_then_on(store: Store, clock: Setta
     assert [queue.oldest_available_age for queue in store.queues()] == [2000]
 
 
+def test_an_age_is_never_negative(store: Store, clock: SettableClock) -> None:
+    """Whoever made a job due may have read a clock that was ahead."""
+    put(store)
+    clock.advance(-3)
+    assert [queue.oldest_available_age for queue in store.queues()] == [0]
+
+
 def test_a_pause_twice_is_one_pause(store: Store) -> None:
     """And so is a resume; each change has one event, naming the queue."""
     for _ in range(2):

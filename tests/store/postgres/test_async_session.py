@@ -361,6 +361,23 @@ def test_a_connection_without_a_transaction(
         asyncio.run(play())
 
 
+def test_a_closed_connection_of_sqlalchemy(
+    store: Store, database: Database, ship: Kind[[int], None]
+) -> None:
+    """A wrong argument, as one of the driver's own is, not a store to try again."""
+
+    async def play() -> None:
+        engine = create_async_engine(database.url.replace("postgresql", "postgresql+psycopg"))
+        connection = await engine.connect()
+        await connection.close()
+        with pytest.raises(InvalidJob, match="session is closed"):
+            await ship.using(session=connection).aenqueue(1)
+        await engine.dispose()
+
+    with nothing_changed(store):
+        asyncio.run(play())
+
+
 def test_a_pipeline(store: Store, database: Database) -> None:
     """Its answers come later, and an enqueue needs them at once: it is refused before it sends."""
 

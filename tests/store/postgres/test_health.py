@@ -7,7 +7,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 from tests.scenarios.facts import eventually
 from tests.services.pgbouncer import PgBouncer
@@ -71,11 +71,16 @@ def test_a_server_that_forgets(durable: Cluster, store: PostgresStore, name: str
     eventually(lambda: level_of(store, words) == "error", what="the finding")
 
 
-def test_commits_that_come_late(database: Database, durable: Cluster) -> None:
-    """An asynchronous commit may lose the last jobs: a warning."""
-    durable.sql(f"alter database {database.name} set synchronous_commit = off")
+@pytest.mark.parametrize("commit", ["off", "local"])
+def test_commits_that_come_late(database: Database, durable: Cluster, commit: str) -> None:
+    """One that waits for no disk, or for no standby's, may lose the last jobs: a warning."""
+    durable.sql(
+        SQL("alter database {} set synchronous_commit = {}").format(
+            Identifier(database.name), commit
+        )
+    )
     with closing(open_store(database.url)) as store:
-        assert level_of(store, "synchronous_commit is off") == "warn"
+        assert level_of(store, f"synchronous_commit is {commit}") == "warn"
 
 
 def test_a_pooler_between(pgbouncer: PgBouncer, database: Database) -> None:

@@ -16,6 +16,8 @@ from tests.store.hands import ERROR, Worker, a_job, put, put_many, settled, stat
 from workhorse.domain.job import State
 from workhorse.domain.outcome import AttemptOutcome, Cancelled, Snoozed
 from workhorse.store.opening import open_store
+from workhorse.store.postgres import PostgresStore
+from workhorse.store.postgres.connection import PATIENCE
 from workhorse.store.protocol import Store
 from workhorse.store.verbs.copying import copy
 
@@ -97,6 +99,53 @@ def test_a_job_that_is_claimed_as_it_is_cancelled(
     )
     assert cancelled_after(mine, store, job_id, database) is State.RUNNING
     assert [one.id for one in store.cancel_requests(worker.id)] == [job_id]
+
+
+def test_a_worker_that_is_given_up_as_it_claims(
+    store: Store, mine: psycopg.Connection, database: Database
+) -> None:
+    """A rescue waits for the claim, and sees it: no job is left with a worker that is lost."""
+    job_id = put(store)
+    worker = Worker(store)
+    mine.execute("select 1 from workhorse.jobs where id = %s for update", [job_id])
+    with ThreadPoolExecutor(2) as pool:
+        claim = pool.submit(store.claim_job, worker.id, job_id)
+        while not database.waits_for_a_lock():
+            assert not claim.done()
+        rescue = pool.submit(store.rescue, worker.id, reason="gone", expired_only=False)
+        while not (rescue.done() or database.waits_for_a_lock() > 1):
+            pass
+        mine.rollback()
+        assert claim.result() is not None
+        assert rescue.result() is not None
+    assert state(store, job_id) is not State.RUNNING
+
+
+def test_who_stops_in_the_middle_keeps_nobody_for_long(store: PostgresStore) -> None:
+    """The server itself gives up a statement before its client does, and a silent client soon."""
+    with store._db.connection() as connection:
+        limits = connection.execute(
+            "select name, setting::integer from pg_settings where name = any (%s)",
+            [["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"]],
+        )
+        given_up = {name: limit / 1000 for name, limit in limits}
+    assert 0 < given_up["lock_timeout"] < given_up["statement_timeout"] < PATIENCE
+    assert PATIENCE < given_up["idle_in_transaction_session_timeout"] < 2 * PATIENCE
+
+
+def test_keys_are_taken_in_one_order(
+    store: Store, mine: psycopg.Connection, database: Database
+) -> None:
+    """Whatever order a call has them in: who waits for one holds none that comes after it."""
+    mine.execute("set lock_timeout = '100ms'")  # before the server would give one of them up
+    store.enqueue_with(mine, [a_job(idempotency_key="a")])
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(store.enqueue, [a_job(idempotency_key=key) for key in "ba"])
+        while not database.waits_for_a_lock():
+            assert not waits.done()
+        (second,) = store.enqueue_with(mine, [a_job(idempotency_key="b")])
+        mine.commit()
+        assert [second.existing, *(one.existing for one in waits.result())] == [False, True, True]
 
 
 def test_who_waits_is_kept_when_what_it_waits_for_fails(

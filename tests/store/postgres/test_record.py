@@ -21,6 +21,10 @@ from workhorse.store.postgres.record import MARGIN
 WRITERS = 4
 EACH = 300
 SAY = "insert into workhorse.events (at, name, job_id) values (workhorse.clock(), 'log', %s)"
+SAY_AFTER = """
+    insert into workhorse.events (at, name, job_id)
+    select workhorse.clock(), 'log', %s from (select pg_advisory_xact_lock(1) offset 0) as waited
+"""
 
 
 @pytest.fixture
@@ -94,6 +98,25 @@ def test_what_is_old_is_shown_whoever_writes(
     assert rest(store, 0) == past
     early.rollback()
     assert rest(store, 0) == numbers(database)
+
+
+def test_what_waited_before_it_drew_its_number(
+    store: PostgresStore, database: Database, early: psycopg.Connection, late: psycopg.Connection
+) -> None:
+    """It says when its statement began: that may be long before a transaction it comes after."""
+    held = psycopg.connect(database.url)
+    with closing(held), ThreadPoolExecutor(1) as pool:
+        held.execute("select pg_advisory_xact_lock(1)")
+        waits = pool.submit(late.execute, SAY_AFTER, [NOBODY])
+        while not database.waits_for_a_lock():
+            assert not waits.done()
+        early.execute(SAY, [NOBODY])
+        held.commit()
+        waits.result()
+    late.commit()
+    assert rest(store, 0) == []
+    early.commit()
+    assert rest(store, 0) == numbers(database) == [1, 2]
 
 
 def test_what_another_role_may_not_know(

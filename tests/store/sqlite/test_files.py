@@ -136,6 +136,17 @@ def test_a_link_led_elsewhere_is_a_store_replaced(url: str, path: Path, tmp_path
             assert len(store.list_jobs(JobFilter())) == jobs
 
 
+def test_a_path_that_tells_nothing_keeps_nobody_from_work(path: Path, tmp_path: Path) -> None:
+    """Only what is known to be gone is refused: here a link leads to itself for a moment."""
+    with closing(open_store(linked(tmp_path / "release", path))) as store:
+        put(store)
+        link = tmp_path / "release" / "jobs.db"
+        link.unlink()
+        link.symlink_to(link)
+        put(store)
+        assert len(store.list_jobs(JobFilter())) == 2
+
+
 def under_a_file(folder: Path) -> Path:
     (folder / "file").write_text("")
     return folder / "file" / "jobs.db"
