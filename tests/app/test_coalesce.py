@@ -296,6 +296,23 @@ def test_closing_stores_what_is_on_its_way_and_refuses_the_rest(app: Workhorse, 
     assert [job.id for job in stored(app)] == [first.id, last.id]
 
 
+def test_no_thread_can_be_had(noop: Noop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the machine has no more: a store out of reach, to be tried again; then it works."""
+
+    async def main() -> None:
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", no_more)
+            with pytest.raises(Unavailable, match="No thread can be had for this: can't start"):
+                await asyncio.wait_for(noop.aenqueue(), 10)
+        assert (await noop.aenqueue()).state is State.AVAILABLE
+
+    asyncio.run(main())
+
+
+def no_more(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 LATE = """
 import asyncio, sys, threading
 from workhorse import ResultTimeout, Unavailable, Workhorse

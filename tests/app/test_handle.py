@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ from workhorse import (
     Workhorse,
 )
 from workhorse.engine.wake import Sleeper
-from workhorse.handle import PAGE
+from workhorse.handle import FIRST_LOOK, PAGE, SLOWEST_LOOK
 
 
 @dataclass
@@ -294,6 +295,7 @@ def test_a_running_job_is_told(app: Workhorse, measure: Any) -> None:
     """Its worker has to end it: until then it runs, and asking again changes nothing."""
     handle = measure.enqueue(5)
     claim(app, handle.id)
+    assert not handle.job.cancel_requested
     assert handle.cancel() is State.RUNNING
     assert handle.cancel() is State.RUNNING
     assert handle.job.cancel_requested
@@ -369,6 +371,25 @@ def test_waiting_asks_less_and_less_often(app: Workhorse, measure: Any) -> None:
     with pytest.raises(ResultTimeout):
         handle.result(timeout=0.6)
     assert 5 <= len(looks) <= 20
+
+
+def test_following_asks_less_and_less_often(
+    app: Workhorse, measure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing happens; what happens then is told soon, and what follows it."""
+    handle = measure.enqueue(5)
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 20:
+            work(app, handle.id)
+
+    monkeypatch.setattr("workhorse.handle.time", SimpleNamespace(sleep=sleep))
+    names = [event.name for event in handle.events(follow=True)]
+    assert names == ["enqueue", "claim", "complete"]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1], len(pauses)) == (FIRST_LOOK, SLOWEST_LOOK, 20)
 
 
 def test_a_rejected_job_tells_why(app: Workhorse) -> None:

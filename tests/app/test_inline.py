@@ -20,6 +20,7 @@ import pytest
 
 from tests.app.helpers import stored, work
 from tests.scenarios.facts import eventually
+from tests.scenarios.procs import descriptors
 from tests.services.fixtures import on_one_server
 from tests.services.postgres import Database
 from workhorse import (
@@ -39,6 +40,7 @@ from workhorse import (
 from workhorse import inline as machinery
 from workhorse.engine.maintenance import rescue_gone
 from workhorse.store.protocol import Turn
+from workhorse.store.verbs.edges import PORTION
 
 SLOW_RETRY = Retry(max_attempts=3, base=3600)
 
@@ -245,6 +247,21 @@ def test_a_job_may_enqueue_another(inline: Workhorse) -> None:
     assert outer.enqueue().result(timeout=0) == "inner"
     assert order == ["inner", "outer"]
     assert outer_on_loop.enqueue().result(timeout=0) == ["sync", "async"]
+
+
+def test_all_that_wait_for_a_job_are_seen_to(inline: Workhorse) -> None:
+    """When `enqueue` returns, whatever their number: a portion at a time."""
+
+    @inline.job
+    def later() -> None: ...
+
+    @inline.job
+    def awaited(ctx: Context) -> None:
+        inline.enqueue_many(later.using(after=ctx.job_id).bind() for _ in range(2 * PORTION + 1))
+
+    awaited.enqueue()
+    counts = inline.store.counts()
+    assert (counts[State.AVAILABLE], counts[State.BLOCKED]) == (2 * PORTION + 1, 0)
 
 
 def test_inside_a_running_loop(inline: Workhorse) -> None:
@@ -573,6 +590,24 @@ def test_a_handler_may_close_the_app(inline: Workhorse) -> None:
     assert frugal.enqueue().result(timeout=0) == "closed"
     assert frugal.enqueue().result(timeout=0) == "closed"
     assert inline.store.workers() == []
+
+
+def test_an_app_that_ran_jobs_lets_go_of_its_store(tmp_path: Path) -> None:
+    """`close` leaves no descriptor open, were the jobs run inline and did one close the app."""
+    app = Workhorse(tmp_path / "jobs.db", inline=True)
+    kinds = [app.job(name="plain")(lambda: None), app.job(name="frugal")(app.close)]
+
+    def everything() -> None:
+        for kind in kinds:
+            kind.enqueue()
+            kind.enqueue()
+            app.close()
+
+    everything()
+    before = descriptors()
+    for _ in range(5):
+        everything()
+    assert descriptors() == before
 
 
 @on_one_server
