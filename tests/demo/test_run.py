@@ -168,7 +168,8 @@ def test_the_users_settings_do_not_reach_the_demo(
     """Neither a variable nor a file of the user's own app changes what the demo does."""
     (workdir / "workhorse.toml").write_text('app = "mine:app"\nqueues = ["mine"]\n')
     monkeypatch.setenv("WORKHORSE_DATABASE_URL", f"sqlite:///{workdir / 'mine.db'}")
-    monkeypatch.setenv("WORKHORSE_CONCURRENCY", "none of your business")
+    for name in ("CONCURRENCY", "PROCESSES"):  # the demo gives the one to its worker, not the other
+        monkeypatch.setenv(f"WORKHORSE_{name}", "none of your business")
     out = Terminal(tty=False)
     assert run_demo(workdir, plan=only(REMIND), out=out) == 0
     assert not (workdir / "mine.db").exists()

@@ -125,6 +125,12 @@ def test_what_is_no_type_of_exception_is_refused(option: str, odd: Any) -> None:
         Retry(**{option: odd})
 
 
+def test_what_is_too_large_to_count_is_the_longest_wait() -> None:
+    """However many failures: the cap, and nothing for a backoff that never waits."""
+    assert Backoff(base=1, factor=10, cap=60, jitter=0).delay(1000, 0.5) == 60
+    assert Backoff(base=0, factor=10, cap=60, jitter=0).delay(1000, 0.5) == 0
+
+
 @given(backoffs)
 def test_a_backoff_survives_its_row(backoff: Backoff) -> None:
     """What is stored of a backoff gives it back; the default one takes no room."""

@@ -154,6 +154,15 @@ def test_too_many_lines_are_counted_not_kept(buffer: OutputBuffer, time: Time) -
     ]
 
 
+def test_silence_saves_up_no_more_than_a_burst(buffer: OutputBuffer, time: Time) -> None:
+    """An attempt that was silent for an hour may not say an hour's lines at once."""
+    say(buffer)
+    time.now += 3600
+    for _ in range(BURST + 500):
+        say(buffer)
+    assert len(buffer.take()) == 1 + BURST
+
+
 def test_the_last_of_a_flood_is_told_when_the_attempt_is_over(
     buffer: OutputBuffer, time: Time
 ) -> None:

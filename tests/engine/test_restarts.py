@@ -24,6 +24,15 @@ def test_the_wait_is_never_shorter_than_was_asked_for() -> None:
         assert restarts.start_after == 1120.0
 
 
+def test_a_child_that_outlives_the_wait_is_no_longer_young() -> None:
+    """With a delay of minutes one of a minute is: else it would be replaced at once."""
+    restarts = Restarts(120.0, 300.0)
+    restarts.back_off(1000.0, lived=60.0)
+    assert restarts.start_after == 1120.0
+    restarts.back_off(2000.0, lived=121.0)
+    assert restarts.start_after == 1120.0
+
+
 def test_an_old_death_starts_anew() -> None:
     """A child that lived a while is replaced at once, and the next that dies young waits little."""
     restarts = Restarts(1.0, 300.0)

@@ -45,7 +45,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Refuse:
             claim: ClaimRequest | None,
         ) -> Turn:
             if refuses(settled, output):
-                raise InvalidJob("the store cannot hold this")
+                raise InvalidJob(f"the store cannot hold this: {'x' * 1000}")
             return turn(worker, settled, output, claim)
 
         monkeypatch.setattr(shop.store, "turn", choosy)
@@ -456,6 +456,7 @@ def test_an_end_the_store_refuses_wedges_nothing(workshop: Make, refuse: Refuse)
         ]
         assert ended[1].error is not None
         assert "could not be written down" in ended[1].error["message"]
+        assert len(ended[1].error["message"]) == 500
         assert [shop.outcomes(one) for one in ids] == [["ok"], ["error"], ["ok"], ["ok"]]
 
     asyncio.run(play())
