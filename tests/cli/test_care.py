@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from tests.cli.conftest import URL, Cli
 from tests.store.hands import Worker, put
+from workhorse.cli.doctor import ENOUGH_FILES
 from workhorse.cli.probe import Options, parse
 from workhorse.engine.lease import take_lock
 from workhorse.store.opening import open_store
@@ -315,11 +317,22 @@ def test_a_password_that_everybody_can_read(cli: Cli, workdir: Path) -> None:
     (workdir / ".env").write_text(
         "WORKHORSE_DATABASE_URL=postgresql://me:hunter2@127.0.0.1:1/jobs\n"
     )
-    (workdir / ".env").chmod(0o644)
     warning = ("warn", ".env holds a password and everybody on this machine can read it.")
-    assert warning in findings(cli)["settings"]
-    (workdir / ".env").chmod(0o600)
-    assert warning not in findings(cli)["settings"]
+    for mode, is_warned in ((0o644, True), (0o604, True), (0o640, False), (0o600, False)):
+        (workdir / ".env").chmod(mode)
+        assert (warning in findings(cli)["settings"]) == is_warned
+
+
+def test_a_process_may_open_few_files(cli: Cli) -> None:
+    """A worker has several per job: too low a limit is named, with what to do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    warning = ("warn", f"A process may open {ENOUGH_FILES - 1} files only.")
+    try:
+        for files in (ENOUGH_FILES - 1, ENOUGH_FILES):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+            assert (warning in findings(cli).get("machine", [])) == (files < ENOUGH_FILES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # ── migrate ─────────────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import closing
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -120,6 +121,9 @@ def test_a_list_of_what_went_wrong_lately(cli: Cli, store: Store) -> None:
     assert cli(*ids, "--outcome", "error", "--outcome", "ok").ids == [wrong, fine]
     assert cli(*ids, "--since", since, "--outcome", "error").ids == [wrong]
     assert cli(*ids, "--until", "1999-12-31T23:59:59Z").ids == []
+    just_after = (datetime.fromisoformat(since) + timedelta(microseconds=1)).isoformat()
+    assert wrong not in cli(*ids, "--since", just_after).ids
+    assert wrong in cli(*ids, "--until", just_after).ids
     assert cli(*ids, "--since", "0001-01-01T00:00+05:00", "--until", "9999-12-31T23:59Z").ids == [
         wrong,
         late,

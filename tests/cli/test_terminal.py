@@ -143,6 +143,16 @@ def test_a_table_fits_its_terminal(store: Store, workdir: Path) -> None:
     assert "because " * 29 in workhorse("jobs", "list", folder=workdir).out
 
 
+def test_a_table_on_a_terminal_that_is_too_narrow(store: Store, workdir: Path) -> None:
+    """Each column has its title all the same."""
+    store.cancel(put(store), reason="because " * 30)
+    with Terminal("jobs", "list", folder=workdir, columns=20) as terminal:
+        assert terminal.end() == 0
+    title, line = [COLOUR.sub("", line) for line in terminal.text.splitlines()]
+    assert title.split()[-1] == "NOTE"
+    assert line.endswith(" Can…")
+
+
 def test_what_a_job_says_cannot_drive_the_terminal(store: Store, workdir: Path) -> None:
     """Neither in a bar, nor in a line, nor in a result: the title of the window stays."""
     worker = Worker(store)
