@@ -19,7 +19,7 @@ from tests.store.hands import (
 )
 from workhorse.domain.job import State
 from workhorse.domain.transitions import LOST_BEFORE_SOLO, LOST_LIMIT
-from workhorse.store.protocol import Store
+from workhorse.store.protocol import Retention, Store
 
 SPREAD = 5.0
 """Seconds over which a mass of rescued jobs starts again."""
@@ -211,6 +211,40 @@ def test_what_one_that_is_no_more_still_holds(
     assert list(store.look().expired) == []
     with nothing_changed(store):
         assert store.rescue(worker.id, reason="late") is None
+
+
+def test_who_still_holds_a_job_is_not_forgotten(
+    store: Store, backend: Backend, url: str, clock: SettableClock
+) -> None:
+    """However long ago a worker left: the job is found by who holds it, and released."""
+    job_id = put(store)
+    worker = Worker(store)
+    worker.take()
+    with backend.connect(url) as raw:
+        raw.execute(f"update {backend.jobs.replace('jobs', 'workers')} set state = 'gone'")
+        raw.commit()
+    clock.advance(10**9)
+    store.prune(Retention())
+    assert store.expired_workers() == [worker.id]
+    assert store.rescue(worker.id, reason="late") == 1
+    assert the(store, job_id).outcome == "released"
+    store.prune(Retention())
+    assert store.workers(gone=True) == []
+
+
+def test_who_holds_a_job_and_is_not_known(store: Store, backend: Backend, url: str) -> None:
+    """A job whose worker's row is missing does not run for ever: it is lost, and given back."""
+    job_id = put(store)
+    worker = Worker(store)
+    worker.take()
+    with backend.connect(url) as raw:
+        raw.execute(f"delete from {backend.jobs.replace('jobs', 'workers')}")
+        raw.commit()
+    assert list(store.look().expired) == store.expired_workers() == [worker.id]
+    assert store.rescue(worker.id, reason="not known") == 1
+    job = the(store, job_id)
+    assert (job.state, job.outcome, job.lost) == (State.AVAILABLE, "lost", 1)
+    assert store.expired_workers() == []
 
 
 def test_a_worker_without_jobs_is_found_lost_too(store: Store, clock: SettableClock) -> None:

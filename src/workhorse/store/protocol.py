@@ -123,7 +123,7 @@ class Look(NamedTuple):
     at: int
     """The store's clock, in ms."""
     expired: Sequence[int]
-    """Workers not gone whose lease has run out, and gone ones that still hold jobs."""
+    """Workers not gone whose lease has run out, and those no more that still hold jobs."""
     solo: int
     """How many available jobs must run alone, of those that the worker may claim."""
     holding: Sequence[int]
@@ -164,7 +164,8 @@ class Retention:
 
     None means no limit. A job's attempts, events and idempotency key go with it; so do worker
     rows and events that are older than the longest age. Bytes are those of finished jobs, their
-    attempts and events. Unfinished jobs are never pruned, and never the reason for it.
+    attempts and events. Unfinished jobs are never pruned, nor is a worker that holds one, and they
+    are never the reason for it.
     """
 
     succeeded: float | None = 7 * 86400.0
@@ -278,7 +279,10 @@ class ClientStore(Protocol):
         """Return workers that are alive or draining, newest first; with `gone`, all kept."""
 
     def expired_workers(self) -> list[int]:
-        """Return workers not gone whose lease has run out, and gone ones that still hold jobs."""
+        """Return workers not gone whose lease has run out, and those no more that still hold jobs.
+
+        Of these the store may know nothing else.
+        """
 
     def kinds_waiting(self, *, oldest: int | None = None) -> Mapping[str, int]:
         """Return how many available jobs there are of each kind: to find kinds nobody runs.

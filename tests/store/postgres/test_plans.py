@@ -57,6 +57,7 @@ HOT: dict[str, dict[str, Any]] = {
     "jobs.due": {"limit": 100},
     "dependencies.due": {"limit": 100},
     "workers.look": {},
+    "retention.drop_old_workers": {"age": 0},
     "events.of_job": {"job_id": 1, "after": 0, "output": True, "limit": 100},
 }
 

@@ -90,6 +90,7 @@ delete from workhorse.events where seq in
       limit %(limit)s);
 
 -- name: drop_old_workers
--- Workers long gone.
+-- Workers long gone, but for one that still holds a job: who gives that back asks how it went.
 delete from workhorse.workers
- where state in ('gone', 'lost') and renewed_at < workhorse.clock() - %(age)s;
+ where state in ('gone', 'lost') and renewed_at < workhorse.clock() - %(age)s
+   and not exists (select 1 from workhorse.jobs where jobs.worker = workers.id);

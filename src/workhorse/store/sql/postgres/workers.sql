@@ -46,23 +46,24 @@ select id, host, pid, started_at, lease_until, state, queues, kinds, processes, 
   from workhorse.workers where %(gone)s or state in ('alive', 'draining') order by id desc;
 
 -- part: expired
--- Whether a worker is not gone and its lease has run out, or is gone and still holds jobs.
-       case when state in ('alive', 'draining') then lease_until <= workhorse.clock()
-            else id in (select worker from workhorse.jobs where worker is not null) end
+-- Workers not gone whose lease has run out, and those that still hold jobs and are gone, or not known.
+select id from workhorse.workers
+ where state in ('alive', 'draining') and lease_until <= workhorse.clock()
+ union
+select worker from workhorse.jobs where worker is not null
+   and worker not in (select id from workhorse.workers where state in ('alive', 'draining'))
+ order by id
 
 -- name: expired
--- Such workers.
-select id from workhorse.workers
- where {expired}
- order by id;
+-- The same, by themselves.
+{expired};
 
 -- name: look
--- What needs a supervisor, and when that is: workers whose lease has run out, or that are gone and
+-- What needs a supervisor, and when that is: workers whose lease has run out, or that are no more and
 -- still hold jobs; available jobs that must run alone and that its worker may claim; which children
 -- of its own hold jobs.
 select workhorse.clock(),
-       (select coalesce(json_agg(id order by id), '[]')::text from workhorse.workers
-         where {expired}),
+       (select coalesce(json_agg(id), '[]')::text from ({expired}) as expired),
        (select count(*) from workhorse.jobs join workhorse.workers on workers.id = %(worker)s
          where jobs.state = 'available' and solo
            and queues::jsonb ? queue and kinds::jsonb ? kind

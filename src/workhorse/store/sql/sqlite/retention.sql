@@ -75,5 +75,7 @@ delete from events where seq in
     (select seq from events where job_id is null and at < (select events_before from retention) limit :limit);
 
 -- name: drop_old_workers
--- Workers long gone.
-delete from workers where state in ('gone', 'lost') and renewed_at < :now - :age;
+-- Workers long gone, but for one that still holds a job: who gives that back asks how it went.
+delete from workers
+ where state in ('gone', 'lost') and renewed_at < :now - :age
+   and not exists (select 1 from jobs where jobs.worker = workers.id);

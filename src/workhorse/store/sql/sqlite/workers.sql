@@ -38,11 +38,11 @@ select id, host, pid, started_at, lease_until, state, queues, kinds, processes, 
   from workers where :gone or state in ('alive', 'draining') order by id desc;
 
 -- part: expired
--- Workers not gone whose lease has run out, and those gone that still hold jobs.
+-- Workers not gone whose lease has run out, and those that still hold jobs and are gone, or not known.
 select id from workers where state in ('alive', 'draining') and lease_until <= :now
  union
-select id from workers where state not in ('alive', 'draining')
-   and id in (select worker from jobs where worker is not null)
+select worker from jobs where worker is not null
+   and worker not in (select id from workers where state in ('alive', 'draining'))
  order by id
 
 -- name: expired
@@ -50,7 +50,7 @@ select id from workers where state not in ('alive', 'draining')
 {expired};
 
 -- name: look
--- What needs a supervisor, and when that is: workers whose lease has run out, or that are gone and
+-- What needs a supervisor, and when that is: workers whose lease has run out, or that are no more and
 -- still hold jobs; available jobs that must run alone and that its worker may claim; which children
 -- of its own hold jobs.
 select :now,
