@@ -198,6 +198,22 @@ def test_a_job_that_crashes_its_process_is_poison(store: Store, clock: SettableC
     assert job.error["exit_signal"] == "SIGKILL"
 
 
+def test_a_finished_job_says_whether_it_ran_alone(store: Store, clock: SettableClock) -> None:
+    """It is told of the attempt that ended the job, and not of one that might have followed."""
+    crash = Crashed(exit_code=1)
+    first = put(store, max_attempts=1)
+    worker = Worker(store, lease=100)
+    worker.run(crash)
+    assert (state(store, first), the(store, first).solo) == (State.FAILED, False)
+    for outcome in (OK, Completed("1"), Rejected("no"), Cancelled("on request")):
+        job_id = put(store, max_attempts=2, backoff=STEADY)
+        worker.run(crash)
+        clock.advance(10)
+        store.promote()
+        worker.run(outcome, solo=True)
+        assert (the(store, job_id).is_finished, the(store, job_id).solo) == (True, True)
+
+
 def test_many_ends_in_one_turn(store: Store) -> None:
     """Each of many attempts that end together takes its own edge."""
     ids = put_many(store, 44, max_attempts=2)

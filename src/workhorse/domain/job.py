@@ -161,7 +161,8 @@ class Job:
     """A job as the store knows it, finished or not. Instants are milliseconds since 1970 UTC.
 
     `attempt` only ever grows; the retry budget is counted by `failures`. `result` is JSON
-    text; `error` is that of the last attempt that had one. `outcome` is the last attempt's.
+    text; `error` is that of the last attempt that had one. `outcome` is the last attempt's. `solo`
+    says whether it runs alone in its process; of a job that an attempt has ended, whether that did.
     `idempotency_keys` are those that are answered with this job: the one that has made it, and any
     that was given with the `unique` key it held.
     """

@@ -29,8 +29,8 @@ select count(*) from mine;
 -- name: others
 -- running → succeeded, failed, cancelled, available, scheduled, by what `rows` says of each attempt
 -- that is still the worker's. One that was ended on request says what the request did, as does the
--- job of one that was to be, and was lost; one that would be given back is cancelled instead. Only an end waits, at its delete, for the
--- transactions that have enqueued after the job.
+-- job of one that was to be, and was lost; one that would be given back is cancelled instead. Only an
+-- end waits, at its delete, for the transactions that have enqueued after the job.
 with ended as materialized (
     select * from json_to_recordset(%(rows)s::json) as ended(
         id bigint, attempt integer, verb workhorse.event_name, state workhorse.state,
@@ -41,7 +41,9 @@ with ended as materialized (
            jobs.timeout, jobs.backoff, jobs.enqueued_at, jobs.run_at, jobs.started_at, jobs.worker,
            jobs.unique_key, jobs.cancel_at, jobs.cancel_reason, jobs.progress, jobs.message,
            jobs.failures + ended.failures as failures, jobs.crashes + ended.crashes as crashes,
-           jobs.lost + ended.lost as lost, ended.solo, ended.verb, ended.outcome, ended.result,
+           jobs.lost + ended.lost as lost,
+           case when ended.state in ('available', 'scheduled') then ended.solo else jobs.solo end as solo,
+           ended.verb, ended.outcome, ended.result,
            coalesce(told.error, ended.error) as error, coalesce(told.data, ended.data) as data,
            coalesce(told.error, ended.error, jobs.error) as last_error, ended.delay,
            ended.state in ('available', 'scheduled') as given_back,
