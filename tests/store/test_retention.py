@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -22,6 +27,8 @@ from workhorse.domain.job import UNFINISHED, State
 from workhorse.domain.outcome import Completed, Released
 from workhorse.store.protocol import JobFilter, Retention, Store
 from workhorse.store.verbs import retention
+from workhorse.store.verbs.measuring import MOST, Measure
+from workhorse.store.verbs.retention import LEAST_MISSED, RetentionVerbs
 
 DAY = 86_400.0
 SAYING = '"' + "x" * 1900 + '"'
@@ -177,20 +184,69 @@ def test_a_backlog_takes_nothing_from_what_is_kept(store: Store) -> None:
     assert not {job.id for job in kept} & set(done)
 
 
-def test_of_very_many_some_are_measured(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They stand for the others, wherever these are: what all hold is known well enough."""
-    monkeypatch.setattr(retention, "MEASURED", 150)
-    for part in range(10):
-        finished(store, 60, State.SUCCEEDED, args='"' + "x" * 10_000 + '"')
-        cancelled = finished(store, 40, State.CANCELLED)
-        put_many(store, 50, args='"' + "x" * 10_000 + '"')
-        if part % 2:
-            for job_id in cancelled:
-                store.delete(job_id)
+def test_a_few_heavy_jobs_among_many_light_ones(store: Store, clock: SettableClock) -> None:
+    """However unlike they are, what all hold is known: nothing goes too early, or too late."""
+    heavy = '"' + "x" * 500_000 + '"'
+    for _ in range(5):
+        finished(store, 600, State.SUCCEEDED)
+        finished(store, 1, State.SUCCEEDED, args=heavy)
+        clock.advance(1)
+    bound = Retention(None, None, None, max_jobs=None)
+    exact = 5 * (600 * 502 + 500_502)  # arguments, a row, and three events
     with nothing_changed(store):
-        assert prune_all(store, Retention(max_bytes=8_000_000)) == 0
-    gone = prune_all(store, Retention(None, None, None, max_jobs=None, max_bytes=3_200_000))
-    assert 240 <= gone <= 360  # half of 600 that hold 10,500 bytes, beside 200 with 400
+        assert prune_all(store, replace(bound, max_bytes=exact)) == 0
+    assert prune_all(store, replace(bound, max_bytes=exact - 1)) == 1
+    assert prune_all(store, replace(bound, max_bytes=exact - 500_000)) == 600
+    assert len(left(store)) == 5 * 601 - 601
+
+
+def test_each_job_is_measured_but_once(store: Store, clock: SettableClock) -> None:
+    """A look is at what has ended since the last, and at what stood beside what is gone."""
+    assert isinstance(store, RetentionVerbs)
+    read, measured = store._db.read, list[int]()
+
+    def reading(statement: str, **asked: Any) -> list[Any]:
+        found = read(statement, **asked)
+        if statement == "retention.weights":
+            measured.append(len(json.loads(found[0][0])))
+        return found
+
+    def look() -> int:
+        measured.clear()
+        assert not measure.look(reading, patience=math.inf)
+        assert measure.held == 502 * len(left(store))
+        return sum(measured)
+
+    ids = []
+    for _ in range(60):
+        ids += finished(store, 50, State.SUCCEEDED)
+        clock.advance(1)
+    measure = Measure(LEAST_MISSED)
+    assert measure.look(reading, patience=0)
+    assert not measured
+    assert 3000 <= look() < 2 * 3000  # jobs that ended at one instant are of one span
+    assert look() == 0
+    more = finished(store, 3, State.SUCCEEDED)
+    assert look() < MOST
+    store.delete(more[0])
+    store.delete(ids[0])
+    assert look() < 2 * MOST
+    for job_id in ids[1:2000]:
+        store.delete(job_id)
+    assert look() < 2 * MOST
+    assert look() == 0
+
+
+def test_several_prune_by_size_side_by_side(
+    store: Store, other: Store, clock: SettableClock
+) -> None:
+    """Together they take no more than must go."""
+    finished(store, 400, State.SUCCEEDED)
+    bound = Retention(None, None, None, max_jobs=None, max_bytes=502 * 350)
+    with ThreadPoolExecutor(2) as pool:
+        gone = [pool.submit(prune_all, one, bound, 10) for one in (store, other)]
+    assert sum(one.result() for one in gone) == 50
+    assert len(left(store)) == 350
 
 
 def test_a_call_is_a_small_batch(store: Store, clock: SettableClock) -> None:

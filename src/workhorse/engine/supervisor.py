@@ -359,6 +359,8 @@ class Supervisor:
 
     async def _prune(self) -> None:
         prune, retention = self._store.prune, self._config.retention
+        while await self._calls.call(self._store.measure, retention):
+            pass  # it may take a while: each portion takes its turn among the other passes
         await maintenance.prune_all(lambda size: self._calls.call(prune, retention, batch=size))
         await self._calls.call(self._store.tidy)
 

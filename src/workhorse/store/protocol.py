@@ -387,11 +387,18 @@ class SupervisorStore(Protocol):
         to do. A job whose end another's transaction keeps is left to a later call.
         """
 
+    def measure(self, retention: Retention) -> bool:
+        """Measure a portion of what finished jobs hold, if that is limited; tell of more to do.
+
+        What a store has measured it remembers: once all is, a call sees to what is new alone.
+        """
+
     def prune(self, retention: Retention, *, batch: int = 1000) -> int:
         """Delete finished jobs beyond the retention, at most `batch` a call; return how many.
 
         Fewer go at once when they have very many events; where one has too many by itself, each
-        portion of them counts as one. None is left when it returns 0.
+        portion of them counts as one. None is left when it returns 0. What is not measured yet of
+        what they hold is measured first: after `measure`, that is little.
         """
 
     def tidy(self) -> None:

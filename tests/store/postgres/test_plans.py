@@ -58,6 +58,8 @@ HOT: dict[str, dict[str, Any]] = {
     "dependencies.due": {"limit": 100},
     "workers.look": {},
     "retention.drop_old_workers": {"age": 0},
+    "retention.counts": {"spans": '[["succeeded", 0, 1000], ["failed", 0, 1000]]'},
+    "retention.weights": {"state": "succeeded", "since": 0, "until": 1000, "limit": 100},
     "events.of_job": {"job_id": 1, "after": 0, "output": True, "limit": 100},
 }
 

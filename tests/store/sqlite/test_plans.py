@@ -23,7 +23,9 @@ HOT: Final = [
     "events.enqueued_one",
     "jobs.enqueue",
     "jobs.enqueue_one",
+    "retention.counts",
     "retention.drop_old_workers",
+    "retention.weights",
     "workers.look",
 ]
 WHOLE: Final = re.compile(r"SCAN (jobs|j|history|events|attempts)$")

@@ -22,7 +22,8 @@ from workhorse.store.postgres.url import Place
 from workhorse.store.postgres.whole import PostgresWhole, alone
 from workhorse.store.postgres.worker import WorkerVerbs
 from workhorse.store.protocol import NewWorker, Settled
-from workhorse.store.verbs.retention import RetentionVerbs
+from workhorse.store.verbs.measuring import Measure
+from workhorse.store.verbs.retention import LEAST_MISSED, RetentionVerbs
 from workhorse.store.verbs.supervisor import SupervisorVerbs
 
 log = structlog.get_logger("workhorse.store")
@@ -49,6 +50,7 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         self._position = Position()
         self._held_up = frozenset()
         self._ringing = Ringing()
+        self._measure = Measure(LEAST_MISSED)
         self._registered_in = 0
         """The table its worker was last renewed in; 0 before that."""
         try:

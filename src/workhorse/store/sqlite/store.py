@@ -17,7 +17,8 @@ from workhorse.store.sqlite.health import HealthVerbs
 from workhorse.store.sqlite.settling import settle, unblock_after
 from workhorse.store.sqlite.transaction import SqliteTransaction, SqliteWhole
 from workhorse.store.sqlite.worker import WorkerVerbs
-from workhorse.store.verbs.retention import RetentionVerbs
+from workhorse.store.verbs.measuring import Measure
+from workhorse.store.verbs.retention import LEAST_MISSED, RetentionVerbs
 from workhorse.store.verbs.supervisor import SupervisorVerbs
 
 
@@ -48,6 +49,7 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
             path, host_clock if clock is None else clamped(clock), durability=durability
         )
         self.url = f"sqlite:///{path}"
+        self._measure = Measure(LEAST_MISSED)
         try:
             if not adopt:
                 self._refuse_a_stranger()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Final
 
 from workhorse.domain.job import State
 from workhorse.store.driver import Driver, Transaction
-from workhorse.store.fast_json import compact, from_json
+from workhorse.store.fast_json import compact
 from workhorse.store.protocol import Retention
 from workhorse.store.verbs import edges
+from workhorse.store.verbs.measuring import Measure
 
 LEAST_MISSED: Final = (State.SUCCEEDED, State.CANCELLED, State.FAILED)
 """The order in which finished jobs go when there are too many: dead letters last."""
@@ -19,8 +22,8 @@ EVENTS_AT_ONCE: Final = 20_000
 """Most events of one batch, whether they belong to jobs or to none. A job goes whole, but for one
 that has more than this: it goes first, and what was written down of it bit by bit."""
 
-MEASURED: Final = 1000
-"""How many finished jobs are measured, to know what all of them hold: all, when there are fewer."""
+PORTION: Final = 0.1
+"""Seconds for which `measure` measures."""
 
 _ANY_AGE: Final = -(2**62)
 
@@ -29,35 +32,51 @@ class RetentionVerbs:
     """Pruning, over any driver."""
 
     _db: Driver[Transaction]
+    _measure: Measure
 
     def prune(self, retention: Retention, *, batch: int = 1000) -> int:
         return self._db.write(lambda tx: _prune_old(tx, retention, batch)) or self._prune_most(
             retention, batch
         )
 
+    def measure(self, retention: Retention) -> bool:
+        if retention.max_bytes is None:
+            return False
+        return self._measure.look(self._db.read, patience=PORTION)
+
     def _prune_most(self, retention: Retention, batch: int) -> int:
         """Prune by count and bytes. To measure takes time, so others may write meanwhile."""
-        ((count,),) = self._db.read("retention.count")
-        excess = 0 if retention.max_bytes is None else self._held(count) - retention.max_bytes
-        if excess <= 0 and (retention.max_jobs is None or count <= retention.max_jobs):
+        while True:
+            excess = self._excess(retention.max_bytes)
+            ((count,),) = self._db.read("retention.count")
+            if excess <= 0 and (retention.max_jobs is None or count <= retention.max_jobs):
+                return 0
+            gone = self._db.write(partial(self._prune_excess, retention, batch, excess))
+            if gone is not None:
+                return gone
+
+    def _excess(self, most: int | None) -> int:
+        """Return how many bytes more finished jobs hold than they may."""
+        if most is None:
             return 0
+        self._measure.look(self._db.read, patience=math.inf)
+        return self._measure.held - most
 
-        def work(tx: Transaction) -> int:
-            wanted = _too_many(tx, retention)
-            chosen = _light(tx, _oldest(tx, batch if excess > 0 else min(wanted, batch)))
-            if excess > 0:
-                chosen = chosen[: max(wanted, _as_many_as_hold(tx, excess, chosen))]
-            drop(tx, chosen)
-            return len(chosen)
-
-        return self._db.write(work)
-
-    def _held(self, count: int) -> int:
-        """Return about how many bytes the finished jobs hold, with their attempts and events."""
-        millionths = 1_000_003 * MEASURED // max(MEASURED, count)
-        ((found,),) = self._db.read("retention.some_weights", millionths=millionths)
-        weights: list[int] = from_json(found)
-        return round(sum(weights) * count / max(1, len(weights)))
+    def _prune_excess(
+        self, retention: Retention, batch: int, excess: int, tx: Transaction
+    ) -> int | None:
+        """Prune what is too many by count or bytes; None when another has done so meanwhile."""
+        wanted = _too_many(tx, retention)
+        if excess <= 0:
+            chosen = _light(tx, _oldest(tx, min(wanted, batch)))
+        else:
+            tx.run("retention.alone")
+            if not self._measure.still_holds(tx, batch):
+                return None
+            chosen = _light(tx, _oldest(tx, batch))
+            chosen = chosen[: max(wanted, _as_many_as_hold(tx, excess, chosen))]
+        drop(tx, chosen)
+        return len(chosen)
 
 
 def drop(tx: Transaction, finished: Sequence[int]) -> None:
@@ -124,7 +143,7 @@ def _too_many(tx: Transaction, retention: Retention) -> int:
 
 def _as_many_as_hold(tx: Transaction, size: int, chosen: Sequence[int]) -> int:
     """Return how many of `chosen`, from the first on, must go to be rid of `size` bytes."""
-    weights = tx.listed("retention.weights", ids=compact(chosen))
+    weights = tx.listed("retention.weights_of", ids=compact(chosen))
     return sum(before < size for before in accumulate(weights[:-1], initial=0))
 
 

@@ -28,17 +28,35 @@ select count(*) from workhorse.history;
                          from workhorse.events where job_id = history.id), 0)
 
 -- name: weights
+-- When the first jobs of one state ended that did so since an instant, and what each holds.
+select coalesce(json_agg(json_build_array(finished_at, {weight})), '[]')::text
+  from (select id as chosen from workhorse.history
+         where state = %(state)s and finished_at >= %(since)s and finished_at < %(until)s
+         order by finished_at limit %(limit)s) as first
+  join workhorse.history on id = chosen;
+
+-- name: weights_of
 -- What each of these finished jobs holds.
 select coalesce(json_agg({weight} order by place), '[]')::text
   from json_array_elements_text(%(ids)s::json) with ordinality as chosen(chosen, place)
   join workhorse.history on id = chosen::bigint;
 
--- name: some_weights
--- The same of about so many in a million, whatever comes again and again among their ids. They are found
--- first, and are an array: the planner expects few enough of it to look them up.
-select coalesce(json_agg({weight}), '[]')::text from workhorse.history
- where id = any (array(
-    select id from workhorse.history where id %% 1000003 * 7919 %% 1000003 < %(millionths)s));
+-- name: counts
+-- How many jobs ended in each of these states and spans of time. Twice, for there are two indexes.
+select coalesce(json_agg(case span ->> 0 when 'succeeded' then (
+           select count(*) from workhorse.history
+            where state = 'succeeded'
+              and finished_at >= (span ->> 1)::bigint and finished_at < (span ->> 2)::bigint)
+       else (
+           select count(*) from workhorse.history
+            where state <> 'succeeded' and state = (span ->> 0)::workhorse.state
+              and finished_at >= (span ->> 1)::bigint and finished_at < (span ->> 2)::bigint)
+       end order by place), '[]')::text
+  from json_array_elements(%(spans)s::json) with ordinality as asked(span, place);
+
+-- name: alone
+-- Nobody else prunes by size until this transaction ends.
+select 1 from workhorse.retention for update;
 
 -- name: drop_jobs
 -- Finished jobs go …

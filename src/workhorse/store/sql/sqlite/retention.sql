@@ -23,14 +23,27 @@ select count(*) from history;
                 from events where job_id = history.id)
 
 -- name: weights
+-- When the first jobs of one state ended that did so since an instant, and what each holds.
+select json_group_array(json_array(finished_at, {weight}))
+  from (select id as chosen from history
+         where state = :state and finished_at >= :since and finished_at < :until
+         order by finished_at limit :limit)
+       cross join history on id = chosen;
+
+-- name: weights_of
 -- What each of these finished jobs holds.
 select json_group_array({weight}) from json_each(:ids) cross join history on history.id = value;
 
--- name: some_weights
--- The same of about so many in a million, whatever comes again and again among their ids. They are found
--- in an index first: the table is many times as long.
-select json_group_array({weight}) from history
- where id in (select id from history where id % 1000003 * 7919 % 1000003 < :millionths);
+-- name: counts
+-- How many jobs ended in each of these states and spans of time.
+select json_group_array(
+    (select count(*) from history
+      where state = value ->> 0 and finished_at >= value ->> 1 and finished_at < value ->> 2))
+  from json_each(:spans);
+
+-- name: alone
+-- Nobody else prunes by size until this transaction ends: nobody else writes.
+select 1;
 
 -- name: drop_jobs
 -- Finished jobs go …
