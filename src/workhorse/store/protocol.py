@@ -238,7 +238,10 @@ class ClientStore(Protocol):
         limit: int = 1000,
         output: bool = True,
     ) -> list[Event]:
-        """Return events with ``seq > after``, oldest first; without `output`, only the audit."""
+        """Return events with ``seq > after``, oldest first; without `output`, only the audit.
+
+        What is shown is on the disk, and stays: who reads on after it misses nothing.
+        """
 
     def cancel(self, job_id: int, *, reason: str = ON_REQUEST) -> State:
         """cancel: scheduled, blocked, available → cancelled at once. Returns the state after.

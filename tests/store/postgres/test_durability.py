@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
-from tests.services.postgres import Database
+from tests.services.postgres import Cluster, Database
 from tests.store.hands import ERROR, OK, Worker, put, put_many, settled
 from workhorse.domain.events import Output, OutputLine
+from workhorse.store.opening import open_store
 from workhorse.store.postgres import PostgresStore
 
 Waited = Callable[[], list[str]]
@@ -63,3 +65,49 @@ def test_whatever_else_is_written_is_flushed(store: PostgresStore, waited: Waite
     waited()
     worker.turn([settled(third, ERROR)], claim=worker.request(1))
     assert waited() == ["on"]
+
+
+@pytest.mark.parametrize("of_one_job", [False, True])
+def test_what_is_shown_of_a_claim_is_flushed(
+    store: PostgresStore, database: Database, *, of_one_job: bool
+) -> None:
+    """Who follows the record reads on behind what was shown: no crash may take that back."""
+    worker = Worker(store)
+    for _ in range(10):
+        job_id = put(store)
+        worker.take()
+        ((written,),) = database.sql("select pg_current_wal_insert_lsn()")
+        page = store.events(job_id=job_id if of_one_job else None)
+        assert (page[-1].name, page[-1].job_id) == ("claim", job_id)
+        assert database.sql("select pg_current_wal_flush_lsn() >= %s::pg_lsn", written) == [(True,)]
+
+
+def test_a_record_that_is_flushed_costs_no_commit(store: PostgresStore, database: Database) -> None:
+    """To read what is on the disk writes nothing, unless the server has written meanwhile."""
+    put(store)
+    Worker(store).take()
+    put(store)
+    next_transaction = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    ((before,),) = database.sql(next_transaction)
+    for _ in range(10):
+        assert [event.name for event in store.events()][-2:] == ["claim", "enqueue"]
+    ((after,),) = database.sql(next_transaction)
+    assert after - before < 5
+
+
+@pytest.mark.needs("pg18")
+def test_a_crash_takes_back_nothing_that_was_shown() -> None:
+    """What is enqueued after it has a number that comes after all that was seen before it."""
+    with Cluster("18", settings={"wal_writer_delay": "10s"}) as cluster:
+        url = cluster.create_database("workhorse").url
+        with closing(open_store(url, migrating=True)) as store:
+            store.migrate()
+            put_many(store, 40)
+            Worker(store).claim(40)
+            shown = store.events()
+            cluster.stop("immediate")
+        cluster.start()
+        with closing(open_store(url)) as store:
+            assert store.events() == shown
+            late = put(store)
+            assert [event.job_id for event in store.events(after=shown[-1].seq)] == [late]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -74,3 +75,29 @@ def test_a_normal_store_stays_one(tmp_path: Path) -> None:
         put(store)
         Worker(store).run(OK)
         assert flushed(store._db) == NORMAL
+
+
+@pytest.mark.parametrize(("durability", "times"), [("full", 1), ("normal", 0)])
+def test_what_is_shown_of_a_claim_is_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str, times: int
+) -> None:
+    """Who follows the record reads on behind what was shown: no power cut may take that back."""
+    log = tmp_path / "jobs.db-wal"
+    flushed: list[bool] = []
+    fsync = os.fsync
+
+    def noted(file: int) -> None:
+        flushed.append(os.path.samestat(os.fstat(file), log.stat()))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    path = tmp_path / "jobs.db"
+    with closing(SqliteStore(path, durability=durability)) as one:
+        job_id = put(one)
+        assert [event.name for event in one.events()] == ["enqueue"]
+        assert flushed == []
+        Worker(one).take()
+        for asked in (None, job_id):
+            assert "claim" in [event.name for event in one.events(job_id=asked)]
+            assert flushed == [True] * times
+            flushed.clear()

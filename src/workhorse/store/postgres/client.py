@@ -108,6 +108,9 @@ class PostgresClientVerbs(ClientVerbs):
     def _events_of_job(self, **page: Any) -> list[Any]:
         return record.of_job(self._db, **page)
 
+    def _flush(self) -> None:
+        self._db.once("events.flush")
+
     def _ring(self, *, on: bool) -> dict[str, Any]:
         """Return the parameters of how an enqueue rings, or does not."""
         return {"ring": on, "channel": self._db.place.channel}

@@ -21,6 +21,9 @@ class SqliteClientVerbs(ClientVerbs):
 
     _db: Database
 
+    def _flush(self) -> None:
+        self._db.flush()
+
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         return self._db.write(lambda tx: enqueue(tx, jobs)) if jobs else []
 

@@ -133,6 +133,13 @@ class Database:
                 else:
                     connection.close()
 
+    def flush(self) -> None:
+        """Have all that could be read on stable storage, as far as this store promises that."""
+        self._check_usable()
+        if self._durability == "full":
+            with in_our_words(self.path):
+                self.log.flush()
+
     # ── opening and closing ─────────────────────────────────────────────────────────────────
 
     def size(self) -> int:

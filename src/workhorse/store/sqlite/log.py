@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +61,15 @@ class Log:
             except OSError:
                 return 0
         return os.lseek(self._file, 0, os.SEEK_END)
+
+    def flush(self) -> None:
+        """Have on the disk what is committed: what is no longer in the log is there already."""
+        with suppress(FileNotFoundError):
+            log = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(log)
+            finally:
+                os.close(log)
 
     def truncate(self, connection: sqlite3.Connection, patience: float) -> bool:
         """Copy the log into the file and cut it; False when a reader needs it for longer."""

@@ -21,6 +21,12 @@ select seq, at, name, job_id, attempt, worker, data from workhorse.events
  where seq > %(after)s and (%(output)s or name not in ('progress', 'log'))
  order by seq limit %(limit)s;
 
+-- name: flush
+-- All that can be seen is on the disk after this: when something is not, it is by this commit, which
+-- has to write and so waits for the disk. What a standby shows was on it before.
+select case when not pg_is_in_recovery() and pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()
+            then pg_logical_emit_message(true, 'workhorse', '') end;
+
 -- name: writers
 -- Transactions of others that have, or will have, added events, and when each began: all, or `ours`.
 select virtualtransaction, (extract(epoch from xact_start) * 1000)::bigint
