@@ -47,7 +47,8 @@ def test_a_key_belongs_to_one_kind(store: Store, key: str) -> None:
 def test_a_key_twice_in_one_call_by_two_kinds(store: Store) -> None:
     """The call is refused whole, and the keys are free after it."""
     for key in ("unique", "idempotency_key"):
-        with nothing_changed(store), pytest.raises(Conflict, match="of kind 'work', not 'other'"):
+        told = "'k' belongs to another job of this call, which is of kind 'work', not 'other'"
+        with nothing_changed(store), pytest.raises(Conflict, match=told):
             store.enqueue([a_job(**{key: "k"}), a_job(kind="other", **{key: "k"})])
         put(store, kind="other", **{key: "k"})
 

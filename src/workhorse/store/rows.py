@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
@@ -48,15 +48,17 @@ def row_id(number: int) -> int:
     return max(-1, min(number, LAST_ID))
 
 
-def key_answer(asked: NewJob, key: str, row: Sequence[Any]) -> Enqueued:
+def key_answer(asked: NewJob, key: str, row: Sequence[Any], *, mine: Container[int]) -> Enqueued:
     """Answer with the job that has `key`: a row of its id, state and kind.
 
-    Raises `Conflict` when it is of another kind: its result would not be what was asked for.
+    Raises `Conflict` when it is of another kind: its result would not be what was asked for. Of
+    those that are `mine`, stored by the same call, none is named: with that they are gone.
     """
     id, state, kind = row
     if kind != asked.kind:
+        whose = "another job of this call" if id in mine else f"job {id}"
         raise Conflict(
-            f"The {key} belongs to job {id}, which is of kind {kind!r}, not {asked.kind!r}.",
+            f"The {key} belongs to {whose}, which is of kind {kind!r}, not {asked.kind!r}.",
             hint="Give each kind keys of its own.",
         )
     return Enqueued(id, State(state), existing=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, TypeAlias
 
@@ -61,6 +61,7 @@ def enqueue_alike(
 def _store(jobs: Sequence[Numbered], ring: Ring) -> Asking[list[Enqueued]]:
     """Store jobs in as few statements as they allow."""
     answers: list[Enqueued] = []
+    mine: set[int] = set()
     for _, alike in groupby(jobs, key=lambda numbered: _likeness(numbered.job)):
         some = list(alike)
         if _is_plain(some[0].job):
@@ -70,7 +71,9 @@ def _store(jobs: Sequence[Numbered], ring: Ring) -> Asking[list[Enqueued]]:
                 answers += yield from enqueue_alike(new, ring, ids)
         else:
             for numbered in some:
-                answers.append((yield from _enqueue_one(numbered, ring)))
+                answer = yield from _enqueue_one(numbered, ring, mine)
+                answers.append(answer)
+                mine.update(() if answer.existing else [answer.id])
     return answers
 
 
@@ -95,7 +98,7 @@ def _likeness(job: NewJob) -> object:
     return likeness(job) if _is_plain(job) else object()
 
 
-def _enqueue_one(numbered: Numbered, ring: Ring) -> Asking[Enqueued]:
+def _enqueue_one(numbered: Numbered, ring: Ring, mine: Container[int]) -> Asking[Enqueued]:
     """Store a job, unless its unique key is held.
 
     An idempotency key is then answered with the holder, which stays until this transaction ends.
@@ -120,7 +123,7 @@ def _enqueue_one(numbered: Numbered, ring: Ring) -> Asking[Enqueued]:
         keyed = job.idempotency_key is not None
         if not held or (keyed and not (yield Ask("enqueue.lock_awaited", {"id": held[0][0]}))):
             continue
-        answer = key_answer(job, f"unique key {job.unique!r}", held[0])
+        answer = key_answer(job, f"unique key {job.unique!r}", held[0], mine=mine)
         if keyed:
             yield Ask("keys.give", {"key": job.idempotency_key, "job_id": answer.id})
         return answer

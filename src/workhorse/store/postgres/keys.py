@@ -41,8 +41,9 @@ def once_per_key(
         answers |= zip(new, (yield from store(list(new.values()))), strict=True)
         left = [(place, job) for place, job in left if place not in new]
         made = yield from _made([job.idempotency_key for _, job in left])
+        mine = {answer.id for answer in answers.values() if not answer.existing}
         answers |= {
-            place: key_answer(job, f"idempotency key {key!r}", made[key])
+            place: key_answer(job, f"idempotency key {key!r}", made[key], mine=mine)
             for place, job in left
             if (key := job.idempotency_key) in made
         }

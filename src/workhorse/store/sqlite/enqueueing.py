@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -17,9 +17,12 @@ from workhorse.store.verbs.edges import cancel_jobs, in_vain, unsucceeded
 def enqueue(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> list[Enqueued]:
     """Store `jobs` inside the open transaction; answer in their order."""
     answers: list[Enqueued] = []
+    mine: set[int] = set()
     for alike in runs(jobs):
         if len(alike) == 1:
-            answers.append(_enqueue_one(tx, alike[0]))
+            answer = _enqueue_one(tx, alike[0], mine)
+            answers.append(answer)
+            mine.update(() if answer.existing else [answer.id])
         else:
             answers.extend(_enqueue_run(tx, alike))
     return answers
@@ -50,25 +53,25 @@ def _enqueue_run(tx: SqliteTransaction, jobs: Sequence[NewJob]) -> Iterator[Enqu
     return (Enqueued(number, state, existing=False) for number in range(first, last + 1))
 
 
-def _enqueue_one(tx: SqliteTransaction, job: NewJob) -> Enqueued:
+def _enqueue_one(tx: SqliteTransaction, job: NewJob, mine: Container[int]) -> Enqueued:
     if job.idempotency_key is None:
-        return _store(tx, job)
+        return _store(tx, job, mine)
     made = tx.run("keys.made", key=job.idempotency_key).fetchone()
     if made is not None:
-        return key_answer(job, f"idempotency key {job.idempotency_key!r}", made)
-    answer = _store(tx, job)
+        return key_answer(job, f"idempotency key {job.idempotency_key!r}", made, mine=mine)
+    answer = _store(tx, job, mine)
     tx.run("keys.keep", key=job.idempotency_key, job_id=answer.id)
     return answer
 
 
-def _store(tx: SqliteTransaction, job: NewJob) -> Enqueued:
+def _store(tx: SqliteTransaction, job: NewJob, mine: Container[int]) -> Enqueued:
     awaited = {job_id: _state(tx, job_id) for job_id in dict.fromkeys(job.after)}
     waits_for = unsucceeded(awaited)
     state, row = _row(job, tx.now, blocked=bool(waits_for))
     stored = tx.run("jobs.enqueue_one", **row, unique=job.unique)
     if not stored.rowcount:
         holder = tx.run("jobs.holder", unique=job.unique).fetchone()
-        return key_answer(job, f"unique key {job.unique!r}", holder)
+        return key_answer(job, f"unique key {job.unique!r}", holder, mine=mine)
     added = stored.lastrowid
     assert added is not None
     tx.run("events.enqueued_one", state=state.value, id=added)
