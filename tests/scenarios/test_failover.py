@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
 from tests.scenarios.stores import Site
 from tests.services.fixtures import prepare
@@ -27,6 +28,30 @@ def pair(make_scene: Callable[..., Scene]) -> Iterator[tuple[Cluster, Cluster, S
             hosts = f"{LOOPBACK}:{standby.port},{LOOPBACK}:{server.port}"
             url = f"postgresql://postgres@{hosts}/{database.name}"
             yield server, standby, make_scene("stage", Site(url, database))
+
+
+def test_workers_that_the_new_server_has_not_heard_of(
+    pair: tuple[Cluster, Cluster, Scene], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Each begins again, under an id that no other has, or had: each job is then run once."""
+    server, standby, scene = pair
+    standby.fall_behind()
+    hosts = [str(tmp_path_factory.mktemp("host")) for _ in range(2)]
+    workers = [
+        scene.worker(concurrency=1, extra={"XDG_RUNTIME_DIR": host}).ready() for host in hosts
+    ]
+    eventually(lambda: len(scene.store.workers()) == 2)
+    before = {worker.id for worker in scene.store.workers()}
+    server.stop("immediate")
+    standby.promote()
+    eventually(lambda: all(len(worker.logs("worker started")) == 2 for worker in workers))
+    after = {worker.id for worker in scene.store.workers()}
+    assert len(before | after) == 4
+    jobs = [scene.jobs.nap.enqueue(3).id for _ in workers]
+    for job in jobs:
+        ended = scene.until(job)
+        assert (ended.state, ended.attempt, scene.starts(job)) == (State.SUCCEEDED, 1, 1)
+    assert {attempt.worker for job in jobs for attempt in scene.attempts(job)} == after
 
 
 def test_a_failover(pair: tuple[Cluster, Cluster, Scene]) -> None:

@@ -144,6 +144,13 @@ class Cluster:
         there = "select pg_last_wal_replay_lsn() >= %s::pg_lsn"
         self._process.until(lambda: self.sql(there, end) == [(True,)])
 
+    def fall_behind(self) -> None:
+        """Have this standby hear nothing more of the cluster it follows."""
+        assert self._process is not None, "not running"
+        self.sql("alter system set primary_conninfo = ''")
+        self.sql("select pg_reload_conf()")
+        self._process.until(lambda: not self.sql("select from pg_stat_wal_receiver"))
+
     def promote(self) -> None:
         """Have this standby take writes from now on."""
         assert self.sql("select pg_promote()") == [(True,)]

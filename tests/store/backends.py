@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -31,6 +31,8 @@ class Backend(Protocol):
     name: str
     jobs: str
     """What a caller's own connection calls the table of unfinished jobs."""
+    forget_workers: Sequence[str]
+    """What a caller's own connection runs to have it so that no worker was ever there."""
 
     def place(self, folder: Path, *, durable: bool = False) -> AbstractContextManager[str]:
         """Give the URL of an empty store for one test, and clear it away afterwards.
@@ -65,6 +67,10 @@ class Sqlite:
 
     name = "sqlite"
     jobs = "jobs"
+    forget_workers: Sequence[str] = (
+        "delete from workers",
+        "delete from sqlite_sequence where name = 'workers'",
+    )
     needs: Final[list[pytest.MarkDecorator]] = []
 
     @contextmanager
@@ -120,6 +126,10 @@ class Postgres:
     """A database of its own for each test, whose clock is the test's."""
 
     jobs = "workhorse.jobs"
+    forget_workers: Sequence[str] = (
+        "delete from workhorse.workers",
+        "select setval('workhorse.workers_id_seq', 1, false)",
+    )
 
     def __init__(self, kind: OnCluster, clusters: Clusters) -> None:
         self.name = kind.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.store.backends import Backend
 from tests.store.hands import (
     NOBODY,
     OK,
@@ -100,6 +101,26 @@ def test_there_is_no_renewal_after_the_end(store: Store) -> None:
     store.rescue(lost.id, reason="gone", expired_only=False)
     with nothing_changed(store):
         assert [store.renew(id, 30) for id in (retired.id, lost.id, NOBODY)] == [False] * 3
+
+
+def test_an_id_that_is_given_again(
+    store: Store, other: Store, backend: Backend, url: str, clock: SettableClock
+) -> None:
+    """Where rows are lost, as to a backup, one learns that its id is another's: it begins again."""
+    before = Worker(store)
+    with backend.connect(url) as raw:
+        for statement in backend.forget_workers:
+            raw.execute(statement)
+        raw.commit()
+    clock.advance(1)
+    after = Worker(other)
+    assert after.id == before.id
+    with nothing_changed(store):
+        assert not store.renew(before.id, 30)
+    assert other.renew(after.id, 30)
+    again = Worker(store)
+    assert again.id != after.id
+    assert store.renew(again.id, 30)
 
 
 def test_a_renewal_writes_no_event(store: Store) -> None:

@@ -347,7 +347,10 @@ class SupervisorStore(Protocol):
         """Write the worker's row with a lease from now, and return its new id."""
 
     def renew(self, worker: int, lease: float, *, restarts: int = 0) -> bool:
-        """Move the lease's end to now + `lease` s; False when the worker was found lost."""
+        """Move the lease's end to now + `lease` s; False when the worker was found lost.
+
+        So it is when its row was lost and its id is another's, for a worker registered here.
+        """
 
     def draining(self, worker: int) -> None:
         """Say that the worker claims no more."""

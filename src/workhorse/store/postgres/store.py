@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -21,7 +21,7 @@ from workhorse.store.postgres.settling import free, settle, unblock_after
 from workhorse.store.postgres.url import Place
 from workhorse.store.postgres.whole import PostgresWhole, alone
 from workhorse.store.postgres.worker import WorkerVerbs
-from workhorse.store.protocol import NewWorker, Settled
+from workhorse.store.protocol import Settled
 from workhorse.store.verbs.measuring import Measure
 from workhorse.store.verbs.retention import LEAST_MISSED, RetentionVerbs
 from workhorse.store.verbs.supervisor import SupervisorVerbs
@@ -51,8 +51,7 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
         self._held_up = frozenset()
         self._ringing = Ringing()
         self._measure = Measure(LEAST_MISSED)
-        self._registered_in = 0
-        """The table its worker was last renewed in; 0 before that."""
+        self._registered = {}
         try:
             if not migrating:
                 with self._db.connection() as connection:
@@ -85,16 +84,8 @@ class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, Retention
                 return None
         return Listener(self.place, heard, self._ring_for)
 
-    def register(self, worker: NewWorker) -> int:
-        self._registered_in = 0
-        return super().register(worker)
-
-    def renew(self, worker: int, lease: float, *, restarts: int = 0) -> bool:
-        length = round(lease * 1000)
-        done = self._lease.once("workers.renew", id=worker, lease=length, restarts=restarts)
-        (table,) = done.fetchone() or (None,)
-        self._registered_in = self._registered_in or table or 0
-        return table is not None and table == self._registered_in
+    def _renew(self, **parameters: Any) -> bool:
+        return self._lease.once("workers.renew", **parameters).rowcount == 1
 
     def tidy(self) -> None:
         """Nothing to do here: autovacuum does it."""

@@ -48,6 +48,7 @@ class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerb
         self._db = Database(
             path, host_clock if clock is None else clamped(clock), durability=durability
         )
+        self._registered = {}
         self.url = f"sqlite:///{path}"
         self._measure = Measure(LEAST_MISSED)
         try:

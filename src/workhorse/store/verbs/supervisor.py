@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from workhorse.domain.events import Life
 from workhorse.domain.job import Claimed
@@ -24,10 +24,20 @@ SPREAD_OVER: Final = 1000
 """… in full when there are as many as this."""
 
 
+class Registered(NamedTuple):
+    """What tells one registration from another that was given the same id."""
+
+    host: str | None = None
+    pid: int | None = None
+    started_at: int | None = None
+
+
 class SupervisorVerbs(SweepVerbs):
     """`SupervisorStore` over any driver, but for retention."""
 
     _db: Driver[Transaction]
+    _registered: dict[int, Registered]
+    """What tells its own workers from others that have their ids."""
 
     def _settle(self, tx: Any, worker: int, settled: Sequence[Settled]) -> int:
         """End these attempts of `worker`, fenced, in the dialect's transaction `tx`.
@@ -37,8 +47,8 @@ class SupervisorVerbs(SweepVerbs):
         raise NotImplementedError
 
     def register(self, worker: NewWorker) -> int:
-        def work(tx: Transaction) -> int:
-            added: int = tx.value(
+        def work(tx: Transaction) -> tuple[int, Registered]:
+            added, started_at = tx.run(
                 "workers.register",
                 host=worker.host,
                 pid=worker.pid,
@@ -47,19 +57,20 @@ class SupervisorVerbs(SweepVerbs):
                 processes=worker.processes,
                 concurrency=worker.concurrency,
                 lease=_ms(worker.lease),
-            )
+            ).fetchone()
             about = {"host": worker.host, "pid": worker.pid, "queues": list(worker.queues)}
             edges.record(tx, Life.WORKER_STARTED, worker=added, data=about)
-            return added
+            return added, Registered(worker.host, worker.pid, started_at)
 
-        return self._db.write(work)
+        added, self._registered[added] = self._db.write(work)
+        return added
 
     def renew(self, worker: int, lease: float, *, restarts: int = 0) -> bool:
-        def work(tx: Transaction) -> bool:
-            done = tx.run("workers.renew", id=worker, lease=_ms(lease), restarts=restarts)
-            return done.rowcount == 1
+        which = self._registered.get(worker, Registered())
+        return self._renew(id=worker, lease=_ms(lease), restarts=restarts, **which._asdict())
 
-        return self._db.write(work)
+    def _renew(self, **parameters: Any) -> bool:
+        return self._db.write(lambda tx: tx.run("workers.renew", **parameters).rowcount == 1)
 
     def draining(self, worker: int) -> None:
         def work(tx: Transaction) -> None:
@@ -80,6 +91,7 @@ class SupervisorVerbs(SweepVerbs):
                 edges.record(tx, Life.WORKER_STOPPED, worker=worker)
 
         self._db.write(work)
+        self._registered.pop(worker, None)
 
     def note(self, name: str, *, worker: int | None = None, data: Mapping[str, Any]) -> None:
         self._db.write(lambda tx: edges.record(tx, name, worker=worker, data=data))

@@ -1,19 +1,30 @@
 -- name: register
--- A worker starts, with a lease from now.
+-- A worker starts, with a lease from now. The first one since another server took over, or this one
+-- was started, passes many ids by: the last that were given may be lost, and their workers live.
+with started as (
+    update workhorse.server set started_at = pg_postmaster_start_time()
+     where started_at <> pg_postmaster_start_time()
+    returning only_row
+), passed_by as materialized (
+    select count(nextval('workhorse.workers_id_seq')) from generate_series(1, 1000)
+     where exists (select from started)
+)
 insert into workhorse.workers (host, pid, queues, kinds, processes, concurrency, state, started_at,
                                renewed_at, lease_until)
-values (%(host)s, %(pid)s, %(queues)s, %(kinds)s, %(processes)s, %(concurrency)s, 'alive',
-        workhorse.clock(), workhorse.clock(), workhorse.clock() + %(lease)s)
-returning id;
+select %(host)s, %(pid)s, %(queues)s, %(kinds)s, %(processes)s, %(concurrency)s, 'alive',
+       workhorse.clock(), workhorse.clock(), workhorse.clock() + %(lease)s
+  from passed_by
+returning id, started_at;
 
 -- name: renew
--- The worker lives, and was not found lost. In which table: one of a schema that was made anew may
--- have another worker under its id.
+-- The worker lives, and was not found lost. Where rows were lost, or the schema was made anew, another
+-- may have its id: `started_at` is that of its registration, if that is known.
 update workhorse.workers
    set lease_until = workhorse.clock() + %(lease)s, renewed_at = workhorse.clock(),
        restarts = %(restarts)s
  where id = %(id)s and state in ('alive', 'draining')
-returning tableoid::bigint;
+   and (%(started_at)s::bigint is null
+        or (host, pid, started_at) = (%(host)s, %(pid)s, %(started_at)s));
 
 -- name: draining
 -- alive → draining

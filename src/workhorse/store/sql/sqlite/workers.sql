@@ -3,12 +3,14 @@
 insert into workers (host, pid, queues, kinds, processes, concurrency, state, started_at, renewed_at,
                      lease_until)
 values (:host, :pid, :queues, :kinds, :processes, :concurrency, 'alive', :now, :now, :now + :lease)
-returning id;
+returning id, started_at;
 
 -- name: renew
--- The worker lives, and was not found lost.
+-- The worker lives, and was not found lost. Where rows were lost, as to a backup that was put back,
+-- another may have its id: `started_at` is that of its registration, if that is known.
 update workers set lease_until = :now + :lease, renewed_at = :now, restarts = :restarts
- where id = :id and state in ('alive', 'draining');
+ where id = :id and state in ('alive', 'draining')
+   and (:started_at is null or (host, pid, started_at) = (:host, :pid, :started_at));
 
 -- name: draining
 -- alive → draining

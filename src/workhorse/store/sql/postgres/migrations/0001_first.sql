@@ -160,6 +160,14 @@ create table workhorse.workers (
     restarts integer not null default 0
 ) with (fillfactor = 50);
 
+-- By when it was started, the server that ids were last given to workers by.
+create table workhorse.server (
+    only_row integer primary key check (only_row = 1),
+    started_at timestamptz not null
+);
+
+insert into workhorse.server values (1, pg_postmaster_start_time());
+
 create table workhorse.paused_queues (
     name text primary key,
     paused_at bigint not null
