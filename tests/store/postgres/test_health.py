@@ -13,6 +13,7 @@ from tests.scenarios.facts import eventually
 from tests.services.pgbouncer import PgBouncer
 from tests.services.postgres import Cluster, Database
 from tests.store.hands import put, put_many
+from workhorse.domain.errors import Unavailable
 from workhorse.store.opening import open_store
 from workhorse.store.postgres import PostgresStore, health
 from workhorse.store.protocol import Store
@@ -145,6 +146,21 @@ def test_a_standby_that_is_not_heard_of(monkeypatch: pytest.MonkeyPatch) -> None
             assert level_of(store, "replication slot") == "warn"
             cluster.sql("select pg_drop_replication_slot('standby')")
             assert level_of(store, "replication slot") is None
+
+
+def test_a_database_that_is_read_only(database: Database) -> None:
+    """As managed services have it on a full disk: an error that names the setting, no standby."""
+    alter, setting = f"alter database {database.name}", "default_transaction_read_only"
+    database.cluster.sql(f"{alter} set {setting} = on")
+    with closing(open_store(database.url)) as store:
+        assert level_of(store, f"{setting} is on") == "error"
+        assert level_of(store, "standby") is None
+        with pytest.raises(Unavailable, match="takes no writes now: cannot execute") as refused:
+            put(store)
+        assert setting in str(refused.value.hint)
+        database.cluster.sql(f"{alter} reset {setting}")
+        put(store)
+        assert level_of(store, f"{setting} is on") is None
 
 
 @pytest.mark.parametrize(("seconds", "where"), [(60, "ahead of"), (-60, "behind")])

@@ -99,7 +99,11 @@ def translated(error: Exception, url: str) -> WorkhorseError:
                 hint="Grant it what the PostgreSQL guide lists under Roles; workers then go on.",
             )
         case errors.ReadOnlySqlTransaction():
-            return Unavailable(f"{url} is read-only now: a standby, or it is failing over.")
+            return Unavailable(
+                f"{url} takes no writes now: {reason}.",
+                hint="It is a standby, it is failing over, or default_transaction_read_only is on: "
+                "`workhorse doctor` says which. Workers go on by themselves when it is over.",
+            )
         case errors.LockNotAvailable():
             return Unavailable(
                 f"{url} could not be changed: another transaction kept what was to be.",

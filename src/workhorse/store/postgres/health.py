@@ -22,6 +22,10 @@ DEAD_ENOUGH: Final = 10_000
 POOLED: Final = (
     "A pooler stands between: set WORKHORSE_LISTEN_URL to the server itself, or workers poll."
 )
+READ_ONLY: Final = (
+    "default_transaction_read_only is on: nothing can be written. Managed services set it when the "
+    "disk is full: free some space, and have it reset for the server, the database, or the role."
+)
 CLOCKS: Final = "leases and what is stored go by the one, logs and a `run_at` by the other."
 DRAG: Final = "until it ends, dead rows stay and claims get slower."
 
@@ -59,12 +63,14 @@ class HealthVerbs:
             yield "warn", POOLED
 
     def _findings(self, schema: int, server: Any) -> Iterator[tuple[str, str]]:
-        _, fsync, commit, pages, standby, oldest, prepared, slot, live, dead = server
+        _, fsync, commit, pages, standby, read_only, oldest, prepared, slot, live, dead = server
         newest = migrations("postgres")[-1].number
         if schema < newest:
             yield "error", f"The schema is at {schema}, this Workhorse needs {newest}: migrate."
         if standby:
             yield "error", "The server is a standby: it takes no writes."
+        elif read_only == "on":
+            yield "error", READ_ONLY
         if fsync != "on" or pages != "on":
             yield "error", "fsync or full_page_writes is off: a crash of the server loses jobs."
         if commit in {"off", "local"}:

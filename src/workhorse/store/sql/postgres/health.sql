@@ -16,7 +16,7 @@ select coalesce(sum(pg_total_relation_size(oid)), 0)::bigint
 -- Facts about the server, for the doctor.
 select current_setting('server_version'), current_setting('fsync'),
        current_setting('synchronous_commit'), current_setting('full_page_writes'),
-       pg_is_in_recovery(),
+       pg_is_in_recovery(), current_setting('transaction_read_only'),
        (select extract(epoch from max(now() - xact_start)) from pg_stat_activity
          where (backend_xmin is not null or backend_xid is not null)
            and backend_type = 'client backend'),
