@@ -52,10 +52,21 @@ def app_name(loaded: Loaded) -> str:
 
 
 def offer_url(loaded: Loaded) -> None:
-    """Let an app that is made without a URL, here or in a child, find the configured one."""
-    if loaded.database_url is not None:
-        os.environ["WORKHORSE_DATABASE_URL"] = loaded.database_url
-        os.environ.pop("WORKHORSE_DATABASE_URL_FILE", None)  # the two would contradict each other
+    """Let an app that is made without a URL, here or in a child, find the configured one.
+
+    One that is in a file stays there: what handlers start is to find no password beside them.
+    """
+    from workhorse.sources import file_of  # noqa: PLC0415
+
+    url, variable = loaded.database_url, "WORKHORSE_DATABASE_URL"
+    if url is not None:
+        file = file_of(url)
+        os.environ.pop(f"{variable}_FILE", None)
+        os.environ.pop(variable, None)  # the two would contradict each other
+        if file is None:
+            os.environ[variable] = url
+        else:
+            os.environ[f"{variable}_FILE"] = str(file)
 
 
 def refuse_two_stores(loaded: Loaded, url: str) -> None:

@@ -29,6 +29,9 @@ SECRETS: Final = ("database_url", "listen_url")
 DEFAULT_DATABASE_URL: Final = "sqlite:///.workhorse/jobs.db"
 CRASH_LOOP_RESTARTS: Final = 5
 
+_FILES: Final[dict[str, Path]] = {}
+"""The file that each secret of this process was read from, wherever the process goes."""
+
 _INTERNAL: Final = (
     "WORKHORSE_WORKER_TREE",
     "WORKHORSE_WORKER_CHILD",
@@ -151,6 +154,25 @@ def configured_url() -> str | None:
         told = "\n".join(map(str, problems))
         raise ConfigurationError(f"Where the jobs are kept cannot be told.\n{told}")
     return url
+
+
+def file_of(secret: str) -> Path | None:
+    """Return the file that a secret was read from, and can be again; None for any other."""
+    return _FILES.get(secret)
+
+
+def read_again(secret: str) -> str:
+    """Return what the file holds now that a secret was read from.
+
+    The secret itself where that cannot be told, and when it was not read from a file.
+    """
+    file = file_of(secret)
+    if file is None:
+        return secret
+    try:
+        return _secret_in(file) or secret
+    except (OSError, UnicodeDecodeError):
+        return secret
 
 
 def mask_url(url: str) -> str:
@@ -346,7 +368,7 @@ def _read_secret(found: Found, variables: Mapping[str, str], variable: str, wher
         found.miss(name, Problem(origin, None, f"{plain} is set as well; keep one of them"))
         return
     try:
-        value = Path(path).read_text(encoding="utf-8-sig").strip()
+        value = _secret_in(Path(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         expected = f"expected a file that can be read ({reason})"
@@ -357,3 +379,11 @@ def _read_secret(found: Found, variables: Mapping[str, str], variable: str, wher
         return
     found.put(name, value, origin)
     found.variables[name] = origin
+
+
+def _secret_in(path: Path) -> str:
+    """Return what a file holds, and remember where that is from; a pipe is read only once."""
+    secret = path.read_text(encoding="utf-8-sig").strip()
+    if path.is_file():
+        _FILES[secret] = path.absolute()
+    return secret

@@ -40,13 +40,26 @@ def test_an_app_without_a_url_takes_the_configured_one(monkeypatch: pytest.Monke
 
 
 def test_a_url_from_a_file_reaches_child_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment they inherit names the store once, and can be read again."""
+    """The environment they inherit names the file, wherever they go, and holds no secret."""
     an_app(None)
-    Path("secret").write_text("sqlite:///from-file.db")
+    Path("secret").write_text("sqlite:///from-file.db\n")
     monkeypatch.setenv("WORKHORSE_DATABASE_URL_FILE", "secret")
     assert bootstrap.open_app(load()).url == "sqlite:///from-file.db"
-    assert os.environ["WORKHORSE_DATABASE_URL"] == "sqlite:///from-file.db"
+    assert os.environ["WORKHORSE_DATABASE_URL_FILE"] == str(Path("secret").absolute())
+    assert "sqlite:///from-file.db" not in os.environ.values()
     assert load().database_url == "sqlite:///from-file.db"
+
+
+def test_a_url_from_a_pipe_reaches_child_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can be read only once, so the environment they inherit holds it."""
+    an_app(None)
+    ours, theirs = os.pipe()
+    os.write(theirs, b"sqlite:///from-pipe.db\n")
+    os.close(theirs)
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL_FILE", f"/dev/fd/{ours}")
+    assert bootstrap.open_app(load()).url == "sqlite:///from-pipe.db"
+    assert load().database_url == os.environ["WORKHORSE_DATABASE_URL"] == "sqlite:///from-pipe.db"
+    os.close(ours)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.services.postgres import Cluster, Database
 from tests.store.hands import put, the
 from workhorse.domain.errors import ConfigurationError
 from workhorse.domain.job import State
+from workhorse.sources import configured_url
 from workhorse.store.opening import open_store
 from workhorse.store.postgres.url import parse
 
@@ -219,6 +220,35 @@ def test_two_places_of_the_environment_share_no_folder(bare: pytest.MonkeyPatch)
     one = parse("postgresql:///jobs").run_dir
     bare.setenv("PGHOST", "there")
     assert parse("postgresql:///jobs").run_dir != one
+
+
+@pytest.mark.parametrize(
+    ("later", "password"),
+    [
+        ("postgresql://other:new@here/jobs", "new"),
+        ("postgresql://me:new@there/jobs", "old"),
+        ("postgresql://me:new@here/jobs?schema=night", "old"),
+        ("postgresql://me:new@here:0/jobs", "old"),
+        ("", "old"),
+        (None, "old"),
+    ],
+)
+def test_what_the_file_of_a_url_says_later(
+    bare: pytest.MonkeyPatch, workdir: Path, later: str | None, password: str
+) -> None:
+    """Another password or role of the same store is taken; whatever else it says is not."""
+    file = workdir / "url"
+    file.write_text("postgresql://me:old@here/jobs\n")
+    bare.setenv("WORKHORSE_DATABASE_URL_FILE", "url")
+    place = parse(configured_url() or "")
+    bare.chdir("/")
+    if later is None:
+        file.unlink()
+    else:
+        file.write_text(later)
+    again = place.anew()
+    assert conninfo_to_dict(again.conninfo)["password"] == password
+    assert again.shown == place.shown
 
 
 @pytest.mark.parametrize(

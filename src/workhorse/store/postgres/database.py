@@ -103,7 +103,7 @@ class Lane:
             connection.close()
         try:
             return connect(
-                self._place.conninfo, name=self._name, by=by, fresh_plans=self._fresh_plans
+                self._place.anew().conninfo, name=self._name, by=by, fresh_plans=self._fresh_plans
             )
         except psycopg.Error as error:
             raise cannot_connect(error, self._place.shown) from error

@@ -49,6 +49,8 @@ NO_SCHEMA: Final = (errors.UndefinedTable, errors.InvalidSchemaName, errors.Unde
 DRIVER_ERRORS: Final = (psycopg.Error, UnicodeError, OverflowError)
 """What the driver raises, of its own or for a value it cannot send."""
 
+MEND: Final = "Mend the URL. One in a file is read again for each new connection."
+
 _STALE: Final = ("cache lookup failed", "could not open relation")
 """How internal errors begin, which are not translated."""
 _STALE_PLAN: Final = "RevalidateCachedQuery"
@@ -125,7 +127,7 @@ def cannot_connect(error: psycopg.Error, url: str) -> WorkhorseError:
         for word in ("does not exist", "authentication failed", "no password supplied")
     )
     if wrong:
-        return Unavailable(f"{url} does not let us in: {reason}.", hint="Mend the URL.")
+        return Unavailable(f"{url} does not let us in: {reason}.", hint=MEND)
     return Unavailable(f"{url} cannot be reached: {reason}.")
 
 

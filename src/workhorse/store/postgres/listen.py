@@ -127,7 +127,7 @@ class Listener:
         failures = 0
         while not self._over.is_set():
             try:
-                with connect(self._place.conninfo, name="workhorse listener") as connection:
+                with connect(self._place.anew().conninfo, name="workhorse listener") as connection:
                     self._listen(Ear(connection, self._place, self._heard, self._over))
             except (psycopg.Error, WorkhorseError) as error:
                 failures = 1 if self.hears else failures + 1

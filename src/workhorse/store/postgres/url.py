@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -16,8 +16,8 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
-from workhorse.domain.errors import ConfigurationError
-from workhorse.sources import refuse_fragment
+from workhorse.domain.errors import ConfigurationError, WorkhorseError
+from workhorse.sources import read_again, refuse_fragment
 from workhorse.store.postgres.failures import cannot_connect, unreadable
 
 DEFAULT_SCHEMA: Final = "workhorse"
@@ -43,6 +43,22 @@ class Place:
     conninfo: str
     shown: str
     schema: str
+    url: str
+
+    def anew(self) -> Place:
+        """Return the same place by what the file says now that its URL was read from, if one was.
+
+        A password may have been changed meanwhile, or the role. What cannot be read there, or
+        names another place, changes nothing.
+        """
+        url = read_again(self.url)
+        if url == self.url:
+            return self
+        try:
+            found = parse(url)
+        except WorkhorseError:
+            return self
+        return replace(found, schema=self.schema) if found.shown == self.shown else self
 
     def in_schema(self, sql: str) -> str:
         """Return SQL that is written for the schema ``workhorse`` as that of this one."""
@@ -102,7 +118,7 @@ def parse(url: str) -> Place:
         raise cannot_connect(error, written) from error
     except UnicodeError:
         raise unreadable(written) from None
-    return Place(conninfo, _shown(taken, schema), schema)
+    return Place(conninfo, _shown(taken, schema), schema, url)
 
 
 def servers_of(conninfo: str) -> dict[str, str]:
