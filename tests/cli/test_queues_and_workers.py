@@ -112,3 +112,23 @@ def test_workers_are_listed(cli: Cli, store: Store) -> None:
     rows = cli("workers", "list", "--all", "-o", "jsonl").jsonl
     assert {row["id"]: row["state"] for row in rows} == {first.id: "alive", second.id: "gone"}
     assert os.getpid() != rows[0]["pid"]
+
+
+def test_a_worker_whose_lease_has_run_out_is_silent(cli: Cli, store: Store) -> None:
+    """It is not alive, whether or not there is another to find it lost; then that is its state."""
+    silent, draining, alive = Worker(store), Worker(store), Worker(store)
+    store.draining(draining.id)
+    put(store)
+    silent.take()
+
+    def states(*words: str) -> dict[int, str]:
+        rows = cli("workers", "list", "-o", "json", *words).json
+        return {row["id"]: row["state"] for row in rows}
+
+    assert states() == {silent.id: "alive", draining.id: "draining", alive.id: "alive"}
+    for worker in (silent, draining):
+        store.renew(worker.id, 0)
+    assert states() == {silent.id: "silent", draining.id: "silent", alive.id: "alive"}
+    assert f" {silent.id}  silent " in cli("workers", "list").out
+    assert store.rescue(silent.id, reason="its lease ran out") == 1
+    assert states("--all")[silent.id] == "lost"

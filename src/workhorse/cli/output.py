@@ -26,6 +26,7 @@ _COLOURS: Final = {
     "ok": "green",
     "alive": "green",
     "draining": "yellow",
+    "silent": "red",
     "lost": "red",
 }
 

@@ -7,6 +7,7 @@ UTC, with milliseconds; durations are seconds.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
 from workhorse.domain.job import UNFINISHED
@@ -93,11 +94,12 @@ def queue_row(queue: QueueStats) -> Json:
     }
 
 
-def worker_row(worker: WorkerInfo) -> Json:
-    """Return a worker."""
+def worker_row(worker: WorkerInfo, expired: Collection[int]) -> Json:
+    """Return a worker; one of `expired` that should be at work is silent."""
+    silent = worker.state in {"alive", "draining"} and worker.id in expired
     return {
         "id": worker.id,
-        "state": worker.state,
+        "state": "silent" if silent else worker.state,
         "host": worker.host,
         "pid": worker.pid,
         "queues": list(worker.queues),

@@ -38,4 +38,5 @@ def workers() -> None:
 def list_(*, gone: bool, output: str, place: Place) -> None:
     """List workers, newest first."""
     with place.open_store() as store:
-        print_rows(map(worker_row, store.workers(gone=gone)), output, COLUMNS)
+        workers, expired = store.workers(gone=gone), store.expired_workers()
+        print_rows((worker_row(worker, expired) for worker in workers), output, COLUMNS)
