@@ -243,6 +243,25 @@ def test_jobs_that_nobody_will_run_are_pointed_out(cli: Cli, store: Store) -> No
         assert f"warn  queues: 1 job waits in {queue} and no worker takes from it.\n" in ran.out
 
 
+def test_a_job_whose_queue_and_kind_no_worker_has_both(cli: Cli, store: Store) -> None:
+    """One worker takes from the queue, another knows the kind: nobody runs it."""
+    Worker(store, queues=["mail"], kinds=["old"])
+    new = Worker(store, queues=["post"], kinds=["old", "fresh"])
+    put(store, queue="mail", kind="old")
+    put(store, queue="post", kind="fresh")
+    assert "kinds" not in findings(cli)
+    put(store, queue="mail", kind="fresh")
+    told = "1 job waits of kind 'fresh' in mail and no worker of it knows that."
+    assert findings(cli)["kinds"] == [("warn", told)]
+    assert "→ Have a worker that knows it take from mail, or cancel them.\n" in cli("doctor").out
+    both = Worker(store, queues=["mail"], kinds=["old", "fresh"])
+    assert "kinds" not in findings(cli)
+    store.draining(both.id)
+    store.draining(new.id)
+    unknown = "2 jobs wait of kind 'fresh' and no worker knows it."
+    assert findings(cli)["kinds"] == [("warn", unknown)]
+
+
 def test_a_worker_in_trouble_is_an_error(cli: Cli, store: Store) -> None:
     """Exit 1: a lease has run out; whose it is does no work."""
     Worker(store, lease=0.001)

@@ -159,7 +159,7 @@ def test_unknown_kinds_are_left_alone_and_reported(store: Store) -> None:
     assert ids(worker.claim()) == [known]
     assert {state(store, id) for id in strange} == {State.AVAILABLE}
     assert story(store, strange[0]) == ["enqueue"]
-    assert store.kinds_waiting() == {"strange": 50}
+    assert store.waiting() == {("default", "strange"): 50}
     assert ids(with_both.claim()) == strange
 
 

@@ -170,7 +170,7 @@ def test_a_read_changes_nothing(store: Store, clock: SettableClock) -> None:
     """Looking at a store leaves no trace in it."""
     a_full_life(store, clock)
     before = store.events(limit=ALL)
-    store.health(), store.queues(), store.workers(), store.kinds_waiting(), store.look()
+    store.health(), store.queues(), store.workers(), store.waiting(), store.look()
     store.expired_workers(), store.held(1), store.get(1)
     assert store.events(limit=ALL) == before
 

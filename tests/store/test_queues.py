@@ -124,11 +124,12 @@ def test_a_pause_is_about_claims_alone(store: Store, clock: SettableClock) -> No
 
 
 def test_kinds_that_wait(store: Store) -> None:
-    """How many available jobs there are of each kind, so that kinds nobody runs are found."""
+    """How many available jobs there are of each queue and kind: what nobody runs is found."""
     put_many(store, 2, kind="b")
+    put(store, kind="b", queue="q")
     put(store, kind="a")
     put(store, kind="c", delay=1)
     Worker(store, kinds=["a"]).run(ERROR)
     with nothing_changed(store):
-        assert store.kinds_waiting() == {"b": 2}
-        assert store.kinds_waiting(oldest=1) == {"b": 1}
+        assert store.waiting() == {("default", "b"): 2, ("q", "b"): 1}
+        assert store.waiting(oldest=1) == {("default", "b"): 1}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import click
 
@@ -15,10 +16,14 @@ from workhorse.domain.job import State
 from workhorse.screen import clean
 
 if TYPE_CHECKING:
+    from workhorse.domain.job import QueueStats
     from workhorse.settings import Loaded
     from workhorse.store.protocol import Store
 
 ENOUGH_FILES: Final = 1024
+
+Served: TypeAlias = Mapping[str, Collection[str]]
+"""The kinds that workers know of those that take from a queue, by its name."""
 
 
 class Finding(NamedTuple):
@@ -183,25 +188,42 @@ def _workers(store: Store, crash_loop_restarts: int) -> Iterator[Finding]:
         yield Finding("error", "workers", problem.text, problem.advice)
     at_work = [worker for worker in workers if worker.id not in silent]
     yield Finding("ok", "workers", f"{len(at_work)} at work.")
-    yield from _kinds(store, {kind for worker in at_work for kind in worker.kinds})
-    yield from _queues(store, {queue for worker in at_work for queue in worker.queues})
+    served: defaultdict[str, set[str]] = defaultdict(set)
+    for worker in at_work:
+        if worker.state == "alive":
+            for queue in worker.queues:
+                served[queue].update(worker.kinds)
+    yield from _kinds(store.waiting(), served)
+    yield from _queues(store.queues(), served)
 
 
-def _kinds(store: Store, known: set[str]) -> Iterator[Finding]:
+def _kinds(waiting: Mapping[tuple[str, str], int], served: Served) -> Iterator[Finding]:
+    """Yield the kinds that no worker knows, and those that none knows of the queue they wait in."""
     from workhorse.sources import nearest
 
-    for kind, waiting in store.kinds_waiting().items():
+    known = {kind for kinds in served.values() for kind in kinds}
+    unknown: Counter[str] = Counter()
+    for (queue, kind), number in waiting.items():
         if known and kind not in known:
+            unknown[kind] += number
+        elif queue in served and kind not in served[queue]:
             yield Finding(
                 "warn",
                 "kinds",
-                f"{_jobs(waiting)} of kind {kind!r} and no worker knows it.",
-                f"Deploy a worker that has it, or cancel them.{nearest(kind, known)}",
+                f"{_jobs(number)} of kind {kind!r} in {queue} and no worker of it knows that.",
+                f"Have a worker that knows it take from {queue}, or cancel them.",
             )
+    for kind, number in unknown.items():
+        yield Finding(
+            "warn",
+            "kinds",
+            f"{_jobs(number)} of kind {kind!r} and no worker knows it.",
+            f"Deploy a worker that has it, or cancel them.{nearest(kind, known)}",
+        )
 
 
-def _queues(store: Store, served: set[str]) -> Iterator[Finding]:
-    for queue in store.queues():
+def _queues(queues: Iterable[QueueStats], served: Served) -> Iterator[Finding]:
+    for queue in queues:
         waiting = sum(queue.counts.get(state, 0) for state in (State.AVAILABLE, State.SCHEDULED))
         if waiting and queue.paused:
             yield Finding(

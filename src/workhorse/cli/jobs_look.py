@@ -147,7 +147,9 @@ def _hint_at_names(store: Store, where: JobFilter) -> None:
 
     workers = store.workers()
     queues = {queue.name for queue in store.queues()}
-    kinds = {kind for worker in workers for kind in worker.kinds} | set(store.kinds_waiting())
+    kinds = {kind for worker in workers for kind in worker.kinds} | {
+        kind for _, kind in store.waiting()
+    }
     for what, asked, known in (("queue", where.queues, queues), ("kind", where.kinds, kinds)):
         for name in asked:
             if known and name not in known and not _ever(store, what, name):

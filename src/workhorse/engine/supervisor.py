@@ -13,6 +13,7 @@ import random
 import signal
 import socket
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -352,10 +353,13 @@ class Supervisor:
     async def _sweep(self) -> None:
         while await self._calls.call(self._store.sweep):
             self._wake.ring()
-        waiting = await self._calls.call(self._store.kinds_waiting, oldest=LOOKED_OVER)
-        unknown = {kind: count for kind, count in waiting.items() if kind not in self._kinds}
+        waiting = await self._calls.call(self._store.waiting, oldest=LOOKED_OVER)
+        unknown: Counter[str] = Counter()
+        for (_, kind), number in waiting.items():
+            if kind not in self._kinds:
+                unknown[kind] += number
         if unknown:
-            log.warning("jobs wait whose kind this app does not have", kinds=unknown)
+            log.warning("jobs wait whose kind this app does not have", kinds=dict(unknown))
 
     async def _prune(self) -> None:
         prune, retention = self._store.prune, self._config.retention

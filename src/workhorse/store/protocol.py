@@ -287,8 +287,8 @@ class ClientStore(Protocol):
         Of these the store may know nothing else.
         """
 
-    def kinds_waiting(self, *, oldest: int | None = None) -> Mapping[str, int]:
-        """Return how many available jobs there are of each kind: to find kinds nobody runs.
+    def waiting(self, *, oldest: int | None = None) -> Mapping[tuple[str, str], int]:
+        """Return how many available jobs there are of each (queue, kind): to find what nobody runs.
 
         With `oldest`, among so many of the oldest only: cheap, and what nobody runs grows old.
         """

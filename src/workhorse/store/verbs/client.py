@@ -163,8 +163,13 @@ class ClientVerbs(SweepVerbs):
     def expired_workers(self) -> list[int]:
         return [id for (id,) in self._db.read("workers.expired")]
 
-    def kinds_waiting(self, *, oldest: int | None = None) -> Mapping[str, int]:
-        return dict(self._db.read("queues.kinds_waiting", oldest=oldest))
+    def waiting(self, *, oldest: int | None = None) -> Mapping[tuple[str, str], int]:
+        found = (
+            self._db.read("queues.waiting")
+            if oldest is None
+            else self._db.read("queues.oldest_waiting", oldest=oldest)
+        )
+        return {(queue, kind): number for queue, kind, number in found}
 
     def _switch(self, statement: str, name: Life, queue: str) -> None:
         def work(tx: Transaction) -> None:

@@ -20,8 +20,13 @@ select queue, state, count(*) from workhorse.jobs where state <> 'available' gro
 -- Queues that are paused.
 select name from workhorse.paused_queues;
 
--- name: kinds_waiting
--- How many jobs of each kind may be claimed, among the oldest of them or among all (null).
-select kind, count(*) from
-    (select kind from workhorse.jobs where state = 'available' order by id limit %(oldest)s) as waiting
- group by kind order by kind;
+-- name: waiting
+-- How many jobs of each queue and kind may be claimed …
+select queue, kind, count(*) from workhorse.jobs where state = 'available'
+ group by queue, kind order by queue, kind;
+
+-- name: oldest_waiting
+-- … and how many of the oldest of them.
+select queue, kind, count(*) from (
+    select queue, kind from workhorse.jobs where state = 'available' order by id limit %(oldest)s) as _
+ group by queue, kind order by queue, kind;

@@ -23,8 +23,13 @@ select queue, 'running', count(*) from jobs where worker is not null group by qu
 -- Queues that are paused.
 select name from paused_queues;
 
--- name: kinds_waiting
--- How many jobs of each kind may be claimed, among the oldest of them or among all (null).
-select kind, count(*) from
-    (select kind from jobs where state = 'available' order by id limit coalesce(:oldest, -1))
- group by kind order by kind;
+-- name: waiting
+-- How many jobs of each queue and kind may be claimed …
+select queue, kind, count(*) from jobs where state = 'available'
+ group by queue, kind order by queue, kind;
+
+-- name: oldest_waiting
+-- … and how many of the oldest of them.
+select queue, kind, count(*) from (
+    select queue, kind from jobs where state = 'available' order by id limit :oldest)
+ group by queue, kind order by queue, kind;
