@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import URL, Cli
-from tests.store.hands import Worker, put
+from tests.store.hands import Worker, a_job, put
 from workhorse.cli.doctor import ENOUGH_FILES
 from workhorse.cli.probe import Options, parse
 from workhorse.engine.lease import take_lock
@@ -260,6 +260,14 @@ def test_a_job_whose_queue_and_kind_no_worker_has_both(cli: Cli, store: Store) -
     store.draining(new.id)
     unknown = "2 jobs wait of kind 'fresh' and no worker knows it."
     assert findings(cli)["kinds"] == [("warn", unknown)]
+
+
+def test_very_many_queues_that_nobody_serves(cli: Cli, store: Store) -> None:
+    """Ten are told of, and how many more there are."""
+    store.enqueue([a_job(queue=f"q{number:04}") for number in range(1500)])
+    told = findings(cli)["queues"]
+    assert told[0] == ("warn", "1 job waits in q0000 and no worker takes from it.")
+    assert (len(told), told[-1]) == (11, ("warn", "… and 1,490 more like these."))
 
 
 def test_a_worker_in_trouble_is_an_error(cli: Cli, store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from workhorse.store.protocol import Store
 
 ENOUGH_FILES: Final = 1024
+MOST: Final = 10
+"""Findings of jobs that nobody will run, of one sort, that are told one by one."""
 
 Served: TypeAlias = Mapping[str, Collection[str]]
 """The kinds that workers know of those that take from a queue, by its name."""
@@ -193,8 +196,15 @@ def _workers(store: Store, crash_loop_restarts: int) -> Iterator[Finding]:
         if worker.state == "alive":
             for queue in worker.queues:
                 served[queue].update(worker.kinds)
-    yield from _kinds(store.waiting(), served)
-    yield from _queues(store.queues(), served)
+    yield from _first("kinds", _kinds(store.waiting(), served))
+    yield from _first("queues", _queues(store.queues(), served))
+
+
+def _first(about: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield the first of very many findings, and how many more there are."""
+    yield from islice(findings, MOST)
+    if more := sum(1 for _ in findings):
+        yield Finding("warn", about, f"… and {more:,} more like these.")
 
 
 def _kinds(waiting: Mapping[tuple[str, str], int], served: Served) -> Iterator[Finding]:
@@ -203,16 +213,9 @@ def _kinds(waiting: Mapping[tuple[str, str], int], served: Served) -> Iterator[F
 
     known = {kind for kinds in served.values() for kind in kinds}
     unknown: Counter[str] = Counter()
-    for (queue, kind), number in waiting.items():
+    for (_, kind), number in waiting.items():
         if known and kind not in known:
             unknown[kind] += number
-        elif queue in served and kind not in served[queue]:
-            yield Finding(
-                "warn",
-                "kinds",
-                f"{_jobs(number)} of kind {kind!r} in {queue} and no worker of it knows that.",
-                f"Have a worker that knows it take from {queue}, or cancel them.",
-            )
     for kind, number in unknown.items():
         yield Finding(
             "warn",
@@ -220,6 +223,14 @@ def _kinds(waiting: Mapping[tuple[str, str], int], served: Served) -> Iterator[F
             f"{_jobs(number)} of kind {kind!r} and no worker knows it.",
             f"Deploy a worker that has it, or cancel them.{nearest(kind, known)}",
         )
+    for (queue, kind), number in waiting.items():
+        if kind in known and queue in served and kind not in served[queue]:
+            yield Finding(
+                "warn",
+                "kinds",
+                f"{_jobs(number)} of kind {kind!r} in {queue} and no worker of it knows that.",
+                f"Have a worker that knows it take from {queue}, or cancel them.",
+            )
 
 
 def _queues(queues: Iterable[QueueStats], served: Served) -> Iterator[Finding]:
