@@ -1,4 +1,4 @@
-"""PgBouncer for tests: in transaction mode, in front of a cluster."""
+"""PgBouncer for tests, in front of a cluster: in transaction mode, unless told otherwise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ unix_socket_dir =
 auth_type = trust
 auth_file = {home}/users
 admin_users = {superuser}
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = {pool_size}
 max_client_conn = 500
 server_login_retry = {login_retry}
@@ -40,17 +40,24 @@ wants it; its default is 15."""
 class PgBouncer:
     """A pooler that lends a client a server connection for one transaction at a time.
 
-    What else Debian's package leaves at its default is so here too. `users` may come in, without a
-    password. A context manager: entered it runs, left it is gone.
+    `mode` is its pool_mode, if another. What else Debian's package leaves at its default is so here
+    too. `users` may come in, without a password. A context manager: entered it runs, left it is
+    gone.
     """
 
     def __init__(
-        self, cluster: Cluster, *, users: Iterable[str] = (SUPERUSER,), pool_size: int = 20
+        self,
+        cluster: Cluster,
+        *,
+        users: Iterable[str] = (SUPERUSER,),
+        pool_size: int = 20,
+        mode: str = "transaction",
     ) -> None:
         self.port = 0
         self._cluster = cluster
         self._users = tuple(users)
         self._pool_size = pool_size
+        self._mode = mode
         self._home: Path
         self._process: Process | None = None
 
@@ -95,6 +102,7 @@ class PgBouncer:
                 login_retry=LOGIN_RETRY,
                 superuser=SUPERUSER,
                 pool_size=self._pool_size,
+                mode=self._mode,
             )
         )
         log = self._home / "log"

@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Identifier
 from tests.scenarios.facts import eventually
 from tests.services.pgbouncer import PgBouncer
 from tests.services.postgres import Cluster, Database
-from tests.store.hands import put, put_many
+from tests.store.hands import Worker, put, put_many
 from workhorse.domain.errors import Unavailable
 from workhorse.store.opening import open_store
 from workhorse.store.postgres import PostgresStore, health
@@ -90,6 +90,19 @@ def test_a_pooler_between(pgbouncer: PgBouncer, database: Database) -> None:
         assert level_of(store, "WORKHORSE_LISTEN_URL") == "warn"
     with closing(open_store(database.url)) as store:
         assert level_of(store, "WORKHORSE_LISTEN_URL") is None
+
+
+@pytest.mark.needs("pgbouncer")
+def test_a_pooler_that_lends_for_a_statement_alone(cluster: Cluster, database: Database) -> None:
+    """No worker can work through it: it is no sound store that is found, and it is said why."""
+    with (
+        PgBouncer(cluster, mode="statement") as pooler,
+        closing(open_store(pooler.url(database.name))) as store,
+    ):
+        for refused in (store.health, lambda: Worker(store)):
+            with pytest.raises(Unavailable, match="statement pooling mode") as told:
+                refused()
+            assert "pool_mode = transaction" in str(told.value.hint)
 
 
 def test_a_transaction_that_stays_open(

@@ -55,6 +55,8 @@ _STALE: Final = ("cache lookup failed", "could not open relation")
 """How internal errors begin, which are not translated."""
 _STALE_PLAN: Final = "RevalidateCachedQuery"
 """The server's function that says, in its own language, that a plan's result has changed."""
+_STATEMENT_MODE: Final = "statement pooling mode"
+"""What PgBouncer says, in English only, of a transaction where it lends a statement at a time."""
 _UNKNOWN_PARAMETER: Final = re.compile(r'invalid URI query parameter: "[a-z_]+"')
 
 
@@ -110,6 +112,11 @@ def translated(error: Exception, url: str) -> WorkhorseError:
             return Unavailable(
                 f"{url} could not be changed: another transaction kept what was to be.",
                 hint="Try again when it is over; `workhorse doctor` tells of one open for long.",
+            )
+        case _ if _STATEMENT_MODE in reason:
+            return Unavailable(
+                f"{url} cannot be used: {reason}.",
+                hint="Set pool_mode = transaction in PgBouncer: there is no work without it.",
             )
         case errors.QueryCanceled():
             return Unavailable(f"{url} took too long: {reason}.")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from workhorse.store.postgres.connection import Connection
 from workhorse.store.postgres.database import Database
 from workhorse.store.postgres.listen import Ring, deafness, listening
 from workhorse.store.protocol import StoreHealth
@@ -42,7 +43,8 @@ class HealthVerbs:
         (server,) = self._db.read("health.server")
         ((size,),) = self._db.read("health.size")
         with self._db.connection() as connection:
-            pooled = connection.pooled
+            if pooled := connection.pooled:
+                _try_a_transaction(connection)
         return StoreHealth(
             url=self.url,
             version=f"PostgreSQL {server[0]}",
@@ -101,3 +103,9 @@ class HealthVerbs:
         answered = time.time()
         at = float(said) / 1000
         return max(0.0, at - answered) or min(0.0, at + 0.001 - asked)
+
+
+def _try_a_transaction(connection: Connection) -> None:
+    """Raise what keeps a transaction from being had: a pooler may lend one statement at a time."""
+    with connection.transaction():
+        pass
