@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from tests.engine.hasty import HASTY
 from tests.engine.odd_apps import fickle, leaving, varying
 from tests.scenarios import procs
 from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
 from tests.scenarios.workers import WorkerProcess, environment
 from workhorse.domain.job import State
-from workhorse.engine.supervisor import HUNG
 
 pytestmark = pytest.mark.needs("linux")
 
@@ -90,7 +90,12 @@ def test_a_burst_does_not_outlast_its_lease(scene: Scene) -> None:
     """Out of reach for so long, the store is not waited for: exit 4, and the jobs are rescued."""
     job = scene.jobs.nap.enqueue(60)
     worker = scene.worker(
-        flags=["--burst"], lease=1.5, renew=0.3, shutdown_timeout=1, cancel_grace=0.3
+        within=HASTY,
+        flags=["--burst"],
+        lease=1.5,
+        renew=0.3,
+        shutdown_timeout=1,
+        cancel_grace=0.3,
     )
     scene.until_told("start", job=job.id)
     run_dir = scene.store.run_dir
@@ -230,12 +235,12 @@ def test_a_frozen_child_is_ended_by_its_supervisor(scene: Scene, told: str) -> N
 
 def test_a_child_that_hangs_with_nothing_to_do_is_ended(scene: Scene) -> None:
     """No time limit would end it: it is replaced after a while, and jobs run again."""
-    worker = scene.worker(lease=3, renew=0.5)
+    worker = scene.worker(within=HASTY, lease=3, renew=0.5)
     assert scene.until(scene.jobs.quick.enqueue().id).state is State.SUCCEEDED
     (child,) = worker.children()
     procs.send(child.pid, signal.SIGSTOP)
     job = scene.jobs.quick.enqueue()
-    assert scene.until(job.id, within=HUNG + 20).state is State.SUCCEEDED
+    assert scene.until(job.id).state is State.SUCCEEDED
     assert not procs.alive(child.pid)
     assert scene.outcomes(job.id) == ["ok"]
 
