@@ -7,30 +7,28 @@ import pytest
 from tests.scenarios.scene import Scene
 from workhorse.domain.job import State
 
-DEATHS = [
-    ("kill", {"exit_signal": "SIGKILL"}),
-    ("abort", {"exit_signal": "SIGABRT"}),
-    ("exit", {"exit_code": 7}),
-]
+DEATHS: dict[str, dict[str, object]] = {
+    "kill": {"exit_signal": "SIGKILL"},
+    "abort": {"exit_signal": "SIGABRT"},
+    "exit": {"exit_code": 7},
+}
 
 
-@pytest.mark.parametrize(("how", "evidence"), DEATHS, ids=[how for how, _ in DEATHS])
 @pytest.mark.parametrize("kind", ["killer", "killer_thread", "killer_process"])
-def test_a_job_that_kills_its_process_fails_as_crashed(
-    scene: Scene, kind: str, how: str, evidence: dict[str, object]
-) -> None:
+def test_a_job_that_kills_its_process_fails_as_crashed(scene: Scene, kind: str) -> None:
     """Three deaths of a process with the job alone in it condemn the job; evidence is kept."""
     worker = scene.worker()
-    job = getattr(scene.jobs, kind).enqueue(how)
-    ended = scene.until(job.id)
-    assert ended.state is State.FAILED
-    assert ended.outcome == "crashed"
-    assert scene.outcomes(job.id) == ["crashed"] * 3
-    for attempt in scene.attempts(job.id):
-        assert attempt.error
-        assert evidence.items() <= dict(attempt.error).items(), attempt.error
-    scene.until_told("start", job=job.id, count=3)
-    assert scene.starts(job.id) == 3
+    for how, evidence in DEATHS.items():
+        job = getattr(scene.jobs, kind).enqueue(how)
+        ended = scene.until(job.id)
+        assert ended.state is State.FAILED
+        assert ended.outcome == "crashed"
+        assert scene.outcomes(job.id) == ["crashed"] * 3
+        for attempt in scene.attempts(job.id):
+            assert attempt.error
+            assert evidence.items() <= dict(attempt.error).items(), attempt.error
+        scene.until_told("start", job=job.id, count=3)
+        assert scene.starts(job.id) == 3
     after = scene.jobs.quick.enqueue("healthy")
     assert scene.until(after.id).state is State.SUCCEEDED
     assert worker.exit_code is None
@@ -39,9 +37,9 @@ def test_a_job_that_kills_its_process_fails_as_crashed(
 
 def test_one_killer_among_fifty_is_found_out(scene: Scene) -> None:
     """The neighbours of a killer all succeed; only the killer is blamed."""
-    good = [scene.jobs.nap.enqueue(0.3).id for _ in range(25)]
+    good = [scene.jobs.nap.enqueue(60, again=0.02).id for _ in range(25)]
     killer = scene.jobs.killer.enqueue("kill")
-    good += [scene.jobs.nap.enqueue(0.3).id for _ in range(25)]
+    good += [scene.jobs.nap.enqueue(60, again=0.02).id for _ in range(25)]
     worker = scene.worker(concurrency=51)
     assert scene.until(killer.id, within=60).state is State.FAILED
     assert scene.job(killer.id).outcome == "crashed"

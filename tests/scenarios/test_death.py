@@ -107,7 +107,7 @@ def test_a_worker_that_wakes_too_late_can_change_nothing(scene: Scene) -> None:
 def test_a_killed_child_costs_its_neighbours_nothing(scene: Scene, number: signal.Signals) -> None:
     """A child killed from outside with many jobs in it: they run again at once, unblamed."""
     worker = scene.worker(concurrency=10).ready()
-    jobs = [scene.jobs.nap.enqueue(1.0).id for _ in range(10)]
+    jobs = [scene.jobs.nap.enqueue(60, again=0.05).id for _ in range(10)]
     scene.until_told("start", count=10)
     child = worker.children()[0].pid
     killed = time.monotonic()

@@ -58,9 +58,10 @@ def quick_process(ctx: Context, value: Any = None) -> Any:
 
 
 @app.job(retry=SOON)
-async def nap(ctx: Context, seconds: float) -> int:
+async def nap(ctx: Context, seconds: float, again: float | None = None) -> int:
+    """Sleep for `seconds`, in a later attempt `again` if that is given."""
     telling.start(ctx)
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(seconds if again is None or ctx.attempt == 1 else again)
     telling.end(ctx)
     return ctx.attempt
 
