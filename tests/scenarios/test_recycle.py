@@ -24,8 +24,8 @@ def undisturbed(scene: Scene, jobs: list[int]) -> None:
 def test_recycling_hurts_no_job(scene: Scene, settings: dict[str, Any]) -> None:
     """After so many jobs, or so long, a child ends what it runs and is replaced."""
     worker = scene.worker(concurrency=4, **settings).ready()
-    naps = [scene.jobs.nap.bind(0.15) for _ in range(40)]
-    naps += [scene.jobs.nap_thread.bind(0.15) for _ in range(20)]
+    naps = [scene.jobs.nap.bind(0.15) for _ in range(20)]
+    naps += [scene.jobs.nap_thread.bind(0.15) for _ in range(10)]
     undisturbed(scene, [handle.id for handle in scene.app.enqueue_many(naps)])
     pids = {entry.data["pid"] for entry in scene.told("start")}
     assert len(pids) >= 2, "no child was replaced"
@@ -59,7 +59,7 @@ def test_children_that_are_replaced_leave_room_for_no_more(
     """
     worker = scene.worker(concurrency=3, **settings).ready()
     most = 0
-    naps = [scene.jobs.nap_thread.bind(4.0), scene.jobs.nap_thread.bind(2.5)]
+    naps = [scene.jobs.nap_thread.bind(2.5), scene.jobs.nap_thread.bind(1.5)]
     grown = [scene.jobs.hoard.bind(150) for _ in range(2)]
     handles = scene.app.enqueue_many([*naps, *grown, *naps, *grown, *naps, *grown])
     for handle in handles:

@@ -17,9 +17,12 @@ from tests.services.proxy import Proxy
 from tests.store.hands import a_job, put
 from workhorse.domain.errors import Unavailable
 from workhorse.store.opening import open_store
-from workhorse.store.postgres.connection import PATIENCE
+from workhorse.store.postgres import connection
+from workhorse.store.postgres import database as lanes
 from workhorse.store.protocol import JobFilter, Store
 
+PATIENCE = 3.0
+"""Seconds: less than a store has, whose own limit tests/scenarios/test_proxy.py waits for."""
 SLACK = 3.0
 """Seconds that a busy machine may add."""
 OPERATIONS: dict[str, Callable[[Store], object]] = {
@@ -28,6 +31,12 @@ OPERATIONS: dict[str, Callable[[Store], object]] = {
     "in a transaction": lambda store: store.enqueue([a_job(unique="one"), a_job()]),
     "a question": lambda store: store.list_jobs(JobFilter()),
 }
+
+
+@pytest.fixture(autouse=True)
+def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection.Connection, "patience", PATIENCE)
+    monkeypatch.setattr(lanes, "PATIENCE", PATIENCE)
 
 
 @pytest.fixture
