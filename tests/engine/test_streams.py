@@ -34,7 +34,7 @@ def test_only_the_first_line_is_waited_for(pipe: tuple[int, int]) -> None:
     began = time.monotonic()
     for _ in range(100):
         assert file.write(LINE) == len(LINE)
-    assert PATIENCE <= time.monotonic() - began < 2 * PATIENCE
+    assert PATIENCE <= time.monotonic() - began < 20 * PATIENCE, "others waited, too"
     assert file.dropped == 99
     assert os.read(reader, 2 * PIPE_BUF) == LINE
     assert file.has_room()

@@ -31,8 +31,6 @@ class Witness:
         self._ledger = ledger
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="witness")
-        self.starved = 0
-        """How often it was kept waiting."""
         self.slowest = 0.0
 
     def _watch(self) -> None:
@@ -43,7 +41,6 @@ class Witness:
             took = time.monotonic() - since
             self.slowest = max(self.slowest, took)
             if took > PATIENCE:
-                self.starved += 1
                 self._ledger.tell("starved", since=int(since * 1e9))
 
     def _has_written(self) -> bool:
