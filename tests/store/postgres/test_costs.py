@@ -100,7 +100,8 @@ def test_an_idle_worker_is_quiet(clusters: Clusters, tmp_path: Path) -> None:
     cluster.log_statements(database.name)
     with WorkerProcess(tmp_path, database.url, APP) as worker:
         worker.ready()
-        time.sleep(5)  # the first look at everything is over: what follows is every minute's
+        eventually(lambda: "set lease_until" in "".join(cluster.statements(database.name)))
+        # With its first renewal the first look at everything is over: what follows is usual.
         before = len(cluster.statements(database.name))
         time.sleep(IDLE_SECONDS)
         asked = cluster.statements(database.name)[before:]
