@@ -30,7 +30,7 @@ demo: $(READY) ## real jobs through a real worker, in about ten seconds
 
 test: $(READY) ## the tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not alone' $(strip $(PYTEST_ARGS))
-	@$(BIN)/python -m pytest -m alone $(strip $(PYTEST_ARGS)) || [ $$? -eq 5 ] # 5: none were chosen
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m alone $(strip $(PYTEST_ARGS)) || [ $$? -eq 5 ] # 5: none were chosen
 
 check: $(READY) ## formatting, lint, types, and who may import whom
 	@$(BIN)/ruff format --check --quiet . || { echo 'make format puts this right.' >&2; exit 1; }
