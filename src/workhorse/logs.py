@@ -1,6 +1,8 @@
 """Log lines on stderr: pretty for people, JSON for machines.
 
-Importing this module costs little: structlog is loaded by the first call. Every line carries
+Importing this module costs little: structlog is loaded by the first line. Whoever logs in here
+does so with `log`, which nothing that an app tells structlog or `logging` can alter, and which
+never raises: a line that cannot be written is dropped. Every line carries
 ``timestamp`` (ISO 8601, UTC), ``level`` and ``event``; a line about a job also `job_id`,
 `kind`, `queue`, `attempt`, `worker`, and `duration` in seconds once it has ended. Arguments and
 results are never logged.
@@ -8,52 +10,95 @@ results are never logged.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from workhorse.screen import clean
 
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import FilteringBoundLogger, Processor
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def configure(level: str = "info", format: str = "auto") -> None:  # noqa: A002 - its public name
-    """Write lines of `level` and above to stderr as `format`: ``auto``, ``json`` or ``pretty``.
+class _Log:
+    """What was configured, whenever a line is logged; what the app has, where nothing was."""
 
-    ``auto`` is pretty on a terminal and JSON elsewhere. Pretty lines have colour only on a
-    terminal that wants it. Lines of the standard library's `logging` come out the same way.
+    configured: FilteringBoundLogger | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self.configured is not None:
+            return getattr(self.configured, name)
+        import structlog  # noqa: PLC0415 - loaded when used
+
+        return getattr(structlog.get_logger("workhorse"), name)
+
+
+_log = _Log()
+log: Final = cast("FilteringBoundLogger", _log)
+"""The logger of Workhorse itself."""
+
+
+def configure(
+    level: str = "info",
+    format: str = "auto",  # noqa: A002 - its public name
+    stream: TextIO | None = None,
+) -> None:
+    """Write lines of `level` and above to `stream`, or stderr, as `format`.
+
+    That is ``auto``, ``json`` or ``pretty``; ``auto`` is pretty on a terminal and JSON elsewhere.
+    Pretty lines have colour only on a terminal that wants it. Lines of the standard library's
+    `logging`, and of structlog, come out the same way, unless an app has them go another.
     """
     import logging  # noqa: PLC0415 - loaded when used
 
     import structlog  # noqa: PLC0415
 
-    pretty = format == "pretty" or (format == "auto" and sys.stderr.isatty())
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+    stream = stream or sys.stderr
+    pretty = format == "pretty" or (format == "auto" and stream.isatty())
+    render = _pretty(stream) if pretty else _json()
+    stamp: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    render = _pretty() if pretty else _json()
+    theirs: list[Processor] = [structlog.contextvars.merge_contextvars, *stamp]
+    leveled = structlog.make_filtering_bound_logger(LEVELS[level])
+    _log.configured = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[*stamp, *render],
+        wrapper_class=_unfailing(leveled),
+        context_class=dict,
+    ).bind()
     structlog.configure(
-        processors=[*shared, *render],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        processors=[*theirs, *render],
+        wrapper_class=leveled,
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[*theirs, structlog.stdlib.add_logger_name],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
+
+
+def _unfailing(bound: Any) -> Any:
+    """Return that class of loggers, as one that drops what it cannot write."""
+
+    class Unfailing(bound):  # type: ignore[misc]  # structlog makes one for each level
+        def _proxy_to_logger(self, *args: Any, **kwargs: Any) -> None:
+            with contextlib.suppress(Exception):
+                super()._proxy_to_logger(*args, **kwargs)
+
+    return Unfailing
 
 
 def wants_colour(stream: Any) -> bool:
@@ -63,13 +108,13 @@ def wants_colour(stream: Any) -> bool:
     return bool(stream.isatty())
 
 
-def _pretty() -> list[Processor]:
+def _pretty(stream: TextIO) -> list[Processor]:
     import structlog  # noqa: PLC0415
 
     return [
         _harmless,
         structlog.dev.ConsoleRenderer(
-            colors=wants_colour(sys.stderr),
+            colors=wants_colour(stream),
             exception_formatter=structlog.dev.plain_traceback,
             pad_event_to=0,
         ),

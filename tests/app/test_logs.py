@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,19 @@ def build(ctx: Context, password: str) -> str:
 @app.job(retry=1)
 async def broken() -> None:
     raise ValueError("out of paper")
+"""
+
+OPINIONATED = """
+import structlog
+
+def tenant(logger, name, line):  # the app's own rule: each of its lines names a tenant
+    return {**line, "tenant": line["tenant"]}
+
+structlog.configure(
+    processors=[tenant, structlog.processors.JSONRenderer()],
+    logger_factory=structlog.PrintLoggerFactory(),
+)
+structlog.get_logger().info("of the app", tenant="acme")
 """
 
 
@@ -67,6 +81,19 @@ def test_every_line_of_a_job_says_which(jobs: Path) -> None:
     assert "hunter2" not in ran.err
 
 
+def test_an_app_that_configures_structlog_has_its_own_lines_only(jobs: Path) -> None:
+    """The worker's come out as they do without it, and no rule of the app's breaks an attempt."""
+    (jobs / "jobs.py").write_text(APP + OPINIONATED)
+    ran = workhorse("worker", "--burst", folder=jobs)
+    assert ran.code == 0, ran.err
+    lines = [json.loads(line) for line in ran.err.splitlines()]
+    assert {line["job_id"] for line in lines if line["event"] == "job ended"} == {1, 2}
+    assert all({"timestamp", "level"} <= line.keys() for line in lines)
+    assert [json.loads(line) for line in ran.out.splitlines()] == [
+        {"event": "of the app", "tenant": "acme"}
+    ]
+
+
 @pytest.mark.parametrize("colour", [True, False])
 def test_lines_on_a_terminal_are_for_people(jobs: Path, *, colour: bool) -> None:
     """Pretty without being asked; in colour only where that is wanted."""
@@ -91,6 +118,7 @@ def configured() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+    logs._log.configured = None
 
 
 @pytest.mark.usefixtures("configured")
@@ -101,12 +129,13 @@ class TestConfigured:
         return [json.loads(line) for line in captured.err.splitlines()]
 
     def test_auto_is_json_away_from_a_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """One object a line, with what was bound and what was said."""
+        """One object a line, with what was bound and what was said; an app's as ours."""
         logs.configure()
-        structlog.get_logger(worker=7).info("job ended", job_id=3)
-        (line,) = self.lines(capsys)
-        assert line.pop("timestamp").endswith("Z")
-        assert line == {"event": "job ended", "level": "info", "worker": 7, "job_id": 3}
+        for ours in (logs.log, structlog.get_logger()):
+            ours.bind(worker=7).info("job ended", job_id=3)
+        for line in self.lines(capsys):
+            assert line.pop("timestamp").endswith("Z")
+            assert line == {"event": "job ended", "level": "info", "worker": 7, "job_id": 3}
 
     @pytest.mark.parametrize("level", logs.LEVELS)
     def test_only_the_level_and_above_are_written(
@@ -114,7 +143,7 @@ class TestConfigured:
     ) -> None:
         """For our lines and for those of the standard library alike."""
         logs.configure(level, "json")
-        ours, theirs = structlog.get_logger(), logging.getLogger("library")
+        ours, theirs = logs.log, logging.getLogger("library")
         for name in logs.LEVELS:
             getattr(ours, name)("ours")
             getattr(theirs, name)("theirs")
@@ -140,9 +169,7 @@ class TestConfigured:
     def test_any_value_can_be_logged(self, capsys: pytest.CaptureFixture[str], look: str) -> None:
         """What is not text is written as text; odd text forges no line and steers no terminal."""
         logs.configure(format=look)
-        structlog.get_logger().warning(
-            "a\nb", path=Path("/a"), odd="\x1b[31m\0", many={1, 2}, no=None
-        )
+        logs.log.warning("a\nb", path=Path("/a"), odd="\x1b[31m\0", many={1, 2}, no=None)
         text = capsys.readouterr().err
         assert text.count("\n") == 1
         assert "/a" in text
@@ -156,3 +183,17 @@ class TestConfigured:
         logs.configure()
         logging.getLogger("library").warning("once")
         assert len(self.lines(capsys)) == 1
+
+    def test_a_line_that_cannot_be_written_is_dropped(self) -> None:
+        """Who logs goes on: the stream may be closed, or a value not be fit to be shown."""
+        stream = StringIO()
+        logs.configure(format="json", stream=stream)
+        logs.log.info("odd", value=Odd())
+        assert stream.getvalue() == ""
+        stream.close()
+        logs.log.info("too late")
+
+
+class Odd:
+    def __repr__(self) -> str:
+        raise ValueError("nothing to be shown")

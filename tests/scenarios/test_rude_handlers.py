@@ -59,3 +59,21 @@ def test_a_handler_that_goes_elsewhere_takes_no_process_along(scene: Scene) -> N
     assert scene.until(gone.id).state is State.SUCCEEDED
     assert scene.result(gone.id) == "/"
     assert scene.result(begun.id) == [str(scene.folder), "nobody"]
+
+
+@pytest.mark.parametrize("how", ["close", "wrap", "detach", "descriptors"])
+def test_a_handler_cannot_end_the_worker_s_log(scene: Scene, how: str) -> None:
+    """What it does to the standard streams of its process is no matter for the log, nor the engine.
+
+    One that is closed is not closed for those that print to it next.
+    """
+    worker = scene.worker(concurrency=1)
+    jobs = [scene.jobs.mute.enqueue(how).id, scene.jobs.polite.enqueue().id]
+    if how in {"close", "wrap"}:
+        jobs.append(scene.jobs.chatty.enqueue().id)
+    for job in jobs:
+        ended = scene.until(job)
+        assert (ended.state, ended.attempt) == (State.SUCCEEDED, 1), ended
+    assert scene.events(None, "child_died") == []
+    assert worker.stop() == 0
+    assert [line["job_id"] for line in worker.logs("job ended")] == jobs

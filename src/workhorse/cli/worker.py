@@ -49,7 +49,6 @@ def worker(*, place: Place, burst: bool, **flags: Any) -> int:
 
     loaded = place.settings(**flags)
     config = worker_config(loaded, burst=burst)
-    forgive()
-    logs.configure(config.log_level, config.log_format)
+    logs.configure(config.log_level, config.log_format, forgive())
     offer_url(loaded)
     return run_worker(config, check_url=partial(refuse_two_stores, loaded))

@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
-
 from workhorse.domain.outcome import AttemptOutcome, Cancelled, Failed, Released, TimedOut
 from workhorse.domain.transitions import settle
 from workhorse.engine.board import NEVER, Board, Mark
@@ -24,6 +22,7 @@ from workhorse.engine.executors.in_thread import ThreadExecutor
 from workhorse.engine.executors.on_loop import AsyncExecutor
 from workhorse.explain import error_line
 from workhorse.failure import failure_from
+from workhorse.logs import log
 
 if TYPE_CHECKING:
     from workhorse.domain.job import Claimed
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from workhorse.engine.output import OutputBuffer
     from workhorse.kind import KindSpec
 
-log = structlog.get_logger("workhorse.worker")
 
 HOARD: Final = 0.25
 """A claimed job that could not start for so long goes back: what is urgent waits no longer."""
@@ -71,7 +69,7 @@ class Attempts:
         self._free = list(range(slots))
         self._taken_at = now()
         self._on_end = on_end
-        self._tells = log.is_enabled_for(20) if hasattr(log, "is_enabled_for") else True
+        self._tells = log.is_enabled_for(20)
         self._executors: dict[str, Executor] = {
             "async": AsyncExecutor(self),
             "thread": ThreadExecutor(self),
@@ -145,18 +143,19 @@ class Attempts:
         self._board.clear(run.slot)
         self._free.append(run.slot)
         self.finished += 1
+        took = now() - run.started
+        if self.ready:
+            self.start()
+        self._on_end()
         if self._tells:
             self.tell(
                 "job ended",
                 run,
                 outcome=change.outcome.value,
                 state=change.state.value,
-                duration=round(now() - run.started, 4),
+                duration=round(took, 4),
                 error=change.error and error_line(change.error),
             )
-        if self.ready:
-            self.start()
-        self._on_end()
 
     def give_back(self, reason: str) -> None:
         """Release what has not started."""

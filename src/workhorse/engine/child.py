@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
 from workhorse.domain.errors import WorkhorseError
 from workhorse.engine.board import Board
 from workhorse.engine.config import WorkerConfig
@@ -29,9 +27,9 @@ from workhorse.engine.loops import run_to_the_end
 from workhorse.engine.proctree import die_with_parent, prefer_for_oom
 from workhorse.engine.signals import leave_to_supervisor
 from workhorse.engine.streams import forgive, tell_of_dropped
+from workhorse.logs import log
 
 EXIT_IMPORT: Final = 3
-log = structlog.get_logger("workhorse.child")
 SWITCH_INTERVAL: Final = 0.0005
 """The store's thread needs the interpreter briefly and often: do not let it wait 5 ms each time."""
 
@@ -55,14 +53,14 @@ def main(arguments: list[str]) -> int:
     leave_to_supervisor()
     die_with_parent(parent)
     prefer_for_oom()
-    forgive()
+    log_to = forgive()
 
     from workhorse.engine.forks import FORKS  # noqa: PLC0415 - after the guards are up
     from workhorse.engine.loading import load_app  # noqa: PLC0415
     from workhorse.logs import configure  # noqa: PLC0415
 
     FORKS.watch()
-    configure(config.log_level, config.log_format)
+    configure(config.log_level, config.log_format, log_to)
     control = socket.socket(fileno=control_fd)
     control.set_inheritable(False)
     frames = BlockingFrames(control)

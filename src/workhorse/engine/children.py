@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
-
 from workhorse.domain.errors import ConfigurationError, Unavailable
 from workhorse.domain.events import Life
 from workhorse.engine.autopsy import Death
@@ -18,6 +16,7 @@ from workhorse.engine.process import ChildProcess, reap_strangers
 from workhorse.engine.remains import Remains, settle_remains
 from workhorse.engine.restarts import ENOUGH_TROUBLE, Restarts, Troubles
 from workhorse.engine.wake import sweep_sockets
+from workhorse.logs import log
 from workhorse.store.opening import same_store
 from workhorse.store.protocol import CancelRequest
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from workhorse.engine.service import Service
     from workhorse.engine.stopping import Stopping
 
-log = structlog.get_logger("workhorse.supervisor")
 
 STUCK: Final = 2.0
 """A child whose loop has not turned for so long cannot end a job by itself."""

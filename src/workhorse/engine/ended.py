@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from workhorse.engine.clock import now
+from workhorse.logs import log
 from workhorse.store.protocol import TURN_BYTES, Settled, Turn
 from workhorse.text import octets
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from workhorse.domain.job import Claimed
     from workhorse.domain.transitions import Change
 
-log = structlog.get_logger("workhorse.worker")
 
 KEPT: Final = "a job that has ended is kept by another's open transaction"
 HELD_UP: Final = 1.0

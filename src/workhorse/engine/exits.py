@@ -9,9 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final
 
-import structlog
-
-log = structlog.get_logger("workhorse.worker")
+from workhorse.logs import log
 
 AGAIN: Final = 0.1
 """Seconds until what could not be done for want of a file descriptor or a thread is tried again."""

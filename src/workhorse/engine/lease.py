@@ -10,17 +10,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
 from workhorse.domain.errors import Unavailable
 from workhorse.engine.clock import now
 from workhorse.engine.command import command
 from workhorse.engine.lease_page import LeasePage
 from workhorse.engine.locks import lock_path
 from workhorse.engine.proctree import TREE_MARK, Family, kill_family
+from workhorse.logs import log
 from workhorse.store.protocol import NewWorker, SupervisorStore
-
-log = structlog.get_logger("workhorse.lease")
 
 FENCE: Final = 0.8
 """The share of a lease after which an unrenewed worker's children must be dead."""

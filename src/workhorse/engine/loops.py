@@ -6,11 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-import structlog
-
 from workhorse.engine.forks import FORKS, end
-
-log = structlog.get_logger("workhorse.worker")
+from workhorse.logs import log
 
 T = TypeVar("T")
 

@@ -8,16 +8,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import structlog
-
 from workhorse.domain.errors import StoreGone, Unavailable
 from workhorse.engine.clock import happens, now
 from workhorse.engine.lease import bury_if_gone, locked_workers
 from workhorse.engine.locks import lock_path
 from workhorse.engine.wake import sweep_sockets
+from workhorse.logs import log
 from workhorse.store.protocol import SupervisorStore
-
-log = structlog.get_logger("workhorse.maintenance")
 
 PRUNE_BATCH: Final = 1000
 TOLD_AGAIN: Final = 600.0

@@ -6,12 +6,9 @@ import asyncio
 import random
 from typing import Final
 
-import structlog
-
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.retry import OUTAGE
-
-log = structlog.get_logger("workhorse.store")
+from workhorse.logs import log
 
 TELL_EVERY: Final = 30
 """An outage is told of at first, and again after so many failures."""

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-import structlog
-
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.job import Outcome, State
 from workhorse.domain.outcome import Failure
 from workhorse.domain.transitions import Change, Verb
+from workhorse.logs import log
 from workhorse.store.protocol import Settled, Turn
 
 if TYPE_CHECKING:
     from workhorse.domain.events import OutputLine
 
-log = structlog.get_logger("workhorse.worker")
 
 Write: TypeAlias = "Callable[[list[Settled], Sequence[OutputLine]], Awaitable[Turn]]"
 Heed: TypeAlias = Callable[[Turn, Sequence[Settled]], None]

@@ -6,20 +6,17 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
-
 from workhorse.domain.errors import Unavailable
 from workhorse.domain.transitions import settle
 from workhorse.engine.autopsy import Death, autopsy
 from workhorse.engine.board import Slot
 from workhorse.engine.ended import KEPT
 from workhorse.explain import error_line
+from workhorse.logs import log
 from workhorse.store.protocol import Settled, first_due
 
 if TYPE_CHECKING:
     from workhorse.engine.service import Service
-
-log = structlog.get_logger("workhorse.supervisor")
 
 
 class Remains(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import socket
@@ -12,14 +13,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from select import PIPE_BUF, POLLOUT, poll
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
-import structlog
+from workhorse.logs import log
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-log = structlog.get_logger("workhorse.worker")
 
 PATIENCE: Final = 0.5
 """Seconds that are waited for room: a reader may be slow."""
@@ -109,11 +109,24 @@ def _sender(number: int) -> Callable[[memoryview], int]:
     return partial(os.write, number)
 
 
+class _Everyones(io.BufferedWriter):
+    """A buffer that whoever closes it only flushes: others in the process write to it, too."""
+
+    def close(self) -> None:
+        """Write out what it holds."""
+        self.flush()
+
+
 _forgiving: list[_Forgiving] = []
 
 
-def forgive() -> None:
-    """Make this process's standard output and error so, from now on."""
+def forgive() -> TextIO | None:
+    """Make this process's standard output and error so, from now on.
+
+    Return one more to standard error, for the process's own log: what handlers do to `sys.stderr`,
+    or to its descriptor, does not reach it. None where standard error is no file.
+    """
+    log_to = None
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         try:
@@ -122,16 +135,22 @@ def forgive() -> None:
             continue
         with contextlib.suppress(OSError):
             stream.flush()
-        file = _Forgiving(number)
-        forgiving = io.TextIOWrapper(
-            io.BufferedWriter(file),
-            encoding=stream.encoding,
-            errors="backslashreplace",
-            line_buffering=stream.line_buffering,
-            write_through=stream.write_through,
-        )
-        setattr(sys, name, forgiving)
-        _forgiving.append(file)
+        setattr(sys, name, _open_like(stream, number))
+        if name == "stderr":
+            log_to = _open_like(stream, fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3))
+    return log_to
+
+
+def _open_like(stream: io.TextIOWrapper, number: int) -> TextIO:
+    file = _Forgiving(number)
+    _forgiving.append(file)
+    return io.TextIOWrapper(
+        _Everyones(file),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def tell_of_dropped() -> None:

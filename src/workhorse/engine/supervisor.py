@@ -19,8 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
-
 from workhorse.domain.errors import StoreGone, Unavailable
 from workhorse.engine import maintenance
 from workhorse.engine.board import NEVER
@@ -37,13 +35,13 @@ from workhorse.engine.service import Service
 from workhorse.engine.stopping import Stopping
 from workhorse.engine.streams import tell_of_dropped
 from workhorse.engine.wake import Wake, sweep_sockets
+from workhorse.logs import log
 from workhorse.store.opening import open_store
 from workhorse.store.protocol import NewWorker
 
 if TYPE_CHECKING:
     from workhorse.store.protocol import Bell, Store
 
-log = structlog.get_logger("workhorse.supervisor")
 
 PULSE: Final = 0.1
 """How often children are looked at, in seconds."""

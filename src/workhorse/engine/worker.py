@@ -19,8 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from workhorse.domain.errors import Unavailable
 from workhorse.engine.appetite import BATCH, FLOOD, Appetite
 from workhorse.engine.attempts import Attempts
@@ -29,6 +27,7 @@ from workhorse.engine.clock import happens, now
 from workhorse.engine.outage import Outage
 from workhorse.engine.output import OutputBuffer
 from workhorse.engine.refused import by_attempt, write_singly
+from workhorse.logs import log
 from workhorse.store.protocol import (
     ClaimRequest,
     Settled,
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from workhorse.kind import KindSpec
     from workhorse.store.protocol import WorkerStore
 
-log = structlog.get_logger("workhorse.worker")
 
 TICK: Final = 0.1
 """How often deadlines are looked at while something runs: the precision of a timeout."""

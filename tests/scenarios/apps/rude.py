@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
 from pathlib import Path
@@ -68,3 +69,26 @@ def close_thread() -> int:
 def wander() -> None:
     os.chdir("/")
     os.environ["LEFT_BY"] = "wander"
+
+
+@app.job(retry=1)
+def mute(how: str) -> None:
+    """Let go of standard output and error in a way that scripts have."""
+    match how:
+        case "close":
+            sys.stdout.close()
+            sys.stderr.close()
+        case "wrap":
+            for _ in range(2):  # each time the former wrapper closes what it has wrapped
+                sys.stderr = io.TextIOWrapper(sys.stderr.buffer, encoding="utf-8")
+        case "detach":
+            sys.stderr.detach()  # type: ignore[union-attr]
+        case "descriptors":
+            os.close(1)
+            os.close(2)
+
+
+@app.job(retry=1)
+def chatty() -> None:
+    print("out", flush=True)
+    print("err", file=sys.stderr, flush=True)

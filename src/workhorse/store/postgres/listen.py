@@ -16,16 +16,14 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 import psycopg
-import structlog
 from psycopg import sql
 
 from workhorse.domain.errors import Unavailable, WorkhorseError
 from workhorse.domain.retry import OUTAGE
+from workhorse.logs import log
 from workhorse.store.postgres.connection import Connection, connect
 from workhorse.store.postgres.failures import cannot_connect
 from workhorse.store.postgres.url import Place, parse
-
-log = structlog.get_logger("workhorse.listener")
 
 TEST_EVERY: Final = 15.0
 """Seconds of silence after which a listener rings for itself."""

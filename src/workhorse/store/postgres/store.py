@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
+from workhorse.logs import log
 from workhorse.store.postgres import migrate
 from workhorse.store.postgres.client import PostgresClientVerbs
 from workhorse.store.postgres.database import Database, PostgresTransaction
@@ -25,8 +24,6 @@ from workhorse.store.protocol import Settled
 from workhorse.store.verbs.measuring import Measure
 from workhorse.store.verbs.retention import LEAST_MISSED, RetentionVerbs
 from workhorse.store.verbs.supervisor import SupervisorVerbs
-
-log = structlog.get_logger("workhorse.store")
 
 CLIENTS: Final = 4
 """Most connections of one process that enqueue, look and change."""
