@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.scenarios.facts import eventually
 from tests.scenarios.scene import Scene
 from workhorse.domain.job import State
 
@@ -77,3 +78,74 @@ def test_a_handler_cannot_end_the_worker_s_log(scene: Scene, how: str) -> None:
     assert scene.events(None, "child_died") == []
     assert worker.stop() == 0
     assert [line["job_id"] for line in worker.logs("job ended")] == jobs
+
+
+@pytest.mark.parametrize("spare_itself", [False, True])
+def test_a_handler_that_cancels_every_task(scene: Scene, *, spare_itself: bool) -> None:
+    """It harms what handlers run on that loop, and nothing else: the loop is the worker's."""
+    worker = scene.worker(concurrency=5)
+    go_on = scene.folder / "go on"
+    waiters = [
+        kind.enqueue(str(go_on)).id
+        for kind in (scene.jobs.wait_for, scene.jobs.wait_for_thread, scene.jobs.wait_for_process)
+    ]
+    eventually(lambda: all(scene.state(job) is State.RUNNING for job in waiters))
+    rude = scene.until(scene.jobs.cancel_all.enqueue(spare_itself=spare_itself).id)
+    if spare_itself:
+        assert (rude.state, rude.attempt) == (State.SUCCEEDED, 1)
+    else:
+        assert (rude.state, rude.attempt) == (State.FAILED, 2)
+        assert rude.error is not None
+        assert rude.error["type"] == "asyncio.exceptions.CancelledError"
+    go_on.touch()
+    for job in waiters:
+        ended = scene.until(job)
+        assert ended.state is State.SUCCEEDED
+        assert (ended.attempt > 1) == (ended.kind == "wait_for")
+    assert scene.events(None, "child_died") == []
+    assert worker.stop() == 0
+    assert "Task was destroyed" not in worker.text()
+
+
+def test_a_handler_that_brings_its_process_down(scene: Scene) -> None:
+    """What ran there is on the board when it is dead: who did it is found out, nobody else pays."""
+    worker = scene.worker(concurrency=5)
+    go_on = scene.folder / "go on"
+    waiters = [
+        kind.enqueue(str(go_on)).id for kind in (scene.jobs.wait_for, scene.jobs.wait_for_thread)
+    ]
+    eventually(lambda: all(scene.state(job) is State.RUNNING for job in waiters))
+    rude = scene.jobs.break_loop.enqueue().id
+    eventually(lambda: scene.attempts(rude) and scene.outcomes(rude)[0] == "released")
+    go_on.touch()
+    for job in waiters:
+        ended = scene.until(job)
+        assert (ended.state, ended.failures) == (State.SUCCEEDED, 0)
+        assert scene.outcomes(job) == ["released", "ok"]
+    ended = scene.until(rude)
+    assert (ended.state, ended.outcome) == (State.FAILED, "crashed")
+    assert scene.outcomes(rude) == ["released", "crashed", "crashed"]
+    assert worker.stop() == 0
+    for line in worker.logs("a child cannot go on"):
+        assert "Traceback" in line["exception"]
+    assert len(worker.logs("a child cannot go on")) == 3
+
+
+def test_a_handler_that_is_cancelled_before_it_has_begun(scene: Scene) -> None:
+    """Its attempt has failed as any that is cancelled by a neighbour, and the next one succeeds."""
+    here = str(scene.folder)
+    rude, *others = scene.app.enqueue_many(
+        [scene.jobs.cancel_all.bind(spare_itself=True), *[scene.jobs.wait_for.bind(here)] * 3]
+    )
+    scene.worker(concurrency=4)
+    assert scene.until(rude.id).state is State.SUCCEEDED
+    for other in others:
+        ended = scene.until(other.id)
+        assert (ended.state, ended.attempt) == (State.SUCCEEDED, 2)
+        assert scene.outcomes(other.id) == ["error", "ok"]
+
+
+def test_a_handler_that_waits_for_every_task(scene: Scene) -> None:
+    """It waits for those of handlers, and not for the worker's, which never end."""
+    scene.worker(concurrency=2)
+    assert scene.until(scene.jobs.wait_for_all.enqueue().id).state is State.SUCCEEDED

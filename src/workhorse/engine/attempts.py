@@ -70,8 +70,9 @@ class Attempts:
         self._taken_at = now()
         self._on_end = on_end
         self._tells = log.is_enabled_for(20)
+        self._on_loop = AsyncExecutor(self)
         self._executors: dict[str, Executor] = {
-            "async": AsyncExecutor(self),
+            "async": self._on_loop,
             "thread": ThreadExecutor(self),
             "process": ProcessExecutor(
                 self,
@@ -188,8 +189,12 @@ class Attempts:
                 self.ended.add(job, settle(job, Cancelled(reason)))
 
     def end_late(self, at: float) -> Run | None:
-        """Tell those whose time is over to end; return one that was told to and does not."""
+        """Tell those whose time is over to end; return one that was told to and does not.
+
+        See to those, too, that have ended without a word.
+        """
         stuck = None
+        self._on_loop.finish_unbegun(list(self.running.values()))
         for run in list(self.running.values()):
             if run.stop is None and at >= run.deadline:
                 self._stop(run, TimedOut(run.job.timeout or 0.0), Mark.TIMED_OUT)

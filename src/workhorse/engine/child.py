@@ -15,6 +15,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,12 +24,13 @@ from workhorse.domain.errors import WorkhorseError
 from workhorse.engine.board import Board
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.frames import AsyncFrames, BlockingFrames, Message
-from workhorse.engine.loops import run_to_the_end
+from workhorse.engine.loops import end_tasks, hidden_task, hide_current, run_to_the_end
 from workhorse.engine.proctree import die_with_parent, prefer_for_oom
 from workhorse.engine.signals import leave_to_supervisor
 from workhorse.engine.streams import forgive, tell_of_dropped
 from workhorse.logs import log
 
+EXIT_COLLAPSE: Final = 1
 EXIT_IMPORT: Final = 3
 SWITCH_INTERVAL: Final = 0.0005
 """The store's thread needs the interpreter briefly and often: do not let it wait 5 ms each time."""
@@ -84,9 +86,25 @@ def main(arguments: list[str]) -> int:
             log.error("the store cannot be opened", error=str(error))
             return error.exit_code
         run_to_the_end(
-            _serve(app, store, config, board, start, control=control), new_loop=_new_loop
+            _serve(app, store, config, board, start, control=control),
+            new_loop=_new_loop,
+            before_cleanup=_collapse(),
         )
     return 0
+
+
+@contextlib.contextmanager
+def _collapse() -> Iterator[None]:
+    """End this process at once after an exception that nobody expected.
+
+    What runs in it stays on the board: by that the supervisor tells the guilty from the innocent.
+    If it ended in order, none would be there any more.
+    """
+    try:
+        yield
+    except BaseException:  # noqa: BLE001 - whatever it is
+        log.exception("a child cannot go on")
+        os._exit(EXIT_COLLAPSE)
 
 
 def _receive_start(control: socket.socket) -> _Start | None:
@@ -118,10 +136,11 @@ async def _serve(
     *,
     control: socket.socket,
 ) -> None:
-    from workhorse.engine.forks import FORKS  # noqa: PLC0415
+    from workhorse.engine.forks import FORKS, flush  # noqa: PLC0415
     from workhorse.engine.wake import Sleeper, Wake  # noqa: PLC0415
     from workhorse.engine.worker import Worker  # noqa: PLC0415
 
+    hide_current()
     loop = asyncio.get_running_loop()
     FORKS.keep_to_parent(loop)
     worker = Worker(
@@ -144,21 +163,17 @@ async def _serve(
     sleeper = _sleeper(store.run_dir, start, Sleeper)
     if sleeper is not None:
         loop.add_reader(sleeper.socket, sleeper.drain, worker.wake)
-    orders = loop.create_task(_obey(frames, worker))
-    reports = loop.create_task(_report(frames, worker, config))
-    try:
-        await worker.run()
-        frames.send({"say": "done"})
-        if worker.running:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)  # what would not end when told to must not hold the process
-    finally:
-        orders.cancel()
-        reports.cancel()
-        if sleeper is not None:
-            loop.remove_reader(sleeper.socket)
-            sleeper.close()
+    orders = hidden_task(_obey(frames, worker))
+    reports = hidden_task(_report(frames, worker, config))
+    await worker.run()
+    frames.send({"say": "done"})
+    if worker.running:
+        flush()
+        os._exit(0)  # what would not end when told to must not hold the process
+    await end_tasks(orders, reports)
+    if sleeper is not None:
+        loop.remove_reader(sleeper.socket)
+        sleeper.close()
 
 
 def _sleeper(run_dir: Path | None, start: _Start, make: Any) -> Any:

@@ -24,6 +24,7 @@ from workhorse.engine.appetite import BATCH, FLOOD, Appetite
 from workhorse.engine.attempts import Attempts
 from workhorse.engine.board import NEVER, Board
 from workhorse.engine.clock import happens, now
+from workhorse.engine.loops import end_tasks, hidden_task
 from workhorse.engine.outage import Outage
 from workhorse.engine.output import OutputBuffer
 from workhorse.engine.refused import by_attempt, write_singly
@@ -121,6 +122,8 @@ class Worker:
         """In a flood: a turn that settles, while others claim."""
         self._sweeping: asyncio.Task[None] | None = None
         """When more wait for what has ended than one turn sees to."""
+        self._looking: asyncio.Task[None] | None = None
+        """For cancel requests."""
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._hungry = True
@@ -182,37 +185,35 @@ class Worker:
     # -- the loop ------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Claim, run and settle until drained and idle (or condemned with nothing else left)."""
+        """Claim, run and settle until drained and idle (or condemned with nothing else left).
+
+        What it raises is a fault of ours, or of the store's: its tasks are left as they are then.
+        """
         self._board.turned(now())  # its first job may hold the interpreter before the first tick
-        ticker = self._loop.create_task(self._tick())
+        ticker = hidden_task(self._tick())
         ticker.add_done_callback(lambda _: self._wake.set())
         outage = Outage()
-        try:
-            while not self._is_through():
-                if ticker.done():
-                    ticker.result()
-                adopting = now() >= self._adopt_at
-                request = self._request()
-                if not (adopting or request or self._can_write()):
-                    await self._sleep()
-                    continue
-                try:
-                    if adopting:
-                        await self._adopt()  # a store that can be read may not yet be written to
-                    else:
-                        await self._turn(request)
-                        outage.is_over()
-                except Unavailable as error:
-                    await outage.wait(error)
-        finally:
-            ticker.cancel()
-            for task in (self._flush, self._sweeping):
-                if task is not None:
-                    task.cancel()
-            await self._attempts.close()
-            self._db.shutdown(wait=False)
-            self._claiming.shutdown(wait=False)
-            self._reading.shutdown(wait=False)
+        while not self._is_through():
+            if ticker.done():
+                ticker.result()
+            adopting = now() >= self._adopt_at
+            request = self._request()
+            if not (adopting or request or self._can_write()):
+                await self._sleep()
+                continue
+            try:
+                if adopting:
+                    await self._adopt()  # a store that can be read may not yet be written to
+                else:
+                    await self._turn(request)
+                    outage.is_over()
+            except Unavailable as error:
+                await outage.wait(error)
+        await end_tasks(ticker, self._sweeping, self._looking)
+        await self._attempts.close()
+        self._db.shutdown(wait=False)
+        self._claiming.shutdown(wait=False)
+        self._reading.shutdown(wait=False)
 
     def _is_through(self) -> bool:
         return self._draining and self._attempts.only_stuck_left() and self._all_written()
@@ -255,7 +256,7 @@ class Worker:
             return
         settled, output = self._ended.take(), self._output.take()
         if len(settled) >= OVERLAP and self._store.overlaps:
-            self._flush = self._loop.create_task(self._settle_flood(settled, output))
+            self._flush = hidden_task(self._settle_flood(settled, output))
             self._flush.add_done_callback(lambda _: self._wake.set())
             settled, output = [], []
         if settled or output or request is not None:
@@ -345,7 +346,7 @@ class Worker:
         if turn.freed:
             self.on_freed()
         if turn.unswept and self._sweeping is None:
-            self._sweeping = self._loop.create_task(self._sweep())
+            self._sweeping = hidden_task(self._sweep())
         for job_id, attempt in turn.stale:
             log.warning("lease lost", job_id=job_id, attempt=attempt, worker=self.worker)
         if turn.stale:
@@ -403,7 +404,6 @@ class Worker:
     async def _tick(self) -> None:
         """Look at deadlines and cancel requests, and tell the supervisor the loop turns."""
         looked = 0.0
-        looking: asyncio.Task[None] | None = None
         attempts = self._attempts
         while True:
             at = now()
@@ -416,11 +416,11 @@ class Worker:
                 self._wake.set()
             if self._ended.hand_in_again(at) or self._draining:
                 self._wake.set()
-            if looking is not None and looking.done():
-                looking = looking.result()
-            if attempts.running and looking is None and at - looked >= CANCEL_LOOK:
+            if self._looking is not None and self._looking.done():
+                self._looking = self._looking.result()
+            if attempts.running and self._looking is None and at - looked >= CANCEL_LOOK:
                 looked = at
-                looking = self._loop.create_task(self._look_for_cancels())
+                self._looking = hidden_task(self._look_for_cancels())
             await asyncio.sleep(TICK if attempts.running or attempts.ready else 4 * TICK)
 
     async def _look_for_cancels(self) -> None:

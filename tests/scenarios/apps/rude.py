@@ -6,9 +6,10 @@ import asyncio
 import io
 import os
 import sys
+import time
 from pathlib import Path
 
-from workhorse import Workhorse
+from workhorse import Retry, Workhorse
 
 app = Workhorse()
 
@@ -92,3 +93,55 @@ def mute(how: str) -> None:
 def chatty() -> None:
     print("out", flush=True)
     print("err", file=sys.stderr, flush=True)
+
+
+@app.job(retry=Retry(max_attempts=2, base=0.1, jitter=0))
+async def cancel_all(*, spare_itself: bool = False) -> None:
+    """Shut down, as a program does whose loop this is."""
+    mine = asyncio.current_task()
+    for task in asyncio.all_tasks():
+        if not (spare_itself and task is mine):
+            task.cancel()
+    asyncio.get_running_loop().create_task(beside()).cancel()
+    await asyncio.sleep(0.1)
+
+
+@app.job(retry=Retry(max_attempts=2, base=0.1, jitter=0))
+async def break_loop() -> None:
+    """Have the loop meet an error that is nobody's."""
+    asyncio.get_running_loop()._selector.close()  # type: ignore[attr-defined]
+    await asyncio.sleep(60)
+
+
+async def beside() -> None:
+    pass
+
+
+@app.job(retry=Retry(max_attempts=5, base=0.1, jitter=0))
+async def wait_for(path: str) -> str:
+    """Be there until a file is."""
+    while not is_there(path):  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(0.01)
+    return path
+
+
+def is_there(path: str) -> bool:
+    return Path(path).exists()
+
+
+def wait_here_for(path: str) -> str:
+    while not is_there(path):
+        time.sleep(0.01)
+    return path
+
+
+wait_for_thread = app.job(name="wait_for_thread", retry=1)(wait_here_for)
+wait_for_process = app.job(name="wait_for_process", run="process", retry=1)(wait_here_for)
+
+
+@app.job
+async def wait_for_all() -> int:
+    """Wait for whatever else runs on this loop."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others)
+    return len(others)

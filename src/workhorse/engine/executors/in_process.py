@@ -22,6 +22,7 @@ from workhorse.engine.command import command
 from workhorse.engine.exits import exit_of, insist, signal_name
 from workhorse.engine.frames import AsyncFrames
 from workhorse.engine.loading import IMPORT_PATIENCE
+from workhorse.engine.loops import hidden_task
 from workhorse.engine.proctree import (
     RUNNER_MARK,
     Family,
@@ -91,7 +92,7 @@ class ProcessExecutor:
         run.handle.set()
 
     def _keep(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = hidden_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -119,8 +120,8 @@ class ProcessExecutor:
 
     async def _drive(self, runner: _Runner, run: Run) -> AttemptOutcome:
         """Have `runner` run the attempt, and end it when the attempt is told to end."""
-        work = asyncio.ensure_future(runner.perform(run, self._home))
-        stopped = asyncio.ensure_future(run.handle.wait())
+        work = hidden_task(runner.perform(run, self._home))
+        stopped = hidden_task(run.handle.wait())
         try:
             await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -287,7 +288,7 @@ class _Runner:
 
     async def _next(self, frames: AsyncFrames) -> dict[str, Any] | None:
         """Return the next message; None when the process is gone."""
-        reading = asyncio.ensure_future(frames.receive())
+        reading = hidden_task(frames.receive())
         either: set[asyncio.Future[Any]] = {reading, self._exit}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -321,7 +322,7 @@ class _Runner:
         Whoever calls it, and however often: it returns when nothing is left.
         """
         if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._end())
+            self._ending = hidden_task(self._end())
         return await self._ending
 
     async def _end(self) -> int:

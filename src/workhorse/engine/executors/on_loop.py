@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,14 +41,13 @@ class AsyncExecutor:
 
     def stop(self, run: Run) -> None:
         """Cancel the task."""
-        run.handle.add_done_callback(partial(self._stopped, run))
         run.handle.cancel()
 
-    def _stopped(self, run: Run, _: asyncio.Task[None]) -> None:
-        """Finish a run that was stopped before its task had taken its first step."""
-        if not run.over:
-            assert run.stop is not None
-            self._home.finish(run, run.stop)
+    def finish_unbegun(self, runs: Iterable[Run]) -> None:
+        """Finish those whose task was cancelled, by us or a neighbour, before its first step."""
+        for run in runs:
+            if isinstance(run.handle, asyncio.Task) and run.handle.done():
+                self._home.finish(run, run.stop or Failed(failure_from(asyncio.CancelledError())))
 
     async def close(self) -> None:
         """Nothing idles here."""
