@@ -17,7 +17,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
-from workhorse.calls import Bound, JobDecorator, Kind, Order, Prepared, Sender
 from workhorse.context import Context
 from workhorse.domain.errors import ConfigurationError, InvalidJob, NotFound, UnknownKind
 from workhorse.domain.job import (
@@ -31,7 +30,7 @@ from workhorse.domain.job import (
 )
 from workhorse.domain.retry import Retry
 from workhorse.handle import Handle, Home
-from workhorse.kind import KindSpec, Run, make_spec
+from workhorse.kind import Bound, JobDecorator, Kind, Order, Prepared, Sender
 from workhorse.options import (
     NO_OPTIONS,
     UNSET,
@@ -52,6 +51,7 @@ from workhorse.sources import (
     sqlite_path,
     sqlite_url,
 )
+from workhorse.spec import KindSpec, Run, make_spec
 from workhorse.threads import Threads
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from workhorse.explain import Facts, error_line, explain, why_cancelled
 if TYPE_CHECKING:
     from workhorse.domain.events import Event
     from workhorse.domain.job import Job
-    from workhorse.kind import KindSpec
+    from workhorse.spec import KindSpec
     from workhorse.store.protocol import ClientStore
 
 R_co = TypeVar("R_co", covariant=True)

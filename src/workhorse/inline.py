@@ -45,7 +45,7 @@ from workhorse.store.protocol import NewWorker, Settled
 
 if TYPE_CHECKING:
     from workhorse.domain.job import Claimed
-    from workhorse.kind import KindSpec
+    from workhorse.spec import KindSpec
     from workhorse.store.protocol import Store
 
 LEASE: Final = 60.0

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import NewJob, check_name, check_type, priority_number
 from workhorse.domain.retry import MAX_DELAY, Retry, check_budget
-from workhorse.kind import KindSpec
+from workhorse.spec import KindSpec
 from workhorse.text import clean_text
 
 DEFAULT_TIMEOUT: Final = 3600.0

@@ -12,11 +12,11 @@ from typing import Any, Self, TypeVar
 
 from tests.engine import kinds
 from tests.store import hands
-from workhorse.calls import Kind
 from workhorse.domain.job import Enqueued, Job, NewJob, State
 from workhorse.engine.board import Board
 from workhorse.engine.config import WorkerConfig
 from workhorse.engine.worker import Worker
+from workhorse.kind import Kind
 from workhorse.store.protocol import Store
 
 T = TypeVar("T")

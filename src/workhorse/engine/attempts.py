@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from workhorse.engine.config import WorkerConfig
     from workhorse.engine.executors.base import Executor
     from workhorse.engine.output import OutputBuffer
-    from workhorse.kind import KindSpec
+    from workhorse.spec import KindSpec
 
 
 HOARD: Final = 0.25

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from workhorse.domain.events import Output
     from workhorse.domain.job import Claimed
     from workhorse.domain.retry import Retry
-    from workhorse.kind import KindSpec
+    from workhorse.spec import KindSpec
 
 Emit = Callable[["Output", str], None]
 Stopping = Callable[[], bool]

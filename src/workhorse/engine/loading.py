@@ -16,7 +16,7 @@ from workhorse.domain.errors import ConfigurationError
 from workhorse.sources import current_folder
 
 if TYPE_CHECKING:
-    from workhorse.kind import KindSpec
+    from workhorse.spec import KindSpec
 
 
 IMPORT_PATIENCE: Final = 60.0

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from workhorse.domain.job import Claimed
     from workhorse.engine.config import WorkerConfig
     from workhorse.engine.executors.base import Run
-    from workhorse.kind import KindSpec
+    from workhorse.spec import KindSpec
     from workhorse.store.protocol import WorkerStore
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from workhorse.domain.job import Claimed
     from workhorse.domain.outcome import AttemptOutcome
     from workhorse.engine.output import OutputBuffer
-    from workhorse.kind import KindSpec
+    from workhorse.spec import KindSpec
 
 
 class Run:
