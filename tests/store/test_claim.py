@@ -127,6 +127,8 @@ def test_a_queue_named_twice_is_one_queue(store: Store) -> None:
     worker = Worker(store, queues=["default", "default"])
     assert ids(worker.claim(5)) == [job_id]
     assert story(store, job_id) == ["enqueue", "claim"]
+    jobs = [*put_many(store, 3), put(store, queue="low")]
+    assert ids(worker.claim(4, queues=["default", "default", "low"])) == jobs
 
 
 @pytest.mark.parametrize("limit", [0, -1])

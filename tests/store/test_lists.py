@@ -20,7 +20,7 @@ from tests.store.hands import (
     story,
     the,
 )
-from workhorse.domain.errors import Conflict, NotFound
+from workhorse.domain.errors import Conflict, InvalidJob, NotFound
 from workhorse.domain.job import FINAL, UNFINISHED, Outcome, State
 from workhorse.domain.outcome import AttemptOutcome, Released, TimedOut
 from workhorse.store.protocol import JobFilter, Store
@@ -185,3 +185,29 @@ def test_nothing_is_deleted_where_nothing_is(store: Store, nowhere: int) -> None
     """`NotFound`; nothing is changed."""
     with nothing_changed(store), pytest.raises(NotFound):
         store.delete(nowhere)
+
+
+def test_how_many_at_most(store: Store, clock: SettableClock) -> None:
+    """None is none, more than there could be is all; less than none is refused."""
+    ids = put_many(store, 3)
+    for job_id in ids:
+        store.cancel(job_id)
+    late = put(store, delay=1)
+    clock.advance(1)
+    assert (store.list_jobs(JobFilter(), limit=0), store.events(limit=0)) == ([], [])
+    assert store.requeue_many(JobFilter(), limit=0) == []
+    assert store.promote(limit=0).jobs == 0
+    with nothing_changed(store):
+        for ask in (
+            lambda: store.list_jobs(JobFilter(), limit=-1),
+            lambda: store.events(limit=-1),
+            lambda: store.requeue_many(JobFilter(), limit=-1),
+            lambda: store.promote(limit=-1),
+        ):
+            with pytest.raises(InvalidJob, match="limit=-1"):
+                ask()
+    assert len(store.list_jobs(JobFilter(), limit=10**30)) == 4
+    assert len(store.events(limit=10**30)) == 7
+    assert store.requeue_many(JobFilter(), limit=10**30) == ids
+    assert store.promote(limit=10**30).jobs == 1
+    assert the(store, late).state is State.AVAILABLE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.store.hands import (
     ERROR,
     OK,
@@ -12,6 +14,7 @@ from tests.store.hands import (
     put,
     put_many,
 )
+from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import QueueStats, State
 from workhorse.domain.outcome import Released
 from workhorse.store.protocol import Store
@@ -133,3 +136,10 @@ def test_kinds_that_wait(store: Store) -> None:
     with nothing_changed(store):
         assert store.waiting() == {("default", "b"): 2, ("q", "b"): 1}
         assert store.waiting(oldest=1) == {("default", "b"): 1}
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\0", "q" * 129, "q" * 1_000_000])
+def test_what_cannot_name_a_queue_is_not_paused(store: Store, name: str) -> None:
+    """No job could ever be in it."""
+    with nothing_changed(store), pytest.raises(InvalidJob, match="cannot name a queue"):
+        store.pause(name)

@@ -22,6 +22,7 @@ from tests.store.hands import (
     put_many,
     settled,
 )
+from workhorse.domain.errors import InvalidJob
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import UNFINISHED, State
 from workhorse.domain.outcome import Completed, Released
@@ -133,6 +134,17 @@ def test_too_many_jobs(store: Store, clock: SettableClock) -> None:
     assert left(store) == sorted(dead + cancelled[2:])
     assert store.prune(Retention(None, None, None, max_jobs=0)) == 4
     assert left(store) == []
+
+
+def test_an_age_beyond_all_ages(store: Store, clock: SettableClock) -> None:
+    """Is no limit; what is no number is refused."""
+    finished(store, 2, State.SUCCEEDED)
+    clock.advance(10**6)
+    with nothing_changed(store):
+        for age in (1e300, math.inf):
+            assert store.prune(Retention(age, age, age)) == 0
+        with pytest.raises(InvalidJob, match="nan is no age"):
+            store.prune(Retention(succeeded=math.nan))
 
 
 def test_age_and_number_together(store: Store, clock: SettableClock) -> None:

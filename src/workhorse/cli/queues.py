@@ -50,12 +50,14 @@ def list_(*, output: str, place: Place) -> None:
 @place_options
 def pause(*, names: tuple[str, ...], new: bool, output: str, place: Place) -> None:
     """Stop claims from these queues; what runs goes on."""
+    for name in names:
+        check_name("queue", name)
     with place.open_store() as store:
         if not new:
             _refuse_unknown(
                 store, names, hint="`workhorse queues pause --new` pauses one before its first job."
             )
-        for name in [check_name("queue", name) for name in names]:
+        for name in names:
             store.pause(name)
         print_rows(_rows(store, names), output, COLUMNS)
 

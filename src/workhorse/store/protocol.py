@@ -273,7 +273,10 @@ class ClientStore(Protocol):
         """Return every queue that has unfinished jobs, a pause, or a worker, by name."""
 
     def pause(self, queue: str) -> None:
-        """Stop claims from `queue`; what runs goes on. Twice is once."""
+        """Stop claims from `queue`; what runs goes on. Twice is once.
+
+        `InvalidJob` for what cannot name a queue.
+        """
 
     def resume(self, queue: str) -> None:
         """Let `queue` be claimed again. Twice is once."""

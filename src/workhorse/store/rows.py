@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
-from workhorse.domain.errors import Conflict
+from workhorse.domain.errors import Conflict, InvalidJob
 from workhorse.domain.events import Event
 from workhorse.domain.job import (
     Attempt,
@@ -46,6 +46,13 @@ likeness: Final = attrgetter(
 def row_id(number: int) -> int:
     """Return an id as a database can look for it: one beyond its range is as little there."""
     return max(-1, min(number, LAST_ID))
+
+
+def row_limit(limit: int) -> int:
+    """Return how many rows are wanted at most, as a database takes it."""
+    if limit < 0:
+        raise InvalidJob(f"limit={limit} is no number of rows.", hint="Give 0 or more.")
+    return min(limit, LAST_ID)
 
 
 def key_answer(asked: NewJob, key: str, row: Sequence[Any], *, mine: Container[int]) -> Enqueued:

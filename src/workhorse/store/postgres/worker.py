@@ -158,17 +158,18 @@ class WorkerVerbs:
             if claim:
                 goes_on = _goes_on(ended, output, claim)
                 place = self._position.start if goes_on else from_start
+                queues = list(dict.fromkeys(claim.queues))
                 send(
                     "claim",
                     "claim.claim",
                     worker=worker,
                     child=claim.child,
-                    queues=list(claim.queues),
+                    queues=queues,
                     kinds=list(claim.kinds),
                     limit=max(0, claim.limit),
                     bytes=TURN_BYTES,
                     solo=claim.solo,
-                    **place(claim.queues),
+                    **place(queues),
                 )
             else:
                 send("claim", "claim.lease", worker=worker)

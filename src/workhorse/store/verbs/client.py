@@ -9,13 +9,22 @@ from typing import Any, Final
 
 from workhorse.domain.errors import Conflict, InvalidJob, NotFound, Unavailable
 from workhorse.domain.events import Event, Life
-from workhorse.domain.job import FINAL, UNFINISHED, Attempt, Job, QueueStats, State, WorkerInfo
+from workhorse.domain.job import (
+    FINAL,
+    UNFINISHED,
+    Attempt,
+    Job,
+    QueueStats,
+    State,
+    WorkerInfo,
+    check_name,
+)
 from workhorse.domain.outcome import ON_REQUEST
 from workhorse.domain.transitions import EDGES, Verb
 from workhorse.store import rows
 from workhorse.store.driver import Driver, Transaction
 from workhorse.store.protocol import JobFilter
-from workhorse.store.rows import LAST_ID, compact_or_none, row_id
+from workhorse.store.rows import LAST_ID, compact_or_none, row_id, row_limit
 from workhorse.store.verbs import edges, retention
 from workhorse.store.verbs.sweep import SweepVerbs
 from workhorse.text import MESSAGE_LIMIT, clean_text
@@ -37,7 +46,8 @@ class ClientVerbs(SweepVerbs):
         self, where: JobFilter, *, limit: int = 50, before: int | None = None
     ) -> list[Job]:
         before = LAST_ID if before is None else row_id(before)
-        found = self._db.read("jobs.list", **selection(where), limit=limit, before=before)
+        page = {"limit": row_limit(limit), "before": before}
+        found = self._db.read("jobs.list", **selection(where), **page)
         return [rows.job(row) for row in found]
 
     def counts(self) -> Mapping[State, int]:
@@ -60,7 +70,7 @@ class ClientVerbs(SweepVerbs):
                 f"after={after} is not the number of an event.",
                 hint="Give the `seq` of one, or 0 to begin with the first.",
             )
-        page = {"after": after, "limit": limit, "output": output}
+        page = {"after": after, "limit": row_limit(limit), "output": output}
         if job_id is None:
             found = rows.events(self._all_events(**page))
         else:
@@ -118,8 +128,10 @@ class ClientVerbs(SweepVerbs):
         self._db.write(work)
 
     def requeue_many(self, where: JobFilter, *, limit: int = 1000) -> list[int]:
+        wanted = _filter(where) | {"limit": row_limit(limit)}
+
         def work(tx: Transaction) -> list[int]:
-            found = tx.run("jobs.unsuccessful", **_filter(where), limit=limit).fetchall()
+            found = tx.run("jobs.unsuccessful", **wanted).fetchall()
             return [id for (id,) in found if _requeue(tx, id)]
 
         return self._db.write(work)
@@ -152,7 +164,7 @@ class ClientVerbs(SweepVerbs):
         ]
 
     def pause(self, queue: str) -> None:
-        self._switch("queues.pause", Life.QUEUE_PAUSED, queue)
+        self._switch("queues.pause", Life.QUEUE_PAUSED, check_name("queue", queue))
 
     def resume(self, queue: str) -> None:
         self._switch("queues.resume", Life.QUEUE_RESUMED, queue)

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Final
 
+from workhorse.domain.errors import InvalidJob
 from workhorse.domain.job import State
 from workhorse.store.driver import Driver, Transaction
 from workhorse.store.fast_json import compact
@@ -25,6 +26,8 @@ that has more than this: it goes first, and what was written down of it bit by b
 PORTION: Final = 0.1
 """Seconds for which `measure` measures."""
 
+LONGEST: Final = 1e12
+"""No job is so many seconds old; what is kept for longer is kept."""
 _ANY_AGE: Final = -(2**62)
 
 
@@ -129,8 +132,14 @@ def _too_old(tx: Transaction, retention: Retention, limit: int) -> list[int]:
     for state, age in ages.items():
         if age is not None and len(chosen) < limit:
             left = limit - len(chosen)
-            chosen += tx.listed("retention.older", state=state, age=round(age * 1000), limit=left)
+            chosen += tx.listed("retention.older", state=state, age=_ms(age), limit=left)
     return chosen
+
+
+def _ms(age: float) -> int:
+    if math.isnan(age):
+        raise InvalidJob(f"{age} is no age of a job.", hint="Give seconds, or None for no limit.")
+    return round(min(age, LONGEST) * 1000)
 
 
 def _too_many(tx: Transaction, retention: Retention) -> int:
@@ -171,7 +180,7 @@ def _one_too_many(tx: Transaction, chosen: Sequence[int]) -> int | None:
 def _drop_old_record(tx: Transaction, retention: Retention) -> None:
     """Cut what belongs to no job at the longest age of all."""
     ages = [retention.succeeded, retention.cancelled, retention.failed]
-    kept = [round(age * 1000) for age in ages if age is not None]
+    kept = [_ms(age) for age in ages if age is not None]
     if len(kept) < len(ages):
         return
     tx.run("retention.move_horizon", age=max(kept))

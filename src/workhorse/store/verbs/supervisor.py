@@ -104,6 +104,7 @@ class SupervisorVerbs(SweepVerbs):
         return Look(at, json.loads(expired), solo, json.loads(holding))
 
     def promote(self, *, limit: int = 1000) -> Promoted:
+        limit = rows.row_limit(limit)
         ((due_in,),) = self._db.read("jobs.due_in")
         if due_in is None or due_in > 0:
             return Promoted(0, due_in)
