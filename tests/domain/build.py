@@ -68,6 +68,7 @@ SAMPLES: dict[str, AttemptOutcome] = {
     "cancelled": Cancelled(),
     "released": Released("the worker is draining"),
     "released as a suspect": Released("its process died", solo=True),
+    "released by a death": Released("its process died", gone=True),
     "crashed": Crashed(exit_signal="SIGKILL"),
     "crashed with a code": Crashed(exit_code=3),
     "killed for its memory": Crashed(exit_signal="SIGKILL", out_of_memory=True),
@@ -86,7 +87,7 @@ outcomes: st.SearchStrategy[AttemptOutcome] = st.one_of(
     st.builds(Snoozed, seconds, st.none() | words),
     st.builds(TimedOut, st.floats(0, MAX_DELAY)),
     st.builds(Cancelled, words),
-    st.builds(Released, words, st.booleans()),
+    st.builds(Released, words, st.booleans(), st.booleans()),
     st.builds(Crashed, st.none() | st.integers(0, 255), st.none() | words, st.booleans()),
     st.builds(Lost, words),
 )

@@ -54,6 +54,7 @@ TABLE = {
     "cancelled": Ends(Outcome.CANCELLED, Verb.CANCEL, State.CANCELLED),
     "released": Ends(Outcome.RELEASED, Verb.RELEASE, State.AVAILABLE),
     "released as a suspect": Ends(Outcome.RELEASED, Verb.RELEASE, State.AVAILABLE),
+    "released by a death": Ends(Outcome.RELEASED, Verb.RELEASE, State.AVAILABLE),
     "crashed": Ends(Outcome.CRASHED, *RETRIED, spends=True),
     "crashed with a code": Ends(Outcome.CRASHED, *RETRIED, spends=True),
     "killed for its memory": Ends(Outcome.OUT_OF_MEMORY, *RETRIED, spends=True),
@@ -200,6 +201,16 @@ def test_a_lost_lease_makes_a_suspect_and_the_tenth_ends_it() -> None:
     assert [change.solo for change in changes] == [False, *[True] * 8, False]
     assert [change.state for change in changes] == [*[State.SCHEDULED] * 9, State.FAILED]
     assert all(change.verb is Verb.RESCUE for change in changes)
+
+
+def test_deaths_that_tell_nothing_make_a_suspect() -> None:
+    """From the second on the job runs alone; no number of them fails it."""
+    changes = [settle(a_job(lost=lost), Released("?", gone=True)) for lost in range(10)]
+    assert [(change.lost, change.solo) for change in changes] == [
+        (1, False),
+        (1, True),
+        *[(0, True)] * 8,
+    ]
 
 
 def test_the_jobs_of_a_lost_worker_do_not_all_come_back_at_once() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.domain.build import a_job
@@ -42,7 +44,16 @@ TABLE: dict[str, tuple[Death, list[Slot], AttemptOutcome]] = {
         [slot(), slot(Mark.CANCELLED, job=8)],
         Crashed(None, "SIGKILL"),
     ),
-    "in a process of its own: not guilty": (KILLED, [slot(Mark.APART)], ALONE),
+    "in a process of its own, and nothing else there: a suspect": (
+        KILLED,
+        [slot(Mark.APART), slot(Mark.APART, job=8), slot(Mark.CANCELLED, job=9)],
+        replace(ALONE, solo=True),
+    ),
+    "in a process of its own, beside a suspect: counted": (
+        KILLED,
+        [slot(Mark.APART), slot(job=8)],
+        replace(ALONE, gone=True),
+    ),
     "over its time": (KILLED, [slot(deadline=EARLIER)], TimedOut(60.0)),
     "over its time, and its end was wanted": (PLANNED, [slot(deadline=NOW)], TimedOut(60.0)),
     "told that its time is over": (KILLED, [slot(Mark.TIMED_OUT, LATER)], TimedOut(60.0)),
@@ -69,6 +80,20 @@ def test_a_job_that_did_not_run_is_released(slots: list[Slot]) -> None:
     assert isinstance(outcome, Released)
     assert not outcome.solo
     assert "had not started, or its end was not yet written down" in outcome.reason
+
+
+@pytest.mark.parametrize(("death", "counts"), [(EXITED, True), (KILLED, False), (PLANNED, False)])
+def test_a_job_of_a_child_that_ends_in_order_unasked_counts(death: Death, *, counts: bool) -> None:
+    """What ended it may have run there, and be over: again and again it would cost nothing."""
+    ((_, outcome),) = autopsy([JOB], [], death, NOW)
+    assert isinstance(outcome, Released)
+    assert outcome.gone is counts
+
+
+def test_a_job_that_ran_alone_in_a_process_of_its_own_is_guilty() -> None:
+    """It has killed the process above its own: nothing else was there."""
+    job = a_job(solo=True)
+    assert autopsy([job], [slot(Mark.APART)], KILLED, NOW) == [(job, Crashed(None, "SIGKILL"))]
 
 
 def test_a_job_whose_cancel_the_child_never_saw_is_cancelled() -> None:

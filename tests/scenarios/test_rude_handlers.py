@@ -116,7 +116,7 @@ def test_a_handler_that_brings_its_process_down(scene: Scene) -> None:
     ]
     eventually(lambda: all(scene.state(job) is State.RUNNING for job in waiters))
     rude = scene.jobs.break_loop.enqueue().id
-    eventually(lambda: scene.attempts(rude) and scene.outcomes(rude)[0] == "released")
+    eventually(lambda: "released" in scene.outcomes(rude))
     go_on.touch()
     for job in waiters:
         ended = scene.until(job)
@@ -129,6 +129,23 @@ def test_a_handler_that_brings_its_process_down(scene: Scene) -> None:
     for line in worker.logs("a child cannot go on"):
         assert "Traceback" in line["exception"]
     assert len(worker.logs("a child cannot go on")) == 3
+
+
+def test_a_process_job_that_kills_its_parent(scene: Scene) -> None:
+    """It is found out as one that kills its own process: alone, three times."""
+    worker = scene.worker(concurrency=2)
+    go_on = scene.folder / "go on"
+    waiter = scene.jobs.wait_for_process.enqueue(str(go_on)).id
+    eventually(lambda: scene.state(waiter) is State.RUNNING)
+    rude = scene.jobs.kill_parent.enqueue().id
+    eventually(lambda: "released" in scene.outcomes(waiter))
+    go_on.touch()
+    assert scene.until(waiter).state is State.SUCCEEDED
+    assert scene.outcomes(waiter) == ["released", "ok"]
+    ended = scene.until(rude)
+    assert (ended.state, ended.outcome, ended.failures) == (State.FAILED, "crashed", 3)
+    assert scene.outcomes(rude) == ["released", "crashed", "crashed", "crashed"]
+    assert worker.stop() == 0
 
 
 def test_a_handler_that_is_cancelled_before_it_has_begun(scene: Scene) -> None:

@@ -73,11 +73,14 @@ class Cancelled:
 class Released:
     """The attempt was given back unfinished: a draining worker, or a neighbour's recycling.
 
-    `reason` says which fault explains the re-run. `solo` asks that the next attempt runs alone.
+    `reason` says which fault explains the re-run. `solo` asks that the next attempt runs alone;
+    `gone` says that its process died and nothing speaks for or against it: that counts as a lost
+    lease does.
     """
 
     reason: str
     solo: bool = False
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

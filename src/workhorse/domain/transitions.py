@@ -28,7 +28,7 @@ from workhorse.domain.retry import MAX_DELAY
 CRASH_LIMIT: Final = 3
 """Crashes with evidence after which a job is poison and fails."""
 LOST_BEFORE_SOLO: Final = 2
-"""Lost leases after which a job runs alone in its process."""
+"""Lost leases, or processes, after which a job runs alone in its process."""
 LOST_LIMIT: Final = 10
 """Lost leases after which a job fails, evidence or not."""
 
@@ -133,11 +133,12 @@ def settle(job: Claimed, outcome: AttemptOutcome, *, chance: float = 0.5) -> Cha
         case Cancelled(reason):
             error = _row("Cancelled", reason)
             return Change(Verb.CANCEL, State.CANCELLED, Outcome.CANCELLED, error=error)
-        case Released(reason, solo):
+        case Released(reason, solo, gone):
             error = _row("Released", reason)
-            return Change(
-                Verb.RELEASE, State.AVAILABLE, Outcome.RELEASED, error=error, solo=solo or job.solo
-            )
+            lost = int(gone and job.lost < LOST_BEFORE_SOLO)  # no more: it is no cause to fail
+            alone = solo or job.solo or (gone and job.lost + lost >= LOST_BEFORE_SOLO)
+            change = Change(Verb.RELEASE, State.AVAILABLE, Outcome.RELEASED, error=error)
+            return change._replace(lost=lost, solo=alone)
         case Lost(reason):
             return _rescue(job, reason, chance)
         case _:

@@ -37,8 +37,11 @@ def autopsy(
 
     A job that was over its time or told to end has ended so. After a planned end the rest is
     released. After a crash, the one job that ran in the process is guilty; when there were
-    several each is a suspect, not blamed, and will run alone. `at` is the local clock; `asked` says
-    why those were told to end that were.
+    several each is a suspect, not blamed, and will run alone. When there were none, those that ran
+    in processes of their own are: one may have killed the process above its own. One that did run
+    alone is guilty. What else the process held is released, which counts when it has ended in
+    order: what it ran may have seen to that, and have ended itself. `at` is the local clock;
+    `asked` says why those were told to end that were.
     """
     running = {(slot.job_id, slot.attempt): slot for slot in slots}
     reasons = {(one.id, one.attempt): one.reason for one in asked}
@@ -61,13 +64,16 @@ def _outcome(
 ) -> AttemptOutcome:
     how = death.planned or f"its process died ({death.exit_signal or death.exit_code})"
     if slot is None:
-        return Released(f"{how}; the job had not started, or its end was not yet written down")
+        why = f"{how}; the job had not started, or its end was not yet written down"
+        return Released(why, gone=death.planned is None and death.exit_code is not None)
     if slot.mark & Mark.CANCELLED or job.cancel_requested:
         return Cancelled(cancelled)
     if slot.mark & Mark.TIMED_OUT or at >= slot.deadline:
         return TimedOut(job.timeout or 0.0)
-    if death.planned or slot.mark & (Mark.RELEASED | Mark.APART):
+    if death.planned or slot.mark & Mark.RELEASED:
         return Released(how)
-    if suspects == 1:
+    if slot.mark & Mark.APART and not job.solo:
+        return Released(how, solo=not suspects, gone=bool(suspects))
+    if suspects == 1 or job.solo:
         return Crashed(death.exit_code, death.exit_signal)
     return Released(f"{how} with {suspects} jobs in it", solo=True)

@@ -26,7 +26,7 @@ class Mark(IntFlag):
 
     NONE = 0
     APART = 1
-    """It runs in a process of its own: the child's death is not its doing."""
+    """It runs in a process of its own: others are suspected first of the child's death."""
     TIMED_OUT = 2
     CANCELLED = 4
     RELEASED = 8
