@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from workhorse import Context, Reject, Retry, Snooze, Workhorse
@@ -338,6 +339,33 @@ time.sleep(60)
 """
 
 
+LATE: SimpleQueue[Context] = SimpleQueue()
+SPEAK, SPOKEN = threading.Event(), threading.Event()
+
+
+def speak_late() -> None:
+    """Say something of a job when another runs."""
+    ctx = LATE.get()
+    SPEAK.wait()
+    ctx.log("late")
+    ctx.progress(77, "late")
+    SPOKEN.set()
+
+
+@app.job(run="process", retry=SOON)
+def late(ctx: Context) -> int:
+    """Leave something to be said to a thread that was there before."""
+    LATE.put(ctx)
+    return os.getpid()
+
+
+@app.job(run="process", retry=SOON)
+def hear_late() -> int:
+    SPEAK.set()
+    SPOKEN.wait()
+    return os.getpid()
+
+
 UNCLOG = threading.Event()
 
 
@@ -351,6 +379,7 @@ async def clog(ctx: Context) -> None:
 
 
 if __name__ != "__main__" and "workhorse.engine.runner" in sys.argv[0].replace("/", "."):
+    threading.Thread(target=speak_late, daemon=True).start()
     match os.environ.get(IMPORT):
         case "exit" if not heard("exited", Path(os.environ[FOLDER])):
             told("exited")

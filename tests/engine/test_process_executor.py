@@ -57,6 +57,21 @@ def test_a_process_is_used_again(workshop: Make) -> None:
     asyncio.run(play())
 
 
+def test_what_an_earlier_job_says_late_is_nobody_s(workshop: Make) -> None:
+    """A thread of the app's, there before any job, may say it when the process has another job."""
+
+    async def play() -> None:
+        async with workshop() as shop:
+            earlier = await shop.until(shop.put(kinds.late))
+            later = await shop.until(shop.put(kinds.hear_late))
+            assert result(later) == result(earlier)
+            for job in (earlier, later):
+                assert shop.lines(job.id) == []
+                assert (job.progress, job.message) == (None, None)
+
+    asyncio.run(play())
+
+
 @pytest.mark.parametrize("what", ["leave a process", "leave a thread"])
 def test_a_process_with_something_left_in_it_is_not(workshop: Make, what: str) -> None:
     """A thread or a process that a job leaves behind is ended before its job is settled."""

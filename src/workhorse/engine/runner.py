@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -153,6 +154,11 @@ def main(arguments: list[str]) -> int:
     from workhorse.engine.invoke import call_sync  # noqa: PLC0415
     from workhorse.engine.loading import load_app  # noqa: PLC0415
 
+    def say(job_id: int, attempt: int, name: Output, data: str) -> None:
+        """Say of which attempt it is: a thread may do so when another runs."""
+        if not FORKS.depth:
+            frames.send({"output": name.value, "data": data, "of": [job_id, attempt]})
+
     FORKS.watch()
     app = load_app(app_spec)
     flush()
@@ -163,11 +169,7 @@ def main(arguments: list[str]) -> int:
         frames.send({"begun": True})
         job = unpack_job(message)
         threads, surroundings = threading.active_count(), Surroundings.look()
-
-        def emit(name: Output, data: str) -> None:
-            if not FORKS.depth:
-                frames.send({"output": name.value, "data": data})
-
+        emit = partial(say, job.id, job.attempt)
         try:
             stop.arm()
             outcome = call_sync(app.specs[job.kind], job, emit, lambda: stop.asked)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import inf
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from workhorse.domain.events import Output
 from workhorse.domain.outcome import AttemptOutcome, Crashed, Failed, Failure, Released
@@ -177,11 +177,8 @@ class _Origin(NamedTuple):
     keep_fds: tuple[int, ...]
 
 
-class _Listener(NamedTuple):
-    """Who is told what a process says: one attempt's output, or whoever waits for its start."""
-
-    emit: Callable[[Output, str], None]
-    emit_lines: Callable[[list[bytes], Callable[[bytes], str]], None]
+_Listener: TypeAlias = "Callable[[list[bytes], Callable[[bytes], str]], None]"
+"""Who is told what a process prints: one attempt's output, or whoever waits for its start."""
 
 
 class _Runner:
@@ -241,10 +238,7 @@ class _Runner:
         home.give_time(run)
         self.served += 1
         job = run.job
-        hears = self._hears = _Listener(
-            partial(home.output.emit, job.id, job.attempt),
-            partial(home.output.emit_lines, job.id, job.attempt),
-        )
+        self._hears = partial(home.output.emit_lines, job.id, job.attempt)
         frames.send(pack_job(run.job))
         begun = False
         while (message := await self._next(frames)) is not None:
@@ -253,8 +247,9 @@ class _Runner:
                 self.spoilt |= message["spoilt"]
                 return unpack_outcome(message["outcome"])
             if "output" in message:
-                hears.emit(Output(message["output"]), message["data"])
-            begun = True
+                job_id, attempt = message["of"]
+                home.output.emit(job_id, attempt, Output(message["output"]), message["data"])
+            begun |= "begun" in message
         self.spoilt = True
         code = await self.end()
         if not begun:
@@ -270,7 +265,7 @@ class _Runner:
         def remember(lines: list[bytes], _: Callable[[bytes], str]) -> None:
             heard.extend(line.decode("utf-8", "replace") for line in lines)
 
-        self._hears = _Listener(lambda _name, _data: None, remember)
+        self._hears = remember
         self._frames = await AsyncFrames.over(self._socket)
         trouble = None
         try:
@@ -300,7 +295,7 @@ class _Runner:
 
     def _said(self, stream: str, lines: list[bytes]) -> None:
         if self._hears is not None:
-            self._hears.emit_lines(lines, partial(_log_line, stream))
+            self._hears(lines, partial(_log_line, stream))
 
     def _hear_out(self) -> None:
         """The attempt is over: take what it wrote, and nothing that comes after."""
