@@ -24,6 +24,9 @@ FOLDER = "ENGINE_TEST_FOLDER"
 IMPORT = "ENGINE_TEST_IMPORT"
 """What importing this module in a process of its own does: nothing, or exit once, hang, wait."""
 
+LAST_WORDS = "ENGINE_TEST_LAST_WORDS"
+"""What it says before it exits."""
+
 app = Workhorse("sqlite:///never-opened.db")
 SOON = Retry(max_attempts=3, base=0, jitter=0)
 
@@ -383,7 +386,7 @@ if __name__ != "__main__" and "workhorse.engine.runner" in sys.argv[0].replace("
     match os.environ.get(IMPORT):
         case "exit" if not heard("exited", Path(os.environ[FOLDER])):
             told("exited")
-            print("last words", flush=True)
+            print(os.environ.get(LAST_WORDS, ""), flush=True)
             os._exit(9)
         case "hang":
             told("importing", os.getpid())

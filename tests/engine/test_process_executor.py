@@ -408,13 +408,15 @@ def test_a_process_that_dies_while_it_idles_is_nobodys_fault(workshop: Make) -> 
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(("words", "told"), [("last words", "last words"), ("", "status was 9")])
 def test_an_app_that_cannot_be_imported_there_fails_the_attempt(
-    workshop: Make, monkeypatch: pytest.MonkeyPatch
+    workshop: Make, monkeypatch: pytest.MonkeyPatch, words: str, told: str
 ) -> None:
     """A process that dies while it imports the app is told with its last words, and retried."""
 
     async def play() -> None:
         monkeypatch.setenv(kinds.IMPORT, "exit")
+        monkeypatch.setenv(kinds.LAST_WORDS, words)
         async with workshop() as shop:
             job = shop.put(kinds.process, "pid")
             ended = await shop.until(job)
@@ -422,7 +424,7 @@ def test_an_app_that_cannot_be_imported_there_fails_the_attempt(
             (failed, _) = shop.store.attempts(job)
             assert failed.error is not None
             assert "could not start" in failed.error["message"]
-            assert "last words" in failed.error["message"]
+            assert told in failed.error["message"]
 
     asyncio.run(play())
 

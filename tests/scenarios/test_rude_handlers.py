@@ -69,7 +69,9 @@ def test_a_handler_cannot_end_the_worker_s_log(scene: Scene, how: str) -> None:
     One that is closed is not closed for those that print to it next.
     """
     worker = scene.worker(concurrency=1)
+    here = str(scene.folder)
     jobs = [scene.jobs.mute.enqueue(how).id, scene.jobs.polite.enqueue().id]
+    jobs.append(scene.jobs.wait_for_process.enqueue(here).id)
     if how in {"close", "wrap"}:
         jobs.append(scene.jobs.chatty.enqueue().id)
     for job in jobs:

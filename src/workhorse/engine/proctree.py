@@ -5,7 +5,8 @@ own child again. Stopping it, killing what is below it until nothing is left, an
 killing it, therefore ends descendants that left its session or its process group too. What
 was orphaned by a death nobody foresaw is found by a mark in its environment, or, where it was
 given an environment of its own, by the session or process group it was born into. Only what
-threw off all three can get away, and only when the process above it was killed.
+threw off all three can get away: when the process above it was killed, or was none of its own, for
+a child, where async and thread jobs run, is no subreaper.
 
 To look takes a free file descriptor: where there is none for a moment, what ends processes
 raises `OSError`, has perhaps not ended them, and may be called again.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
+STDERR: Final = 2
 PATIENCE: Final = 0.5
 """Seconds that are waited for room: a reader may be slow."""
 CLOGGED: Final = 60.0
@@ -159,3 +160,14 @@ def tell_of_dropped() -> None:
         if file.dropped and file.has_room():
             lines, file.dropped = file.dropped, 0
             log.warning("lines were dropped: nobody read them", lines=lines)
+
+
+def hold_standard() -> None:
+    """Have descriptors 0, 1 and 2 be open: on /dev/null where a handler has closed them.
+
+    What is opened next would take their place, and be taken for a standard stream by a process
+    that is started with it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(number, True)  # noqa: FBT003 - the only way to say it
+    os.close(number)

@@ -32,6 +32,7 @@ from workhorse.engine.proctree import (
     resident_mib,
 )
 from workhorse.engine.runner import pack_job, unpack_outcome
+from workhorse.engine.streams import hold_standard
 from workhorse.text import clean_text
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ class _Runner:
     def __init__(self, origin: _Origin, threads: ThreadPoolExecutor) -> None:
         self._threads = threads
         self._mark = uuid.uuid4().hex
+        hold_standard()
         with contextlib.ExitStack() as opened:
             self._socket, theirs = socket.socketpair()
             opened.enter_context(self._socket)
@@ -276,8 +278,9 @@ class _Runner:
             trouble = f"had not imported the app within {patience:g} s"
         if trouble is not None:
             self.spoilt = True
-            await self.end()
-            raise RuntimeError(f"A process for the job {trouble}: " + "\n".join(heard[-20:]))
+            status = await self.end()
+            said = "\n".join(heard[-20:]) or f"it said nothing, and its exit status was {status}"
+            raise RuntimeError(f"A process for the job {trouble}: {said}")
         self._hear_out()
         return self._frames
 
