@@ -460,7 +460,7 @@ def test_a_start_that_hangs_can_be_ended(workshop: Make, monkeypatch: pytest.Mon
             shop.store.cancel(job)
             assert (await shop.until(job)).state is State.CANCELLED
             assert not procs.alive(int(pid))
-            monkeypatch.setattr("workhorse.engine.executors.in_process.IMPORT_PATIENCE", 2)
+            monkeypatch.setattr("workhorse.engine.executors.own_process.IMPORT_PATIENCE", 2)
             late = await do(shop, "pid", timeout=0.3, max_attempts=1)
             assert late.outcome == "error"
             assert "not imported the app within 2 s" in message(late)
@@ -525,7 +525,7 @@ def test_idle_processes_are_let_go(workshop: Make, monkeypatch: pytest.MonkeyPat
     """One that has run nothing for a while gives its memory back."""
 
     async def play() -> None:
-        monkeypatch.setattr("workhorse.engine.executors.in_process.IDLE_SECONDS", 0.2)
+        monkeypatch.setattr("workhorse.engine.executors.own_process.IDLE_SECONDS", 0.2)
         async with workshop() as shop:
             pid = result(await do(shop, "pid"))
             await eventually(lambda: not procs.look(pid))

@@ -14,8 +14,8 @@ from tests.engine import kinds
 from tests.store import hands
 from workhorse.domain.job import Enqueued, Job, NewJob, State
 from workhorse.engine.board import Board
+from workhorse.engine.child_loop import ChildLoop
 from workhorse.engine.config import WorkerConfig
-from workhorse.engine.worker import Worker
 from workhorse.kind import Kind
 from workhorse.store.protocol import Store
 
@@ -55,11 +55,11 @@ class Workshop:
         self._solo = solo
         self.condemned = 0
         self.lease_lost = 0
-        self.worker: Worker
+        self.child: ChildLoop
         self.running: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
-        self.worker = Worker(
+        self.child = ChildLoop(
             self.store,
             kinds.app.specs,
             self.config,
@@ -68,9 +68,9 @@ class Workshop:
             child=1,
             solo=self._solo,
         )
-        self.worker.on_condemned = self._condemned
-        self.worker.on_lease_lost = self._lease_lost
-        self.running = asyncio.create_task(self.worker.run())
+        self.child.on_condemned = self._condemned
+        self.child.on_lease_lost = self._lease_lost
+        self.running = asyncio.create_task(self.child.run())
         return self
 
     def _condemned(self) -> None:
@@ -85,7 +85,7 @@ class Workshop:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.worker.abandon("the test is over")
+        self.child.abandon("the test is over")
         await asyncio.wait({self.running}, timeout=PATIENCE)
         self.board.close()
         if kind is None:

@@ -17,9 +17,9 @@ from workhorse.engine.board import NEVER, Board, Mark
 from workhorse.engine.clock import now
 from workhorse.engine.ended import Ended
 from workhorse.engine.executors.base import Run
-from workhorse.engine.executors.in_process import ProcessExecutor
 from workhorse.engine.executors.in_thread import ThreadExecutor
 from workhorse.engine.executors.on_loop import AsyncExecutor
+from workhorse.engine.executors.own_process import ProcessExecutor
 from workhorse.explain import error_line
 from workhorse.failure import failure_from
 from workhorse.logs import log

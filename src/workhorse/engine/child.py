@@ -136,14 +136,14 @@ async def _serve(
     *,
     control: socket.socket,
 ) -> None:
+    from workhorse.engine.child_loop import ChildLoop  # noqa: PLC0415
     from workhorse.engine.forks import FORKS, flush  # noqa: PLC0415
     from workhorse.engine.wake import Sleeper, Wake  # noqa: PLC0415
-    from workhorse.engine.worker import Worker  # noqa: PLC0415
 
     hide_current()
     loop = asyncio.get_running_loop()
     FORKS.keep_to_parent(loop)
-    worker = Worker(
+    jobs = ChildLoop(
         store,
         app.specs,
         config,
@@ -156,18 +156,18 @@ async def _serve(
     )
     control.setblocking(False)  # noqa: FBT003 - the only way to say it
     frames = await AsyncFrames.over(control)
-    worker.on_condemned = lambda: frames.send({"say": "condemned"})
-    worker.on_lease_lost = lambda: frames.send({"say": "lease_lost"})
-    worker.on_scheduled = lambda delay: frames.send({"say": "scheduled", "delay": delay})
-    worker.on_freed = Wake(store.run_dir).ring
+    jobs.on_condemned = lambda: frames.send({"say": "condemned"})
+    jobs.on_lease_lost = lambda: frames.send({"say": "lease_lost"})
+    jobs.on_scheduled = lambda delay: frames.send({"say": "scheduled", "delay": delay})
+    jobs.on_freed = Wake(store.run_dir).ring
     sleeper = _sleeper(store.run_dir, start, Sleeper)
     if sleeper is not None:
-        loop.add_reader(sleeper.socket, sleeper.drain, worker.wake)
-    orders = hidden_task(_obey(frames, worker))
-    reports = hidden_task(_report(frames, worker, config))
-    await worker.run()
+        loop.add_reader(sleeper.socket, sleeper.drain, jobs.wake)
+    orders = hidden_task(_obey(frames, jobs))
+    reports = hidden_task(_report(frames, jobs, config))
+    await jobs.run()
     frames.send({"say": "done"})
-    if worker.running:
+    if jobs.running:
         flush()
         os._exit(0)  # what would not end when told to must not hold the process
     await end_tasks(orders, reports)
@@ -184,40 +184,40 @@ def _sleeper(run_dir: Path | None, start: _Start, make: Any) -> Any:
     return None
 
 
-async def _obey(frames: AsyncFrames, worker: Any) -> None:
+async def _obey(frames: AsyncFrames, jobs: Any) -> None:
     """Do what the supervisor says; when it is gone, so is this process."""
     while (message := await frames.receive()) is not None:
         match message["say"]:
             case "drain":
-                worker.drain()
+                jobs.drain()
             case "abandon":
-                worker.abandon(message["reason"])
+                jobs.abandon(message["reason"])
             case "wake":
-                worker.wake()
+                jobs.wake()
             case "withhold":
-                worker.withhold(message["slots"])
+                jobs.withhold(message["slots"])
             case "pace":
-                worker.least_poll = message["poll"]
+                jobs.least_poll = message["poll"]
     os._exit(1)
 
 
-async def _report(frames: AsyncFrames, worker: Any, config: WorkerConfig) -> None:
+async def _report(frames: AsyncFrames, jobs: Any, config: WorkerConfig) -> None:
     """Tell the supervisor, twice a second, how much was done and whether nothing is left."""
     told: Any = None
     while True:
         tell_of_dropped()
-        now_told = (worker.finished, worker.idle, worker.burst_done)
+        now_told = (jobs.finished, jobs.idle, jobs.burst_done)
         if now_told != told:
             told = now_told
             frames.send(
                 {
                     "say": "report",
-                    "finished": worker.finished,
-                    "idle": worker.idle,
-                    "empty": worker.burst_done,
+                    "finished": jobs.finished,
+                    "idle": jobs.idle,
+                    "empty": jobs.burst_done,
                 }
             )
-        await asyncio.sleep(0.05 if config.burst or worker.solo else 0.5)
+        await asyncio.sleep(0.05 if config.burst or jobs.solo else 0.5)
 
 
 if __name__ == "__main__":

@@ -303,7 +303,7 @@ class ClientStore(Protocol):
         """
 
 
-class WorkerStore(Protocol):
+class ChildStore(Protocol):
     """What a worker's children need: the hot path."""
 
     overlaps: bool
@@ -414,7 +414,7 @@ class SupervisorStore(Protocol):
         """House-keeping between jobs: checkpoint the log, refresh planner statistics."""
 
 
-class Store(ClientStore, WorkerStore, SupervisorStore, Protocol):
+class Store(ClientStore, ChildStore, SupervisorStore, Protocol):
     """All of a store."""
 
     @property

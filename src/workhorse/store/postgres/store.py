@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from workhorse.logs import log
 from workhorse.store.postgres import migrate
+from workhorse.store.postgres.child import ChildVerbs
 from workhorse.store.postgres.client import PostgresClientVerbs
 from workhorse.store.postgres.database import Database, PostgresTransaction
 from workhorse.store.postgres.health import POOLED, HealthVerbs
@@ -19,7 +20,6 @@ from workhorse.store.postgres.ringing import Ringing
 from workhorse.store.postgres.settling import free, settle, unblock_after
 from workhorse.store.postgres.url import Place
 from workhorse.store.postgres.whole import PostgresWhole, alone
-from workhorse.store.postgres.worker import WorkerVerbs
 from workhorse.store.protocol import Settled
 from workhorse.store.verbs.measuring import Measure
 from workhorse.store.verbs.retention import LEAST_MISSED, RetentionVerbs
@@ -29,7 +29,7 @@ CLIENTS: Final = 4
 """Most connections of one process that enqueue, look and change."""
 
 
-class PostgresStore(PostgresClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerbs, HealthVerbs):
+class PostgresStore(PostgresClientVerbs, ChildVerbs, SupervisorVerbs, RetentionVerbs, HealthVerbs):
     """`workhorse.store.protocol.Store` on PostgreSQL 14 or later, for any number of hosts.
 
     Opening reaches the server once, and checks the schema unless `migrating`; it never changes

@@ -10,19 +10,19 @@ from pathlib import Path
 from workhorse.domain.errors import ConfigurationError
 from workhorse.store.protocol import Settled
 from workhorse.store.sqlite import migrate
+from workhorse.store.sqlite.child import ChildVerbs
 from workhorse.store.sqlite.client import SqliteClientVerbs
 from workhorse.store.sqlite.clock import Clock, HostClock, clamped
 from workhorse.store.sqlite.database import Database
 from workhorse.store.sqlite.health import HealthVerbs
 from workhorse.store.sqlite.settling import settle, unblock_after
 from workhorse.store.sqlite.transaction import SqliteTransaction, SqliteWhole
-from workhorse.store.sqlite.worker import WorkerVerbs
 from workhorse.store.verbs.measuring import Measure
 from workhorse.store.verbs.retention import LEAST_MISSED, RetentionVerbs
 from workhorse.store.verbs.supervisor import SupervisorVerbs
 
 
-class SqliteStore(SqliteClientVerbs, WorkerVerbs, SupervisorVerbs, RetentionVerbs, HealthVerbs):
+class SqliteStore(SqliteClientVerbs, ChildVerbs, SupervisorVerbs, RetentionVerbs, HealthVerbs):
     """`workhorse.store.protocol.Store` on one SQLite file, for the processes of one host.
 
     Opening creates the file (mode 0600) and its folder when they are missing, and brings the

@@ -28,8 +28,8 @@ CLAIM_SLICE: Final = 50
 """Jobs that are claimed before their arguments are weighed: to weigh is to read them."""
 
 
-class WorkerVerbs:
-    """`WorkerStore` on SQLite."""
+class ChildVerbs:
+    """`ChildStore` on SQLite."""
 
     overlaps = False
     _db: Database

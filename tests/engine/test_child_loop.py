@@ -66,9 +66,9 @@ def test_a_job_is_claimed_run_and_settled(workshop: Make) -> None:
             done = await shop.until(shop.put(kinds.echo, {"a": [1, None]}))
             assert (done.state, done.result) == (State.SUCCEEDED, '{"a":[1,null]}')
             assert hands.story(shop.store, done.id) == ["enqueue", "claim", "complete"]
-            await eventually(lambda: shop.worker.idle)
+            await eventually(lambda: shop.child.idle)
             assert shop.board.running() == []
-            assert shop.worker.finished == 1
+            assert shop.child.finished == 1
 
     asyncio.run(play())
 
@@ -151,11 +151,11 @@ def test_a_turn_carries_no_more_than_it_can(
         monkeypatch.setattr(shop.store, "turn", turn)
         ids = shop.put_many([job(kinds.echo, "x" * 1_000_000) for _ in range(24)])
         async with shop:
-            await eventually(lambda: shop.worker.idle and shop.worker.finished == len(ids))
+            await eventually(lambda: shop.child.idle and shop.child.finished == len(ids))
             assert sum(turns) == len(ids) * 1_000_002
             assert max(turns) <= TURN_BYTES
-            shop.worker._appetite.ahead, shop.worker._hungry = BATCH, True  # as in a flood
-            request = shop.worker._request()
+            shop.child._appetite.ahead, shop.child._hungry = BATCH, True  # as in a flood
+            request = shop.child._request()
             assert request is not None
             assert request.limit == TURN_BYTES // 1_000_011
 
@@ -170,8 +170,8 @@ def test_a_slot_is_not_left_empty_because_a_turn_was_full(workshop: Make) -> Non
         large = replace(nap := job(kinds.nap, 600), args=nap.args + " " * (TURN_BYTES // 50))
         shop.put_many([large] * 130)
         async with shop:
-            await eventually(lambda: shop.worker.running == shop.config.concurrency)
-            shop.worker.abandon("the test is over")
+            await eventually(lambda: shop.child.running == shop.config.concurrency)
+            shop.child.abandon("the test is over")
 
     asyncio.run(play())
 
@@ -211,7 +211,7 @@ def test_a_drain_gives_back_what_has_not_started(workshop: Make) -> None:
             running = shop.put_many([job(kinds.nap, 0.4) for _ in range(2)])
             waiting = shop.put_many([job(kinds.nap, 0.0) for _ in range(2 * BATCH)])
             await shop.until_heard("ran", 52)
-            shop.worker.drain()
+            shop.child.drain()
             await asyncio.wait_for(shop.running, 10)
             assert [hands.state(shop.store, one) for one in running] == [State.SUCCEEDED] * 2
             assert {hands.state(shop.store, one) for one in waiting} == {State.AVAILABLE}
@@ -235,7 +235,7 @@ def test_jobs_claimed_while_the_drain_came_do_not_start(
         def drained_meanwhile(*args: Any) -> Turn:
             answer = turn(*args)
             if answer.claimed:
-                shop.worker.drain()
+                shop.child.drain()
             return answer
 
         monkeypatch.setattr(shop.store, "turn", drained_meanwhile)
@@ -257,7 +257,7 @@ def test_what_is_abandoned_is_released(workshop: Make, kind: Any) -> None:
         async with workshop() as shop:
             one = shop.put(kind, *arguments)
             await shop.until_heard("ran")
-            shop.worker.abandon("its worker was told to stop")
+            shop.child.abandon("its worker was told to stop")
             await asyncio.wait_for(shop.running, 10)
             assert hands.state(shop.store, one) is State.AVAILABLE
             (attempt,) = shop.store.attempts(one)
@@ -275,7 +275,7 @@ def test_what_ends_by_itself_when_abandoned_counts(workshop: Make) -> None:
         async with workshop(cancel_grace=20) as shop:
             one = shop.put(kinds.sleep, 0.5)
             await shop.until_heard("ran")
-            shop.worker.abandon("its worker was told to stop")
+            shop.child.abandon("its worker was told to stop")
             await asyncio.wait_for(shop.running, 20)
             assert hands.state(shop.store, one) is State.SUCCEEDED
             assert shop.outcomes(one) == ["ok"]
@@ -289,13 +289,13 @@ def test_an_attempt_abandoned_before_its_first_step_is_over(workshop: Make) -> N
     async def play() -> None:
         async with workshop() as shop:
             (one,) = shop.put_many([job(kinds.echo)])
-            start = shop.worker._attempts._start
+            start = shop.child._attempts._start
 
             def start_and_abandon(claimed: Any) -> None:
                 start(claimed)
-                shop.worker.abandon("at once")
+                shop.child.abandon("at once")
 
-            shop.worker._attempts._start = start_and_abandon  # type: ignore[method-assign, assignment]
+            shop.child._attempts._start = start_and_abandon  # type: ignore[method-assign, assignment]
             await asyncio.wait_for(shop.running, 10)
             assert shop.heard("ran") == []
             assert shop.condemned == 0
@@ -337,7 +337,7 @@ def test_a_worker_whose_lease_ran_out_claims_nothing(workshop: Make) -> None:
             await eventually(lambda: list(shop.store.look().expired) == [shop.id])
             waiting = shop.put(kinds.echo)
             assert (await shop.until(running)).state is State.SUCCEEDED
-            await eventually(lambda: shop.worker.idle)
+            await eventually(lambda: shop.child.idle)
             assert hands.state(shop.store, waiting) is State.AVAILABLE
             shop.store.renew(shop.id, 60.0)
             await shop.until(waiting)
@@ -478,7 +478,7 @@ def test_a_retry_that_was_refused_at_first_is_on_time(workshop: Make, refuse: Re
         refuse(shop, at_first)
         due: list[float] = []
         async with shop:
-            shop.worker.on_scheduled = due.append
+            shop.child.on_scheduled = due.append
             one = shop.put(kinds.hostile, "group")
             await eventually(lambda: due)
         assert refused == [one]
@@ -593,10 +593,10 @@ def test_a_job_cancelled_before_it_started_never_starts(workshop: Make) -> None:
             shop.put(kinds.nap, 1.2)
             await shop.until_heard("ran")
             waiting = shop.put(kinds.echo)
-            shop.worker._appetite.ahead = 5
-            shop.worker.wake()
+            shop.child._appetite.ahead = 5
+            shop.child.wake()
             await shop.until(waiting, State.RUNNING)
-            shop.worker._attempts._taken_at = (
+            shop.child._attempts._taken_at = (
                 time.monotonic() + 1e9
             )  # it is not given back meanwhile
             shop.store.cancel(waiting)
@@ -693,8 +693,8 @@ def test_burst_is_done_when_nothing_is_left(workshop: Make) -> None:
         async with workshop(burst=True) as shop:
             one = shop.put(kinds.nap, 0.3)
             await shop.until_heard("ran")
-            assert not shop.worker.burst_done
-            await eventually(lambda: shop.worker.burst_done)
+            assert not shop.child.burst_done
+            await eventually(lambda: shop.child.burst_done)
             assert hands.state(shop.store, one) is State.SUCCEEDED
 
     asyncio.run(play())
@@ -776,7 +776,7 @@ def test_all_who_wait_are_seen_to_at_once(workshop: Make, monkeypatch: pytest.Mo
         bad = shop.put(kinds.hostile, "exit", max_attempts=1)
         after = [shop.put(kinds.echo, after=[one]) for one in [good] * 35 + [bad] * 35]
         async with shop:
-            await eventually(lambda: shop.worker.burst_done)
+            await eventually(lambda: shop.child.burst_done)
             states = [hands.state(shop.store, one) for one in after]
             assert states == [State.SUCCEEDED] * 35 + [State.CANCELLED] * 35
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from workhorse.engine.config import WorkerConfig
     from workhorse.engine.executors.base import Run
     from workhorse.spec import KindSpec
-    from workhorse.store.protocol import WorkerStore
+    from workhorse.store.protocol import ChildStore
 
 
 TICK: Final = 0.1
@@ -67,12 +67,12 @@ OUTPUT_FLUSH: Final = 0.1
 DRAINING: Final = "the worker is draining"
 
 
-class Worker:
+class ChildLoop:
     """Runs the jobs of one child until it is drained. Lives on the child's loop."""
 
     def __init__(
         self,
-        store: WorkerStore,
+        store: ChildStore,
         kinds: Mapping[str, KindSpec],
         config: WorkerConfig,
         board: Board,

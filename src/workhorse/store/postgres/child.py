@@ -54,8 +54,8 @@ class _KeptError(Unavailable):
     """Nothing of a turn was written: another's transaction keeps a job of it."""
 
 
-class WorkerVerbs:
-    """`WorkerStore` on PostgreSQL."""
+class ChildVerbs:
+    """`ChildStore` on PostgreSQL."""
 
     overlaps = True
     _db: Database
