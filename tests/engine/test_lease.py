@@ -22,7 +22,7 @@ from tests.scenarios.facts import always, eventually
 from tests.store.hands import SettableClock
 from workhorse.domain.errors import Unavailable
 from workhorse.engine.clock import now
-from workhorse.engine.lease import FENCE, WARDEN_AGAIN, Lease, bury_if_gone
+from workhorse.engine.lease import LIVE_SHARE, WARDEN_AGAIN, Lease, bury_if_gone
 from workhorse.engine.lease_page import LeasePage
 from workhorse.engine.locks import lock_path
 from workhorse.engine.proctree import TREE_MARK
@@ -176,7 +176,7 @@ def test_children_die_before_the_lease_of_one_that_does_not_renew(
     one.take_in(plain)
     eventually(lambda: not procs.living([marked, plain]), within=length * 3, every=0.005)
     gone = time.monotonic() - began
-    assert FENCE * length <= gone < length, f"ended after {gone:.2f} s"
+    assert LIVE_SHARE * length <= gone < length, f"ended after {gone:.2f} s"
     assert procs.alive(stranger)
     assert not one.is_alive
 
@@ -308,15 +308,15 @@ def test_the_page_holds_as_many_children_as_it_can() -> None:
     """Children come and go on the page; more than it has room for do no harm."""
     page = LeasePage.create()
     other = LeasePage(os.dup(page.fd))
-    page.fence = 12.5
+    page.live_until = 12.5
     page.add(11)
     page.add(12)
     page.remove(11)
     page.remove(99)
-    assert (other.fence, other.children) == (12.5, frozenset({12}))
+    assert (other.live_until, other.children) == (12.5, frozenset({12}))
     for pid in range(1000, 4000):
         page.add(pid)
     assert {12, 1000} < other.children
-    assert other.fence == 12.5
+    assert other.live_until == 12.5
     page.close()
     other.close()

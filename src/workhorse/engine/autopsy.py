@@ -48,9 +48,9 @@ def autopsy(
     suspects = sum(1 for slot in slots if _could_have_killed(slot, at))
     ended: list[tuple[Claimed, AttemptOutcome]] = []
     for job in held:
-        fence = (job.id, job.attempt)
-        why = reasons.get(fence, ON_REQUEST)
-        ended.append((job, _outcome(job, running.get(fence), death, suspects, at, cancelled=why)))
+        key = (job.id, job.attempt)
+        why = reasons.get(key, ON_REQUEST)
+        ended.append((job, _outcome(job, running.get(key), death, suspects, at, cancelled=why)))
     return ended
 
 

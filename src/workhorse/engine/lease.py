@@ -19,7 +19,7 @@ from workhorse.engine.proctree import TREE_MARK, Family, kill_family
 from workhorse.logs import log
 from workhorse.store.protocol import NewWorker, SupervisorStore
 
-FENCE: Final = 0.8
+LIVE_SHARE: Final = 0.8
 """The share of a lease after which an unrenewed worker's children must be dead."""
 
 WARDEN_AGAIN: Final = 1.0
@@ -145,14 +145,14 @@ class Lease:
         return held
 
     def _move(self, sent: float) -> None:
-        if self._page.fence and not self.is_alive:
+        if self._page.live_until and not self.is_alive:
             self._lapsed_at = now()
-        self._page.fence = sent + FENCE * self._length
+        self._page.live_until = sent + LIVE_SHARE * self._length
 
     @property
     def is_alive(self) -> bool:
         """Whether children may live: the lease was renewed lately enough."""
-        return now() < self._page.fence
+        return now() < self._page.live_until
 
     def lapsed_since(self, at: float) -> bool:
         """Whether, at some time since `at`, children might not live: the warden ends them then."""

@@ -11,9 +11,9 @@ import os
 import struct
 from typing import Final, Self
 
-_FENCE: Final = struct.Struct("<d")
+_LIVE_UNTIL: Final = struct.Struct("<d")
 _CHILD: Final = struct.Struct("<i")
-_ROOM: Final = (mmap.PAGESIZE - _FENCE.size) // _CHILD.size
+_ROOM: Final = (mmap.PAGESIZE - _LIVE_UNTIL.size) // _CHILD.size
 
 
 class LeasePage:
@@ -32,13 +32,13 @@ class LeasePage:
         return cls(fd)
 
     @property
-    def fence(self) -> float:
+    def live_until(self) -> float:
         """The local instant past which the worker's children must not live."""
-        return float(_FENCE.unpack_from(self._page, 0)[0])
+        return float(_LIVE_UNTIL.unpack_from(self._page, 0)[0])
 
-    @fence.setter
-    def fence(self, at: float) -> None:
-        _FENCE.pack_into(self._page, 0, at)
+    @live_until.setter
+    def live_until(self, at: float) -> None:
+        _LIVE_UNTIL.pack_into(self._page, 0, at)
 
     def add(self, child: int) -> None:
         """Say that the process `child`, which leads a session, has been started."""
@@ -51,12 +51,12 @@ class LeasePage:
     @property
     def children(self) -> frozenset[int]:
         """The children that were added and not removed."""
-        numbers = struct.unpack_from(f"<{_ROOM}i", self._page, _FENCE.size)
+        numbers = struct.unpack_from(f"<{_ROOM}i", self._page, _LIVE_UNTIL.size)
         return frozenset(number for number in numbers if number)
 
     def _replace(self, old: int, new: int) -> None:
         """Write `new` in place of `old`; where there is no room a child has its mark alone."""
-        for at in range(_FENCE.size, _FENCE.size + _ROOM * _CHILD.size, _CHILD.size):
+        for at in range(_LIVE_UNTIL.size, _LIVE_UNTIL.size + _ROOM * _CHILD.size, _CHILD.size):
             if _CHILD.unpack_from(self._page, at)[0] == old:
                 _CHILD.pack_into(self._page, at, new)
                 return

@@ -66,7 +66,7 @@ async def settle_remains(
     stale, kept = set(turn.stale), set(turn.held_up)
     started = {(slot.job_id, slot.attempt): slot.started for slot in slots}
     for (job, _), (_, _, change) in zip(ended, settled, strict=True):
-        fence = (job.id, job.attempt)
+        key = (job.id, job.attempt)
         about = log.bind(
             job_id=job.id,
             kind=job.kind,
@@ -74,17 +74,17 @@ async def settle_remains(
             attempt=job.attempt,
             worker=lease.worker,
         )
-        if fence in kept:
+        if key in kept:
             (about.warning if again else about.debug)(KEPT)
             continue
-        if fence in stale:
+        if key in stale:
             about.warning("lease lost")
         about.warning(
             "job ended with its process",
             child=child,
             outcome=change.outcome.value,
             state=change.state.value,
-            duration=round(at - started[fence], 4) if fence in started else None,
+            duration=round(at - started[key], 4) if key in started else None,
             error=change.error and error_line(change.error),
         )
     service.wake.ring()

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
                 return
 
     while True:
-        left = page.fence - now()
+        left = page.live_until - now()
         ready, _, _ = select.select([pipe_fd], [], [], min(max(left, 0.02), 1.0))
         if ready:
             if os.read(pipe_fd, 1) != b".":

@@ -45,7 +45,7 @@ from workhorse.store.protocol import (
     fills_turn,
 )
 from workhorse.store.verbs import edges
-from workhorse.store.verbs.turns import Fence, latest_progress, not_recorded
+from workhorse.store.verbs.turns import AttemptKey, latest_progress, not_recorded
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 
@@ -82,10 +82,10 @@ class ChildVerbs:
 
     def _settle_around(
         self, worker: int, settled: Sequence[Settled], output: Sequence[OutputLine]
-    ) -> tuple[tuple[list[Fence], bool], list[Fence]]:
+    ) -> tuple[tuple[list[AttemptKey], bool], list[AttemptKey]]:
         """Write down all but what another's transaction keeps; tell of it as `settle`."""
 
-        def work(tx: PostgresTransaction) -> tuple[tuple[list[Fence], bool], list[Fence]]:
+        def work(tx: PostgresTransaction) -> tuple[tuple[list[AttemptKey], bool], list[AttemptKey]]:
             tx.run("settle.wait_briefly")
             ours = free(tx, settled, also=(line.job_id for line in output))
             for statement, parameters in _output_statements(worker, output, ours):
@@ -177,7 +177,7 @@ class ChildVerbs:
 
     def _follow(
         self, worker: int, ended: Ended, answers: dict[str, Any]
-    ) -> tuple[list[Fence], bool]:
+    ) -> tuple[list[AttemptKey], bool]:
         """Do what follows from the settled ones, when something does; return as `settle` does."""
         unswept = bool(ended.completed) and answers["unblocked"][0][0] >= edges.PORTION
         done = answers["completed"][0][0] if ended.completed else 0
@@ -186,7 +186,7 @@ class ChildVerbs:
         if not (bad or done < len(ended.completed) or len(others) < len(ended.others)):
             return [], unswept
 
-        def work(tx: PostgresTransaction) -> tuple[list[Fence], bool]:
+        def work(tx: PostgresTransaction) -> tuple[list[AttemptKey], bool]:
             left = bool(bad) and edges.any_dependencies(tx) and cancel_dependents(tx, bad)
             doubtful = [] if done == len(ended.completed) else list(ended.completed)
             doubtful += [] if len(others) == len(ended.others) else ended.others

@@ -44,7 +44,7 @@ class PostgresClientVerbs(ClientVerbs):
         rings = self._ringing.due(queues)
         answers: list[Enqueued] = []
         try:
-            answers = self._enqueue(jobs, lambda queue: self._ring(on=queue in rings))
+            answers = self._enqueue(jobs, lambda queue: self._how_to_ring(on=queue in rings))
         finally:
             pairs = zip(jobs, answers, strict=False)  # none, when they were refused
             added = {job.queue for job, answer in pairs if not answer.existing}
@@ -87,7 +87,7 @@ class PostgresClientVerbs(ClientVerbs):
             SessionCursor(connection) as cursor,
         ):
             return answered(
-                enqueue(jobs, lambda _: self._ring(on=True)),
+                enqueue(jobs, lambda _: self._how_to_ring(on=True)),
                 lambda ask: _rows(cursor.execute(sql[ask.statement], ask.parameters)),
             )
 
@@ -100,7 +100,7 @@ class PostgresClientVerbs(ClientVerbs):
                 "AsyncConnection of SQLAlchemy on one of them.",
             )
         with in_our_words(self._db.place.shown):
-            return await enqueue_in(caller, enqueue(jobs, lambda _: self._ring(on=True)))
+            return await enqueue_in(caller, enqueue(jobs, lambda _: self._how_to_ring(on=True)))
 
     def _all_events(self, **page: Any) -> list[Any]:
         return record.of_all(self._db, **page)
@@ -111,7 +111,7 @@ class PostgresClientVerbs(ClientVerbs):
     def _flush(self) -> None:
         self._db.once("events.flush")
 
-    def _ring(self, *, on: bool) -> dict[str, Any]:
+    def _how_to_ring(self, *, on: bool) -> dict[str, Any]:
         """Return the parameters of how an enqueue rings, or does not."""
         return {"ring": on, "channel": self._db.place.channel}
 

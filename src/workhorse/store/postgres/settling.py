@@ -18,7 +18,7 @@ from workhorse.store.postgres.database import PostgresTransaction
 from workhorse.store.protocol import Settled
 from workhorse.store.rows import error_text, told_text
 from workhorse.store.verbs import edges
-from workhorse.store.verbs.turns import Fence, not_recorded
+from workhorse.store.verbs.turns import AttemptKey, not_recorded
 
 
 class Ended(NamedTuple):
@@ -58,13 +58,13 @@ def array(numbers: Iterable[int]) -> str:
 
 def settle(
     tx: PostgresTransaction, worker: int, settled: Sequence[Settled]
-) -> tuple[list[Fence], bool]:
+) -> tuple[list[AttemptKey], bool]:
     """End these attempts of `worker` in an open transaction; return those that were not its own.
 
     And whether some of those who waited for the others are left to a sweep.
     """
     completed, others = Ended.sorted(settled)
-    stale: list[Fence] = []
+    stale: list[AttemptKey] = []
     unswept = False
     if completed:
         own = tx.value("settle.complete", worker=worker, **completed_arrays(completed))

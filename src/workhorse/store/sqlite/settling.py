@@ -19,7 +19,7 @@ from workhorse.store.protocol import Settled
 from workhorse.store.rows import error_text, slices, told_text
 from workhorse.store.sqlite.transaction import SqliteTransaction
 from workhorse.store.verbs import edges
-from workhorse.store.verbs.turns import Fence, latest_progress, not_recorded
+from workhorse.store.verbs.turns import AttemptKey, latest_progress, not_recorded
 
 
 class Followed(NamedTuple):
@@ -33,7 +33,7 @@ class Followed(NamedTuple):
 
 def settle(
     tx: SqliteTransaction, worker: int, settled: Sequence[Settled]
-) -> tuple[list[Fence], Followed]:
+) -> tuple[list[AttemptKey], Followed]:
     """End these attempts of `worker`; return those that were not its own, and what follows."""
     if not settled:
         return [], Followed()

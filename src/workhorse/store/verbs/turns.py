@@ -9,13 +9,13 @@ from workhorse.store.driver import Transaction
 from workhorse.store.fast_json import compact
 from workhorse.store.protocol import Settled
 
-Fence = tuple[int, int]
+AttemptKey = tuple[int, int]
 """(job id, attempt)"""
 
 
-def not_recorded(tx: Transaction, worker: int, settled: Sequence[Settled]) -> list[Fence]:
+def not_recorded(tx: Transaction, worker: int, settled: Sequence[Settled]) -> list[AttemptKey]:
     """Return the attempts that are not recorded just so, now or before."""
-    stale: list[Fence] = []
+    stale: list[AttemptKey] = []
     for id, attempt, change in settled:
         fence = {"id": id, "attempt": attempt, "worker": worker}
         if tx.value("settle.recorded", **fence, outcome=change.outcome) is None:
