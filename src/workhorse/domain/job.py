@@ -13,7 +13,7 @@ from workhorse.domain.errors import InvalidJob
 from workhorse.domain.retry import DEFAULT_BACKOFF, Backoff
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-"""What a kind, queue or tag may be called: also safe in a file name, a URL and a log."""
+"""What a kind or queue may be called: also safe in a file name, a URL and a log."""
 
 
 class State(StrEnum):

@@ -110,11 +110,11 @@ def claimed(text: str) -> list[Claimed]:
         Claimed(
             id, attempt, kind, args, queue, priority, timeout, max_attempts,
             DEFAULT_BACKOFF if backoff is None else Backoff(*backoff),
-            failures, crashes, lost, solo == 1, told == 1, enqueued_at, started_at,
+            failures, crashes, lost, solo == 1, cancel_requested == 1, enqueued_at, started_at,
         )
         for (
             id, attempt, kind, args, queue, priority, timeout, max_attempts, backoff,
-            failures, crashes, lost, solo, told, enqueued_at, started_at,
+            failures, crashes, lost, solo, cancel_requested, enqueued_at, started_at,
         ) in from_json(text)
     ]  # fmt: skip
 

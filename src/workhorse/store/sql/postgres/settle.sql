@@ -28,9 +28,9 @@ select count(*) from mine;
 
 -- name: others
 -- running → succeeded, failed, cancelled, available, scheduled, by what `rows` says of each attempt
--- that is still the worker's. One that was ended on request says what the request did, as does the
--- job of one that was to be, and was lost; one that would be given back is cancelled instead. Only an
--- end waits, at its delete, for the transactions that have enqueued after the job.
+-- that is still the worker's. When the job was told to end, the request's reason (`requested`) stands
+-- for the error of one that ends as cancelled, and one that would be given back is cancelled instead.
+-- Only an end waits, at its delete, for the transactions that have enqueued after the job.
 with ended as materialized (
     select * from json_to_recordset(%(rows)s::json) as ended(
         id bigint, attempt integer, verb workhorse.event_name, state workhorse.state,
@@ -44,8 +44,8 @@ with ended as materialized (
            jobs.lost + ended.lost as lost,
            case when ended.state in ('available', 'scheduled') then ended.solo else jobs.solo end as solo,
            ended.verb, ended.outcome, ended.result,
-           coalesce(told.error, ended.error) as error, coalesce(told.data, ended.data) as data,
-           coalesce(told.error, ended.error, jobs.error) as last_error, ended.delay,
+           coalesce(requested.error, ended.error) as error, coalesce(requested.data, ended.data) as data,
+           coalesce(requested.error, ended.error, jobs.error) as last_error, ended.delay,
            ended.state in ('available', 'scheduled') as given_back,
            case when ended.state in ('available', 'scheduled') and jobs.cancel_at is not null
                 then 'cancelled' else ended.state end as state
@@ -55,7 +55,7 @@ with ended as materialized (
                case when ended.outcome = 'cancelled' then
                    json_build_object('outcome', 'cancelled', 'reason', jobs.cancel_reason)::text
                end as data
-         where ended.state = 'cancelled' and jobs.cancel_at is not null) as told on true
+         where ended.state = 'cancelled' and jobs.cancel_at is not null) as requested on true
      where coalesce(jobs.worker, 0) = %(worker)s and jobs.state = 'running'
        for no key update of jobs
 ), gone as (

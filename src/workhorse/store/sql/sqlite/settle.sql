@@ -26,8 +26,8 @@ select jobs.id, attempt, 'complete', 'succeeded', 'ok'
  where state = 'running' and attempt = :attempt and worker = :worker;
 
 -- name: load
--- All other attempts. One that was ended on request says what the request did, as does the job of
--- one that was to be, and was lost.
+-- All other attempts. When the job was told to end, the request's reason stands for the error of one
+-- that ends as cancelled.
 insert or ignore into settling (id, attempt, verb, state, outcome, result, error, data, run_at,
                                 failures, crashes, lost, solo)
 select jobs.id, attempt, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
