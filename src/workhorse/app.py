@@ -31,6 +31,7 @@ from workhorse.domain.job import (
 from workhorse.domain.retry import Retry
 from workhorse.handle import Handle, Home
 from workhorse.kind import Bound, JobDecorator, Kind, Order, Prepared, Sender
+from workhorse.nearest import nearest
 from workhorse.options import (
     NO_OPTIONS,
     UNSET,
@@ -43,16 +44,10 @@ from workhorse.options import (
     terms_of,
 )
 from workhorse.session import aenqueue_in, enqueue_in
-from workhorse.sources import (
-    DEFAULT_DATABASE_URL,
-    configured_url,
-    mask_url,
-    nearest,
-    sqlite_path,
-    sqlite_url,
-)
+from workhorse.sources import DEFAULT_DATABASE_URL, configured_url
 from workhorse.spec import KindSpec, Run, make_spec
 from workhorse.threads import Threads
+from workhorse.urls import mask_url, sqlite_path, sqlite_url
 
 if TYPE_CHECKING:
     from workhorse.coalesce import Coalescers

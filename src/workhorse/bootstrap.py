@@ -56,7 +56,7 @@ def offer_url(loaded: Loaded) -> None:
 
     One that is in a file stays there: what handlers start is to find no password beside them.
     """
-    from workhorse.sources import file_of  # noqa: PLC0415
+    from workhorse.secret_files import file_of  # noqa: PLC0415
 
     url, variable = loaded.database_url, "WORKHORSE_DATABASE_URL"
     if url is not None:
@@ -71,8 +71,8 @@ def offer_url(loaded: Loaded) -> None:
 
 def refuse_two_stores(loaded: Loaded, url: str) -> None:
     """Raise `ConfigurationError` unless the app's `url` is the configured store, if one is."""
-    from workhorse.sources import mask_url  # noqa: PLC0415
     from workhorse.store.opening import same_store  # noqa: PLC0415
+    from workhorse.urls import mask_url  # noqa: PLC0415
 
     configured = loaded.database_url
     if configured is None or same_store(configured, url):
@@ -101,8 +101,8 @@ def open_store(loaded: Loaded, *, create: bool = False) -> Store:
     A SQLite file that is not there is made, and a PostgreSQL schema that is not there or too old
     let pass, only with `create`.
     """
-    from workhorse.sources import refuse_missing  # noqa: PLC0415
     from workhorse.store.opening import open_store as open_url  # noqa: PLC0415
+    from workhorse.urls import refuse_missing  # noqa: PLC0415
 
     url = store_url(loaded)
     if not create:

@@ -27,7 +27,9 @@ from pydantic_core import ErrorDetails
 from workhorse import sources
 from workhorse.domain.errors import ConfigurationError, WorkhorseError
 from workhorse.domain.job import check_name
+from workhorse.nearest import nearest
 from workhorse.sources import Found, Problem
+from workhorse.urls import mask_url
 
 DAY: Final = 86400.0
 
@@ -219,7 +221,7 @@ def shown(loaded: Loaded, name: str) -> Any:
     """Return a setting's value as it may be printed: plain JSON, secrets masked."""
     value = getattr(loaded.settings, name)
     if isinstance(value, SecretStr):
-        return sources.mask_url(value.get_secret_value())
+        return mask_url(value.get_secret_value())
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -253,7 +255,7 @@ def _problem(found: Found, details: ErrorDetails) -> Problem:
     given = found.values[name]
     if details["type"] == "extra_forbidden":
         return Problem(
-            given.origin, None, f"is not a setting.{sources.nearest(name, Settings.model_fields)}"
+            given.origin, None, f"is not a setting.{nearest(name, Settings.model_fields)}"
         )
     what = details["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     what = re.sub(r", (unable to parse|got a number).*", "", what)

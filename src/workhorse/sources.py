@@ -5,7 +5,8 @@ Highest first: command-line flags, the environment (``WORKHORSE_*``), ``.env``,
 current folder only. Each value keeps its origin, and each thing that cannot be used becomes a
 `Problem`: finding never raises, so that every problem can be told at once.
 
-`workhorse.settings` checks the values. This module knows no field but the secret ones.
+`workhorse.settings` checks the values. This module knows of no setting but the secret ones, and
+the two defaults that a health probe needs.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, unquote
 
-from workhorse.domain.errors import ConfigurationError, Unavailable
+from workhorse.domain.errors import ConfigurationError
+from workhorse.nearest import nearest
+from workhorse.secret_files import read_secret
 
 PREFIX: Final = "WORKHORSE_"
 SECRETS: Final = ("database_url", "listen_url")
@@ -28,9 +30,6 @@ SECRETS: Final = ("database_url", "listen_url")
 
 DEFAULT_DATABASE_URL: Final = "sqlite:///.workhorse/jobs.db"
 CRASH_LOOP_RESTARTS: Final = 5
-
-_FILES: Final[dict[str, Path]] = {}
-"""The file that each secret of this process was read from, wherever the process goes."""
 
 _INTERNAL: Final = (
     "WORKHORSE_WORKER_TREE",
@@ -156,57 +155,6 @@ def configured_url() -> str | None:
     return url
 
 
-def file_of(secret: str) -> Path | None:
-    """Return the file that a secret was read from, and can be again; None for any other."""
-    return _FILES.get(secret)
-
-
-def read_again(secret: str) -> str:
-    """Return what the file holds now that a secret was read from.
-
-    The secret itself where that cannot be told, and when it was not read from a file.
-    """
-    file = file_of(secret)
-    if file is None:
-        return secret
-    try:
-        return _secret_in(file) or secret
-    except (OSError, UnicodeDecodeError):
-        return secret
-
-
-def mask_url(url: str) -> str:
-    """Return `url` without its password, fit to be printed."""
-    url = re.sub(r"(://[^/?#@]*?):[^/?#]*@", r"\1:***@", url)
-    return re.sub(r"(?i)([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", r"\1***", url)
-
-
-def refuse_fragment(url: str) -> None:
-    """Raise `ConfigurationError` for a URL with a #, behind which nothing would be read."""
-    if "#" in url:
-        raise ConfigurationError(
-            "The URL of the store has a # in it: a part of a password, or of a name?",
-            hint="There it is written %23.",
-        )
-
-
-def sqlite_path(url: str) -> Path | None:
-    """Return the file that a SQLite URL names; None for any other store, and for no file.
-
-    Raises `ConfigurationError` for a URL with a #.
-    """
-    refuse_fragment(url)
-    scheme, _, rest = url.partition("://")
-    path = unquote(rest.partition("?")[0][1:])
-    is_file = path != ":memory:" and not path.startswith("~") and "\0" not in path
-    return Path(path) if scheme == "sqlite" and is_file else None
-
-
-def sqlite_url(path: os.PathLike[str]) -> str:
-    """Return the URL of a SQLite file."""
-    return f"sqlite:///{quote(os.fspath(path))}"
-
-
 def current_folder() -> Path:
     """Return the current folder, where the settings are looked for.
 
@@ -226,35 +174,6 @@ def current_folder() -> Path:
             hint="Change into one that it may: settings are looked for there.",
         ) from None
     return folder
-
-
-def refuse_missing(url: str) -> None:
-    """Raise `Unavailable` when `url` is a SQLite file that is not there: looking makes none."""
-    path = sqlite_path(url)
-    if path is not None and _is_missing(path):
-        raise Unavailable(
-            f"There is no store at {url} (folder {Path.cwd()}).",
-            hint="A worker, an enqueue or `workhorse migrate` makes one.",
-        )
-
-
-def _is_missing(path: Path) -> bool:
-    """Whether `path` could be made but was not; what cannot be made is for the store to word."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return `` Did you mean …?`` for the closest of `names`, or an empty text."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only for a slip of the pen
-
-    close = get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _read_table(found: Found, path: Path, keys: tuple[str, ...]) -> None:
@@ -368,7 +287,7 @@ def _read_secret(found: Found, variables: Mapping[str, str], variable: str, wher
         found.miss(name, Problem(origin, None, f"{plain} is set as well; keep one of them"))
         return
     try:
-        value = _secret_in(Path(path))
+        value = read_secret(Path(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         expected = f"expected a file that can be read ({reason})"
@@ -379,11 +298,3 @@ def _read_secret(found: Found, variables: Mapping[str, str], variable: str, wher
         return
     found.put(name, value, origin)
     found.variables[name] = origin
-
-
-def _secret_in(path: Path) -> str:
-    """Return what a file holds, and remember where that is from; a pipe is read only once."""
-    secret = path.read_text(encoding="utf-8-sig").strip()
-    if path.is_file():
-        _FILES[secret] = path.absolute()
-    return secret

@@ -11,7 +11,8 @@ import pytest
 from workhorse import ConfigurationError, InvalidJob
 from workhorse.domain.job import check_name
 from workhorse.settings import Settings, load, shown
-from workhorse.sources import configured_url, mask_url
+from workhorse.sources import configured_url
+from workhorse.urls import mask_url
 
 SECRET = "hunter2"
 URL = f"postgresql://worker:{SECRET}@db.example/jobs"

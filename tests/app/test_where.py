@@ -11,7 +11,7 @@ import pytest
 from tests.cli.processes import kept
 from workhorse import ConfigurationError, Workhorse
 from workhorse.cli.start import run
-from workhorse.sources import sqlite_path
+from workhorse.urls import sqlite_path
 
 MINE = "sqlite:///mine.db"
 

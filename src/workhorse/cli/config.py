@@ -52,7 +52,8 @@ def show(*, output: str, place: Place) -> None:
 def _store_in_use(loaded: Loaded) -> dict[str, Any]:
     """Return where the jobs are when no setting says so: what the app says, else the default."""
     from workhorse.bootstrap import store_url
-    from workhorse.sources import DEFAULT_DATABASE_URL, mask_url
+    from workhorse.sources import DEFAULT_DATABASE_URL
+    from workhorse.urls import mask_url
 
     try:
         url = store_url(loaded)

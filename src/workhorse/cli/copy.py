@@ -35,10 +35,10 @@ def copy(*, source: str, target: str, output: str) -> None:
 
     A password is better given by PGPASSWORD or ~/.pgpass: others can see arguments.
     """
-    from workhorse.sources import refuse_missing
     from workhorse.store.opening import open_store
     from workhorse.store.verbs.copying import copy as copy_store
     from workhorse.store.verbs.copying import refuse_in_use
+    from workhorse.urls import refuse_missing
 
     refuse_missing(source)
     with closing(open_store(source)) as old:

@@ -114,7 +114,7 @@ def _files(loaded: Loaded) -> Iterator[Finding]:
     path = Path(origin.partition(":")[0])
     if not origin or not path.is_file():
         return
-    from workhorse.sources import mask_url
+    from workhorse.urls import mask_url
 
     url = loaded.database_url or ""
     if mask_url(url) != url and path.stat().st_mode & 0o004:
@@ -209,7 +209,7 @@ def _first(about: str, findings: Iterator[Finding]) -> Iterator[Finding]:
 
 def _kinds(waiting: Mapping[tuple[str, str], int], served: Served) -> Iterator[Finding]:
     """Yield the kinds that no worker knows, and those that none knows of the queue they wait in."""
-    from workhorse.sources import nearest
+    from workhorse.nearest import nearest
 
     known = {kind for kinds in served.values() for kind in kinds}
     unknown: Counter[str] = Counter()

@@ -143,7 +143,7 @@ def logs(
 
 def _hint_at_names(store: Store, where: JobFilter) -> None:
     """Say which queue or kind was probably meant by one that nothing is known of."""
-    from workhorse.sources import nearest
+    from workhorse.nearest import nearest
 
     workers = store.workers()
     queues = {queue.name for queue in store.queues()}

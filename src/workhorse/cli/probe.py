@@ -60,8 +60,8 @@ def probe(options: Options) -> int:
     settings do not say where it is.
     """
     url, limit = _settings(options)
-    from workhorse.sources import refuse_missing
     from workhorse.store.opening import open_store
+    from workhorse.urls import refuse_missing
 
     refuse_missing(url)
     store = open_store(url)

@@ -86,7 +86,7 @@ def _rows(store: Store, names: tuple[str, ...] = ()) -> list[dict[str, Any]]:
 
 def _refuse_unknown(store: Store, names: tuple[str, ...], *, hint: str) -> None:
     """Raise `NotFound` with the nearest name, before anything is changed."""
-    from workhorse.sources import nearest
+    from workhorse.nearest import nearest
 
     known = [queue.name for queue in store.queues()]
     for name in names:

@@ -10,7 +10,7 @@ import click
 
 from workhorse import __version__
 from workhorse.cli import menu
-from workhorse.sources import nearest
+from workhorse.nearest import nearest
 
 
 class HelpfulGroup(click.Group):

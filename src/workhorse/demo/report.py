@@ -14,8 +14,9 @@ from typing import Final, NamedTuple, TextIO
 from workhorse.demo.paint import BOLD, DIM, Painter, Piece, Style, style_of
 from workhorse.demo.plan import Act
 from workhorse.demo.watch import Sight
-from workhorse.demo.workspace import Workspace, near, sqlite_url
+from workhorse.demo.workspace import Workspace, near
 from workhorse.screen import clean
+from workhorse.urls import sqlite_url
 
 NARROW: Final = 72
 """A terminal with fewer columns gets a few lines per job instead of a table."""

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
-from urllib.parse import quote
 
 import workhorse
 from workhorse.domain.errors import ConfigurationError, Conflict, Unavailable
+from workhorse.urls import sqlite_url
 
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
@@ -29,7 +29,7 @@ class Workspace:
 
     @property
     def url(self) -> str:
-        return sqlite_url(str(self.database))
+        return sqlite_url(self.database)
 
     @property
     def log(self) -> Path:
@@ -49,11 +49,6 @@ class Workspace:
         """Return what an earlier demo has left, or what looks as if."""
         store = [self.root / f"demo.db{end}" for end in ("", "-wal", "-shm", "-run")]
         return [path for path in (*store, self.log, self.files) if path.exists()]
-
-
-def sqlite_url(path: str) -> str:
-    """Return the URL of the store in the file `path`."""
-    return f"sqlite:///{quote(path)}"
 
 
 def near(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from workhorse.domain.errors import ConfigurationError
-from workhorse.sources import refuse_fragment, sqlite_path
+from workhorse.urls import refuse_fragment, sqlite_path
 
 if TYPE_CHECKING:
     from workhorse.store.postgres.url import Place

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from workhorse.domain.errors import ConfigurationError
-from workhorse.sources import refuse_missing
 from workhorse.store.opening import is_postgres, open_store
+from workhorse.urls import refuse_missing
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from workhorse.domain.errors import ConfigurationError, WorkhorseError
-from workhorse.sources import read_again, refuse_fragment
+from workhorse.secret_files import read_again
 from workhorse.store.postgres.failures import cannot_connect, unreadable
+from workhorse.urls import refuse_fragment
 
 DEFAULT_SCHEMA: Final = "workhorse"
 DEFAULT_PORT: Final = "5432"
