@@ -23,10 +23,6 @@ HOT: Final = [
     "events.enqueued_one",
     "jobs.enqueue",
     "jobs.enqueue_one",
-    "retention.counts",
-    "retention.drop_old_workers",
-    "retention.weights",
-    "workers.look",
 ]
 WHOLE: Final = re.compile(r"SCAN (jobs|j|history|events|attempts)$")
 """A table read from end to end, not by an index that holds no more than is wanted."""
