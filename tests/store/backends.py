@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -31,8 +31,6 @@ class Backend(Protocol):
     name: str
     jobs: str
     """What a caller's own connection calls the table of unfinished jobs."""
-    forget_workers: Sequence[str]
-    """What a caller's own connection runs to have it so that no worker was ever there."""
 
     def place(self, folder: Path, *, durable: bool = False) -> AbstractContextManager[str]:
         """Give the URL of an empty store for one test, and clear it away afterwards.
@@ -52,6 +50,9 @@ class Backend(Protocol):
         It has `execute`, `commit` and `rollback`, and begins a transaction by itself.
         """
 
+    def forget_workers(self, url: str) -> None:
+        """Have it so that no worker was ever there."""
+
     def sqlalchemy_url(self, url: str) -> str:
         """Return the same database as SQLAlchemy spells it."""
 
@@ -67,10 +68,6 @@ class Sqlite:
 
     name = "sqlite"
     jobs = "jobs"
-    forget_workers: Sequence[str] = (
-        "delete from workers",
-        "delete from sqlite_sequence where name = 'workers'",
-    )
     needs: Final[list[pytest.MarkDecorator]] = []
 
     @contextmanager
@@ -85,6 +82,12 @@ class Sqlite:
 
     def connect(self, url: str) -> AbstractContextManager[sqlite3.Connection]:
         return closing(sqlite3.connect(self._path(url), timeout=0))
+
+    def forget_workers(self, url: str) -> None:
+        with self.connect(url) as connection:
+            connection.execute("delete from workers")
+            connection.execute("delete from sqlite_sequence where name = 'workers'")
+            connection.commit()
 
     def sqlalchemy_url(self, url: str) -> str:
         return f"sqlite:///{self._path(url)}"
@@ -126,10 +129,6 @@ class Postgres:
     """A database of its own for each test, whose clock is the test's."""
 
     jobs = "workhorse.jobs"
-    forget_workers: Sequence[str] = (
-        "delete from workhorse.workers",
-        "select setval('workhorse.workers_id_seq', 1, false)",
-    )
 
     def __init__(self, kind: OnCluster, clusters: Clusters) -> None:
         self.name = kind.name
@@ -166,6 +165,12 @@ class Postgres:
     def connect(self, url: str) -> AbstractContextManager[psycopg.Connection[Any]]:
         prepare = None if self._kind.pooled else 5
         return closing(psycopg.connect(url, prepare_threshold=prepare))
+
+    def forget_workers(self, url: str) -> None:
+        owners = self._clusters[self._kind.version].url(urlsplit(url).path[1:])
+        with psycopg.connect(owners) as connection:
+            connection.execute("delete from workhorse.workers")
+            connection.execute("select setval('workhorse.workers_id_seq', 1, false)")
 
     def sqlalchemy_url(self, url: str) -> str:
         return url.replace("postgresql://", "postgresql+psycopg://")

@@ -108,10 +108,7 @@ def test_an_id_that_is_given_again(
 ) -> None:
     """Where rows are lost, as to a backup, one learns that its id is another's: it begins again."""
     before = Worker(store)
-    with backend.connect(url) as raw:
-        for statement in backend.forget_workers:
-            raw.execute(statement)
-        raw.commit()
+    backend.forget_workers(url)
     clock.advance(1)
     after = Worker(other)
     assert after.id == before.id
