@@ -249,6 +249,94 @@ def test_each_job_is_measured_but_once(store: Store, clock: SettableClock) -> No
     assert look() == 0
 
 
+def measured_anew(store: Store) -> int:
+    """Return how many bytes finished jobs hold, found by measuring all of them."""
+    assert isinstance(store, RetentionVerbs)
+    measure = Measure(LEAST_MISSED)
+    assert not measure.look(store._db.read, patience=math.inf)
+    return measure.held
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 50_000), (50_000, 0)])
+def test_as_many_are_not_taken_for_the_same(
+    store: Store, clock: SettableClock, before: int, after: int
+) -> None:
+    """Whatever leaves and comes between two looks: both are noticed."""
+    assert isinstance(store, RetentionVerbs)
+    measure = Measure(LEAST_MISSED)
+
+    def look() -> None:
+        measure.look(store._db.read, patience=math.inf)
+        assert measure.held == measured_anew(store)
+
+    ids = []
+    for _ in range(10):
+        ids += finished(store, 1, State.SUCCEEDED, args='"' + "x" * before + '"')
+        clock.advance(0.002)
+    look()
+    for job_id in ids[-5:]:
+        store.delete(job_id)
+    for _ in range(5):
+        ids += finished(store, 1, State.SUCCEEDED, args='"' + "x" * after + '"')
+        clock.advance(0.002)
+    look()
+    store.delete(ids[-1])
+    clock.advance(-0.011)  # as of one whose end is committed after that of a later one
+    finished(store, 1, State.SUCCEEDED, args='"' + "x" * before + '"')
+    look()
+
+
+def test_a_job_that_fails_again_and_again_grows(store: Store, clock: SettableClock) -> None:
+    """What is requeued leaves, and when it comes back with more to it that is measured."""
+    job_id = put(store, max_attempts=1)
+    worker = Worker(store, lease=10**6)
+    worker.run(FATAL)
+    bound = Retention(None, None, None, max_jobs=None, max_bytes=5000)
+    times = 0
+    while store.prune(bound) == 0:
+        assert measured_anew(store) <= 5000
+        clock.advance(1)
+        store.requeue(job_id)
+        worker.run(FATAL)
+        times += 1
+    assert 5 < times < 50
+
+
+def test_who_prunes_sees_what_another_has_taken(
+    store: Store, other: Store, clock: SettableClock
+) -> None:
+    """What is believed to be held is, however much has come in place of what is gone."""
+    heavy = finished(store, 5, State.SUCCEEDED, args='"' + "x" * 100_000 + '"')
+    bound = Retention(None, None, None, max_jobs=None, max_bytes=600_000)
+    assert store.prune(bound) == 0
+    for job_id in heavy:
+        other.delete(job_id)
+    clock.advance(1)
+    finished(other, 5, State.SUCCEEDED)
+    with nothing_changed(store):
+        assert store.prune(replace(bound, max_bytes=400_000)) == 0
+
+
+def test_jobs_that_end_one_by_one_are_of_one_span(store: Store, clock: SettableClock) -> None:
+    """A look costs as little when there were many before it with little to see."""
+    assert isinstance(store, RetentionVerbs)
+    read, spans = store._db.read, list[Any]()
+
+    def reading(statement: str, **asked: Any) -> list[Any]:
+        if statement == "retention.counts":
+            spans[:] = json.loads(asked["spans"])
+        return read(statement, **asked)
+
+    measure = Measure(LEAST_MISSED)
+    for _ in range(30):
+        finished(store, 1, State.SUCCEEDED)
+        finished(store, 1, State.FAILED)
+        assert not measure.look(reading, patience=math.inf)
+        assert measure.held == measured_anew(store)
+        clock.advance(1)
+    assert len(spans) == 5  # of each state one that is still empty
+
+
 def test_several_prune_by_size_side_by_side(
     store: Store, other: Store, clock: SettableClock
 ) -> None:

@@ -1,8 +1,10 @@
 """How many bytes finished jobs hold: all of them to the byte, though each is measured but once.
 
 The jobs of each final state are parted into spans of the time at which they ended. What has ended
-stays as it is, and from a span that is over jobs only go: one that has as many as before holds as
-much as before. So each look counts them, by an index, and measures the spans that have changed.
+stays as it is, but may leave, and another may come whose end was committed late. So each look
+counts the jobs of each span and adds up when they ended, by an index, and measures the spans of
+which either has changed: two changes that make up for each other in both, to the millisecond, are
+not seen. The last span of a state is open to what ends from now on, and known only while empty.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ MOST: Final = 1000
 """Most jobs that are measured by one read; a span has about as many."""
 LONG: Final = 0.05
 """Seconds after which the next read is of fewer: some jobs have very many events."""
+BITS: Final = 2**32 - 1
 ALWAYS: Final = -(2**62)
 NEVER: Final = 2**62
 
@@ -34,6 +37,8 @@ class Span(NamedTuple):
     until: int = NEVER
     jobs: int = -1
     """How many there were; less than none when they have not been measured."""
+    ends: int = 0
+    """When they ended, added up: of each instant its lowest `BITS`, for the sum to fit."""
     held: int = 0
     """How many bytes they held, with their attempts and events."""
 
@@ -56,9 +61,9 @@ class Measure:
         counts = from_json(read("retention.counts", spans=_asked(self._spans))[0][0])
         until = time.monotonic() + patience
         spans: list[Span] = []
-        for span, jobs in zip(self._spans, counts, strict=True):
-            spans += [span] if jobs == span.jobs else self._measured(read, span, until)
-        self._spans = list(_joined(spans))
+        for span, now in zip(self._spans, counts, strict=True):
+            spans += [span] if now == _known(span) else self._measured(read, span, until)
+        self._spans = _joined(spans)
         return any(span.jobs < 0 for span in spans)
 
     def still_holds(self, tx: Transaction, jobs: int) -> bool:
@@ -69,7 +74,10 @@ class Measure:
                 first.append(span)
                 jobs -= span.jobs
         counts = tx.listed("retention.counts", spans=_asked(first))
-        return all(now >= span.jobs for span, now in zip(first, counts, strict=True))
+        return all(
+            now[0] > span.jobs or now == _known(span)
+            for span, now in zip(first, counts, strict=True)
+        )
 
     def _measured(self, read: Read, span: Span, until: float) -> Iterator[Span]:
         """Part a span into measured ones, and what is left when the time is over."""
@@ -80,16 +88,31 @@ class Measure:
             if time.monotonic() - began < LONG:
                 self._portion = min(MOST, 2 * portion)
             if len(found) < portion:
-                yield span._replace(jobs=len(found), held=sum(held for _, held in found))
+                if span.until == NEVER and found:
+                    cut = found[-1][0] + 1
+                    yield _with(span._replace(until=cut), found)
+                    span, found = span._replace(since=cut), []
+                yield _with(span, found)
                 return
             cut = found[-1][0]  # there may be more that ended at this very instant
             if cut == found[0][0]:
                 cut += 1
                 found = _weights(read, span._replace(until=cut), NEVER)
-            before = [held for at, held in found if at < cut]
-            yield span._replace(until=cut, jobs=len(before), held=sum(before))
+            yield _with(span._replace(until=cut), found)
             span = span._replace(since=cut)
-        yield span._replace(jobs=-1, held=0)
+        yield span._replace(jobs=-1, ends=0, held=0)
+
+
+def _with(span: Span, found: Iterable[tuple[int, int]]) -> Span:
+    """Return a span with what is known of those of the `found` that ended in it."""
+    its = [(at, held) for at, held in found if at < span.until]
+    return span._replace(
+        jobs=len(its), ends=sum(at & BITS for at, _ in its), held=sum(held for _, held in its)
+    )
+
+
+def _known(span: Span) -> list[int]:
+    return [span.jobs, span.ends]
 
 
 def _asked(spans: Iterable[Span]) -> str:
@@ -103,13 +126,29 @@ def _weights(read: Read, span: Span, limit: int) -> list[tuple[int, int]]:
     return from_json(found)  # type: ignore[no-any-return]
 
 
-def _joined(spans: Iterable[Span]) -> Iterator[Span]:
-    """Leave out spans whose jobs are gone: the next one reaches back over them."""
-    since = None
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """Make one of neighbours that are measured and over, up to `MOST` jobs."""
+    joined: list[Span] = []
     for span in spans:
-        start = span.since if since is None else since
-        if span.jobs == 0 and span.until < NEVER:
-            since = start
+        if joined and _are_one(joined[-1], span):
+            first = joined.pop()
+            joined += [
+                first._replace(
+                    until=span.until,
+                    jobs=first.jobs + span.jobs,
+                    ends=first.ends + span.ends,
+                    held=first.held + span.held,
+                )
+            ]
         else:
-            since = None
-            yield span._replace(since=start)
+            joined += [span]
+    return joined
+
+
+def _are_one(first: Span, second: Span) -> bool:
+    return (
+        first.state == second.state
+        and min(first.jobs, second.jobs) >= 0
+        and first.jobs + second.jobs <= MOST
+        and second.until < NEVER
+    )

@@ -42,13 +42,16 @@ select coalesce(json_agg({weight} order by place), '[]')::text
   join workhorse.history on id = chosen::bigint;
 
 -- name: counts
--- How many jobs ended in each of these states and spans of time. Twice, for there are two indexes.
+-- How many jobs ended in each of these states and spans of time, and when, added up. Twice, for
+-- there are two indexes.
 select coalesce(json_agg(case span ->> 0 when 'succeeded' then (
-           select count(*) from workhorse.history
+           select json_build_array(count(*), coalesce(sum(finished_at & 4294967295), 0))
+             from workhorse.history
             where state = 'succeeded'
               and finished_at >= (span ->> 1)::bigint and finished_at < (span ->> 2)::bigint)
        else (
-           select count(*) from workhorse.history
+           select json_build_array(count(*), coalesce(sum(finished_at & 4294967295), 0))
+             from workhorse.history
             where state <> 'succeeded' and state = (span ->> 0)::workhorse.state
               and finished_at >= (span ->> 1)::bigint and finished_at < (span ->> 2)::bigint)
        end order by place), '[]')::text

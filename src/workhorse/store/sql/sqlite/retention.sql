@@ -35,10 +35,10 @@ select json_group_array(json_array(finished_at, {weight}))
 select json_group_array({weight}) from json_each(:ids) cross join history on history.id = value;
 
 -- name: counts
--- How many jobs ended in each of these states and spans of time.
-select json_group_array(
-    (select count(*) from history
-      where state = value ->> 0 and finished_at >= value ->> 1 and finished_at < value ->> 2))
+-- How many jobs ended in each of these states and spans of time, and when, added up.
+select json_group_array(json(
+    (select json_array(count(*), ifnull(sum(finished_at & 4294967295), 0)) from history
+      where state = value ->> 0 and finished_at >= value ->> 1 and finished_at < value ->> 2)))
   from json_each(:spans);
 
 -- name: alone
