@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, LiteralString
@@ -20,6 +21,8 @@ from workhorse.store.protocol import TURN_BYTES, JobFilter
 from workhorse.store.rows import LAST_ID
 from workhorse.store.statements import statements
 from workhorse.store.verbs.client import selection
+from workhorse.store.verbs.measuring import Measure
+from workhorse.store.verbs.retention import LEAST_MISSED
 
 SQL = statements("postgres")
 LONG = "long"
@@ -141,6 +144,29 @@ def test_what_is_too_old_is_found_by_its_state_and_age(filled: Database, ended: 
     own = "history_age" if ended is State.SUCCEEDED else "history_unsuccessful_age"
     assert found["Index Name"] == own
     assert "(finished_at <" in found["Index Cond"]
+
+
+@pytest.mark.parametrize("joined_by", ["nestloop", "hashjoin", "mergejoin"])
+def test_finished_jobs_are_measured_in_the_order_of_their_ends(
+    filled: Database, joined_by: str
+) -> None:
+    """However they are found: the next read begins where the last of one has ended."""
+    filled.sql("update workhorse.history set finished_at = 1000000 - finished_at")
+    filled.sql("delete from workhorse.history where id > 1003500")
+    filled.sql("vacuum analyze workhorse.history")
+    for other in {"nestloop", "hashjoin", "mergejoin"} - {joined_by}:
+        filled.sql(f"alter database {filled.name} set enable_{other} = off")
+    with closing(open_store(filled.url)) as store:
+        assert isinstance(store, PostgresStore)
+        read, reads = store._db.read, 0
+
+        def reading(statement: str, **asked: Any) -> list[Any]:
+            nonlocal reads
+            reads += 1
+            assert reads < 20, "it has no end"
+            return read(statement, **asked)
+
+        assert not Measure(LEAST_MISSED).look(reading, patience=math.inf)
 
 
 @pytest.mark.parametrize("backlog", [5_000, 50_000])

@@ -28,8 +28,9 @@ select count(*) from workhorse.history;
                          from workhorse.events where job_id = history.id), 0)
 
 -- name: weights
--- When the first jobs of one state ended that did so since an instant, and what each holds.
-select coalesce(json_agg(json_build_array(finished_at, {weight})), '[]')::text
+-- When the first jobs of one state ended that did so since an instant, and what each holds, in the
+-- order of their ends.
+select coalesce(json_agg(json_build_array(finished_at, {weight}) order by finished_at), '[]')::text
   from (select id as chosen from workhorse.history
          where state = %(state)s and finished_at >= %(since)s and finished_at < %(until)s
          order by finished_at limit %(limit)s) as first

@@ -23,7 +23,8 @@ select count(*) from history;
                 from events where job_id = history.id)
 
 -- name: weights
--- When the first jobs of one state ended that did so since an instant, and what each holds.
+-- When the first jobs of one state ended that did so since an instant, and what each holds, in the
+-- order of their ends: a cross join keeps that of its left side.
 select json_group_array(json_array(finished_at, {weight}))
   from (select id as chosen from history
          where state = :state and finished_at >= :since and finished_at < :until
