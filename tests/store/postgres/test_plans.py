@@ -146,6 +146,28 @@ def test_what_is_too_old_is_found_by_its_state_and_age(filled: Database, ended: 
     assert "(finished_at <" in found["Index Cond"]
 
 
+@pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("ended", FINAL)
+@pytest.mark.parametrize("statement", ["retention.older", "retention.weights", "retention.counts"])
+def test_the_first_that_ended_are_read_alone(
+    filled: Database, statement: str, ended: State, plans: str
+) -> None:
+    """However many are kept, in a plan that is kept as well: no more than are asked for."""
+    filled.sql("update workhorse.history set state = 'failed' where id % 3 = 0")
+    filled.sql("update workhorse.history set state = 'cancelled' where id % 3 = 1")
+    filled.sql("vacuum analyze workhorse.history")
+    asked = {"state": ended, "age": 0, "since": 1000, "until": 40_000, "limit": 50}
+    asked["spans"] = json.dumps([[ended, 1000, 1150]])
+    with psycopg.connect(filled.url) as connection:
+        connection.execute(f"set plan_cache_mode = {plans}")
+        connection.execute(SQL[statement].encode(), asked, prepare=True)
+        ((read,),) = connection.execute(
+            "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables"
+            " where relname = 'history'"
+        ).fetchall()
+    assert read <= 2 * 50
+
+
 @pytest.mark.parametrize("joined_by", ["nestloop", "hashjoin", "mergejoin"])
 def test_finished_jobs_are_measured_in_the_order_of_their_ends(
     filled: Database, joined_by: str

@@ -96,6 +96,7 @@ TAKES_IDS: dict[str, dict[str, Any]] = {
     "jobs.drop_finished": {"id": ended[0]},
     "keys.drop": of_ended,
     "keys.made": {"keys": [str(id) for id in ended]},
+    "retention.weights": {"state": "succeeded", "since": 0, "until": 1, "limit": GIVEN},
     "retention.drop_jobs": of_ended,
     "retention.drop_attempts": of_ended,
     "settle.recorded": {"id": ended[0], "attempt": 1, "worker": 1, "outcome": "ok"},
