@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -22,12 +23,12 @@ from tests.store.hands import (
     put_many,
     settled,
 )
-from workhorse.domain.errors import InvalidJob
+from workhorse.domain.errors import InvalidJob, Unavailable
 from workhorse.domain.events import Output, OutputLine
 from workhorse.domain.job import UNFINISHED, State
 from workhorse.domain.outcome import Completed, Released
 from workhorse.store.protocol import JobFilter, Retention, Store
-from workhorse.store.verbs import retention
+from workhorse.store.verbs import measuring, retention
 from workhorse.store.verbs.measuring import MOST, Measure
 from workhorse.store.verbs.retention import LEAST_MISSED, RetentionVerbs
 
@@ -247,6 +248,47 @@ def test_each_job_is_measured_but_once(store: Store, clock: SettableClock) -> No
         store.delete(job_id)
     assert look() < 2 * MOST
     assert look() == 0
+
+
+def test_on_a_slow_link_as_many_are_measured_by_one_read_as_at_first(
+    store: Store, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that takes long may do so for the way alone: fewer jobs would make it no shorter."""
+    assert isinstance(store, RetentionVerbs)
+    monkeypatch.setattr(measuring, "LONG", 0)
+    read, reads = store._db.read, 0
+
+    def reading(statement: str, **asked: Any) -> list[Any]:
+        nonlocal reads
+        reads += statement == "retention.weights"
+        return read(statement, **asked)
+
+    for _ in range(20):
+        finished(store, 50, State.SUCCEEDED)
+        clock.advance(1)
+    measure = Measure(LEAST_MISSED)
+    assert not measure.look(reading, patience=math.inf)
+    assert reads < 30
+
+
+def test_a_read_that_fails_is_of_fewer_jobs_the_next_time(store: Store) -> None:
+    """However much a few jobs have written down, in the end they are measured."""
+    assert isinstance(store, RetentionVerbs)
+    read, refused = store._db.read, 0
+
+    def reading(statement: str, **asked: Any) -> list[Any]:
+        nonlocal refused
+        if asked.get("limit", 0) > 2:
+            refused += 1
+            raise Unavailable("It takes too long.")
+        return read(statement, **asked)
+
+    finished(store, 1, State.FAILED)
+    measure = Measure([State.FAILED])
+    while measure.held == 0:
+        with suppress(Unavailable):
+            measure.look(reading, patience=math.inf)
+        assert refused < 10
 
 
 def measured_anew(store: Store) -> int:

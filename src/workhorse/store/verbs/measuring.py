@@ -22,6 +22,8 @@ Read: TypeAlias = Callable[..., list[Any]]
 
 MOST: Final = 1000
 """Most jobs that are measured by one read; a span has about as many."""
+FEW: Final = 100
+"""Jobs that are measured by one read though it takes long, unless it fails: the way may be long."""
 LONG: Final = 0.05
 """Seconds after which the next read is of fewer: some jobs have very many events."""
 BITS: Final = 2**32 - 1
@@ -49,7 +51,7 @@ class Measure:
     def __init__(self, states: Iterable[State]) -> None:
         """Know nothing yet; `states` are in the order in which their jobs are to go."""
         self._spans = [Span(state) for state in states]
-        self._portion = MOST // 10
+        self._portion = FEW
 
     @property
     def held(self) -> int:
@@ -83,10 +85,12 @@ class Measure:
         """Part a span into measured ones, and what is left when the time is over."""
         while time.monotonic() < until:
             portion, began = self._portion, time.monotonic()
-            self._portion = max(1, portion // 2)
+            self._portion = max(1, portion // 2)  # if this one fails
             found = _weights(read, span, portion)
             if time.monotonic() - began < LONG:
                 self._portion = min(MOST, 2 * portion)
+            else:
+                self._portion = max(portion // 2, min(portion, FEW))
             if len(found) < portion:
                 if span.until == NEVER and found:
                     cut = found[-1][0] + 1
