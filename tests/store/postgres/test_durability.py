@@ -95,6 +95,42 @@ def test_a_record_that_is_flushed_costs_no_commit(store: PostgresStore, database
     assert after - before < 5
 
 
+def test_what_is_shown_is_flushed_where_commits_do_not_wait(
+    store: PostgresStore, database: Database
+) -> None:
+    """Also for a role or in a database whose commits wait for nothing."""
+    worker = Worker(store)
+    database.sql(f"alter database {database.name} set synchronous_commit = off")
+    with closing(open_store(database.url)) as off:
+        for _ in range(10):
+            put(store)
+            worker.take()
+            ((written,),) = database.sql("select pg_current_wal_insert_lsn()")
+            assert off.events()[-1].name == "claim"
+            ((flushed,),) = database.sql("select pg_current_wal_flush_lsn() >= %s::pg_lsn", written)
+            assert flushed
+
+
+@pytest.mark.needs("pg18")
+def test_events_are_shown_while_the_standby_is_gone() -> None:
+    """What commits wait for is not there; to show the record takes this server's disk alone."""
+    settings = {
+        "wal_writer_delay": "10s",
+        "synchronous_standby_names": "gone",
+        "synchronous_commit": "local",
+    }
+    with Cluster("18", settings=settings) as cluster:
+        database = cluster.create_database("workhorse")
+        with closing(open_store(database.url, migrating=True)) as store:
+            store.migrate()
+            put(store)
+            worker = Worker(store)
+            database.sql("alter database workhorse set synchronous_commit = on")
+            with closing(open_store(database.url)) as waiting:
+                worker.take()
+                assert [event.name for event in waiting.events()][-1] == "claim"
+
+
 @pytest.mark.needs("pg18")
 def test_a_crash_takes_back_nothing_that_was_shown() -> None:
     """What is enqueued after it has a number that comes after all that was seen before it."""

@@ -23,9 +23,11 @@ select seq, at, name, job_id, attempt, worker, data from workhorse.events
 
 -- name: flush
 -- All that can be seen is on the disk after this: when something is not, it is by this commit, which
--- has to write and so waits for the disk. What a standby shows was on it before.
+-- has to write and so waits for the disk: always, and for no standby. What a standby shows was on it
+-- before.
 select case when not pg_is_in_recovery() and pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()
-            then pg_logical_emit_message(true, 'workhorse', '') end;
+            then set_config('synchronous_commit', 'local', true)
+              || pg_logical_emit_message(true, 'workhorse', '')::text end;
 
 -- name: writers
 -- Transactions of others that have, or will have, added events, and when each began: all, or `ours`.
