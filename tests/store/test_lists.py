@@ -197,12 +197,14 @@ def test_how_many_at_most(store: Store, clock: SettableClock) -> None:
     assert (store.list_jobs(JobFilter(), limit=0), store.events(limit=0)) == ([], [])
     assert store.requeue_many(JobFilter(), limit=0) == []
     assert store.promote(limit=0).jobs == 0
+    assert store.waiting(oldest=0) == {}
     with nothing_changed(store):
         for ask in (
             lambda: store.list_jobs(JobFilter(), limit=-1),
             lambda: store.events(limit=-1),
             lambda: store.requeue_many(JobFilter(), limit=-1),
             lambda: store.promote(limit=-1),
+            lambda: store.waiting(oldest=-1),
         ):
             with pytest.raises(InvalidJob, match="limit=-1"):
                 ask()
@@ -210,4 +212,5 @@ def test_how_many_at_most(store: Store, clock: SettableClock) -> None:
     assert len(store.events(limit=10**30)) == 7
     assert store.requeue_many(JobFilter(), limit=10**30) == ids
     assert store.promote(limit=10**30).jobs == 1
+    assert store.waiting(oldest=10**30) == {("default", "work"): 4}
     assert the(store, late).state is State.AVAILABLE

@@ -179,7 +179,7 @@ class ClientVerbs(SweepVerbs):
         found = (
             self._db.read("queues.waiting")
             if oldest is None
-            else self._db.read("queues.oldest_waiting", oldest=oldest)
+            else self._db.read("queues.oldest_waiting", oldest=row_limit(oldest))
         )
         return {(queue, kind): number for queue, kind, number in found}
 
