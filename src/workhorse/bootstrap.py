@@ -56,11 +56,9 @@ def offer_url(loaded: Loaded) -> None:
 
     One that is in a file stays there: what handlers start is to find no password beside them.
     """
-    from workhorse.secret_files import file_of  # noqa: PLC0415
-
     url, variable = loaded.database_url, "WORKHORSE_DATABASE_URL"
     if url is not None:
-        file = file_of(url)
+        file = loaded.files.get("database_url")
         os.environ.pop(f"{variable}_FILE", None)
         os.environ.pop(variable, None)  # the two would contradict each other
         if file is None:

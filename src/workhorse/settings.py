@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -191,6 +192,8 @@ class Loaded:
     settings: Settings
     origins: Mapping[str, str]
     """By setting; one that is not here has its default."""
+    files: Mapping[str, Path]
+    """Those that others can read a secret from, too, by its setting."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -214,7 +217,8 @@ def load(flags: Mapping[str, Any] | None = None) -> Loaded:
     if problems:
         raise ConfigurationError(_list_problems(list(dict.fromkeys(problems)), warnings))
     origins = {name: given.origin for name, given in found.values.items()}
-    return Loaded(settings, origins, tuple(str(problem) for problem in warnings))
+    files = {name: given.file for name, given in found.values.items() if given.file}
+    return Loaded(settings, origins, files, tuple(str(problem) for problem in warnings))
 
 
 def shown(loaded: Loaded, name: str) -> Any:

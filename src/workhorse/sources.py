@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from workhorse.domain.errors import ConfigurationError
 from workhorse.nearest import nearest
-from workhorse.secret_files import read_secret
+from workhorse.secret_files import lasting, read_secret
 
 PREFIX: Final = "WORKHORSE_"
 SECRETS: Final = ("database_url", "listen_url")
@@ -50,6 +50,8 @@ class Given(NamedTuple):
 
     value: Any
     origin: str
+    file: Path | None = None
+    """The file that holds it, where others find it, too: of a secret one."""
 
 
 class Problem(NamedTuple):
@@ -78,9 +80,9 @@ class Found:
     unread: dict[str, Problem] = field(default_factory=dict)
     """Why a value could not be had, by setting, as long as no stronger place gives it."""
 
-    def put(self, name: str, value: Any, origin: str) -> None:
+    def put(self, name: str, value: Any, origin: str, file: Path | None = None) -> None:
         """Take a value: it is stronger than what was found so far."""
-        self.values[name] = Given(value, origin)
+        self.values[name] = Given(value, origin, file)
         self.unread.pop(name, None)
 
     def miss(self, name: str, problem: Problem) -> None:
@@ -287,7 +289,7 @@ def _read_secret(found: Found, variables: Mapping[str, str], variable: str, wher
         found.miss(name, Problem(origin, None, f"{plain} is set as well; keep one of them"))
         return
     try:
-        value = read_secret(Path(path))
+        value, file = read_secret(Path(path)), lasting(Path(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         expected = f"expected a file that can be read ({reason})"
@@ -296,5 +298,5 @@ def _read_secret(found: Found, variables: Mapping[str, str], variable: str, wher
     if not value:
         found.miss(name, Problem(origin, repr(path), "expected a file that is not empty"))
         return
-    found.put(name, value, origin)
+    found.put(name, value, origin, file)
     found.variables[name] = origin

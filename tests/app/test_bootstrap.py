@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,49 @@ def test_a_url_from_a_pipe_reaches_child_processes(monkeypatch: pytest.MonkeyPat
     assert bootstrap.open_app(load()).url == "sqlite:///from-pipe.db"
     assert load().database_url == os.environ["WORKHORSE_DATABASE_URL"] == "sqlite:///from-pipe.db"
     os.close(ours)
+
+
+@pytest.mark.parametrize(
+    "path", ["/dev/fd/{fd}", "/proc/self/fd/{fd}", "/proc/{pid}/fd/{fd}", "link"]
+)
+def test_a_url_from_an_open_file_reaches_child_processes(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Its number is another file's in them, or none's: the environment holds the URL."""
+    an_app(None)
+    Path("secret").write_text("sqlite:///from-open.db\n")
+    with Path("secret").open() as secret:
+        Path("link").symlink_to(f"/dev/fd/{secret.fileno()}")
+        path = path.format(fd=secret.fileno(), pid=os.getpid())
+        monkeypatch.setenv("WORKHORSE_DATABASE_URL_FILE", path)
+        assert bootstrap.open_app(load()).url == "sqlite:///from-open.db"
+    assert load().database_url == os.environ["WORKHORSE_DATABASE_URL"] == "sqlite:///from-open.db"
+
+
+@pytest.mark.parametrize("redirect", ["/dev/stdin <url", "/dev/fd/3 3<url"])
+def test_a_worker_whose_url_is_in_a_redirected_file(here: Path, redirect: str) -> None:
+    """Its children keep their jobs where it was told to: they have other files by these numbers."""
+    an_app(None)
+    Path("url").write_text("sqlite:///redirected.db\n")
+    path, source = redirect.split()
+    command = f"exec '{sys.executable}' -m workhorse worker --burst {source}"
+    env = os.environ | {"WORKHORSE_DATABASE_URL_FILE": path}
+    ran = subprocess.run(
+        ["sh", "-c", command], env=env, timeout=30, capture_output=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (here / "redirected.db").exists()
+
+
+def test_two_settings_in_two_files_that_hold_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Child processes are told the file of the one that they need, whichever was read first."""
+    an_app(None)
+    for name in ("listen", "database"):
+        Path(name).write_text("postgresql://me@here/jobs")
+    monkeypatch.setenv("WORKHORSE_DATABASE_URL_FILE", "database")
+    monkeypatch.setenv("WORKHORSE_LISTEN_URL_FILE", "listen")
+    bootstrap.offer_url(load())
+    assert os.environ["WORKHORSE_DATABASE_URL_FILE"] == str(Path("database").absolute())
 
 
 @pytest.mark.parametrize(

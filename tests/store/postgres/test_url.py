@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.services.fixtures import TEMPLATE, Clusters
 from tests.services.postgres import Cluster, Database
 from tests.store.hands import put, the
+from workhorse import secret_files
 from workhorse.domain.errors import ConfigurationError
 from workhorse.domain.job import State
 from workhorse.sources import configured_url
@@ -83,10 +84,11 @@ def test_a_parameter_that_is_none_of_libpqs(option: str) -> None:
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment that says nothing of a server; a test says it."""
+    """An environment that says nothing of a server, and no file read yet; a test says it."""
     for name in list(os.environ):
         if name.startswith("PG"):
             monkeypatch.delenv(name)
+    monkeypatch.setattr(secret_files, "_FILES", {})
     return monkeypatch
 
 
@@ -249,6 +251,17 @@ def test_what_the_file_of_a_url_says_later(
     again = place.anew()
     assert conninfo_to_dict(again.conninfo)["password"] == password
     assert again.shown == place.shown
+
+
+@pytest.mark.parametrize("changed", ["database", "listen"])
+def test_a_url_that_two_files_hold(bare: pytest.MonkeyPatch, workdir: Path, changed: str) -> None:
+    """The new password is found in whichever of them is changed first."""
+    for name in ("database", "listen"):
+        (workdir / name).write_text("postgresql://me:old@here/jobs")
+        bare.setenv(f"WORKHORSE_{name.upper()}_URL_FILE", name)
+    place = parse(configured_url() or "")
+    (workdir / changed).write_text("postgresql://me:new@here/jobs")
+    assert conninfo_to_dict(place.anew().conninfo)["password"] == "new"
 
 
 @pytest.mark.parametrize(
