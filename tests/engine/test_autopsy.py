@@ -18,7 +18,7 @@ KILLED = Death(exit_signal="SIGKILL")
 EXITED = Death(exit_code=0)
 PLANNED = Death(exit_code=0, planned="its worker was told to stop")
 ALONE = Released("its process died (SIGKILL)")
-SUSPECT = Released("its process died (SIGKILL) with 2 jobs in it", solo=True)
+SUSPECT = Released("its process died (SIGKILL) with 2 jobs in or under it", solo=True)
 JOB = a_job()
 """Attempt 1 of job 7, with a time limit of 60 s."""
 
@@ -34,9 +34,18 @@ TABLE: dict[str, tuple[Death, list[Slot], AttemptOutcome]] = {
     "alone when it exits, even with 0: guilty": (EXITED, [slot()], Crashed(0, None)),
     "in time, and alone: guilty": (KILLED, [slot(deadline=LATER)], Crashed(None, "SIGKILL")),
     "two in a crash: suspects": (KILLED, [slot(), slot(job=8)], SUSPECT),
-    "beside a process of its own: guilty": (
+    "beside one in a process of its own, which may have killed it: a suspect": (
         KILLED,
         [slot(), slot(Mark.APART, job=8)],
+        SUSPECT,
+    ),
+    "beside such ones that were told to end, or had to: guilty": (
+        KILLED,
+        [
+            slot(),
+            *(slot(Mark.APART | told, job=8) for told in (Mark.CANCELLED, Mark.RELEASED)),
+            slot(Mark.APART, EARLIER, job=9),
+        ],
         Crashed(None, "SIGKILL"),
     ),
     "beside one that was told to end: guilty": (

@@ -36,16 +36,16 @@ def autopsy(
     """Return how each job the dead child still held has ended its attempt.
 
     A job that was over its time or told to end has ended so. After a planned end the rest is
-    released. After a crash, the one job that ran in the process is guilty; when there were
-    several each is a suspect, not blamed, and will run alone. When there were none, those that ran
-    in processes of their own are: one may have killed the process above its own. One that did run
-    alone is guilty. What else the process held is released, which counts when it has ended in
-    order: what it ran may have seen to that, and have ended itself. `at` is the local clock;
-    `asked` says why those were told to end that were.
+    released. After a crash, the one job that ran in the process is guilty if none ran in a process
+    of its own, which may have killed the one above it. Otherwise each that ran in the process is a
+    suspect, not blamed, and will run alone; when there were none, those that ran in processes of
+    their own are. One that did run alone is guilty. What else the process held is released, which
+    counts when it has ended in order: what it ran may have seen to that, and have ended itself.
+    `at` is the local clock; `asked` says why those were told to end that were.
     """
     running = {(slot.job_id, slot.attempt): slot for slot in slots}
     reasons = {(one.id, one.attempt): one.reason for one in asked}
-    suspects = sum(1 for slot in slots if _could_have_killed(slot, at))
+    suspects = [slot for slot in slots if _could_have_killed(slot, at)]
     ended: list[tuple[Claimed, AttemptOutcome]] = []
     for job in held:
         key = (job.id, job.attempt)
@@ -55,12 +55,18 @@ def autopsy(
 
 
 def _could_have_killed(slot: Slot, at: float) -> bool:
-    told = slot.mark & (Mark.APART | Mark.TIMED_OUT | Mark.CANCELLED | Mark.RELEASED)
+    told = slot.mark & (Mark.TIMED_OUT | Mark.CANCELLED | Mark.RELEASED)
     return not told and at < slot.deadline
 
 
 def _outcome(
-    job: Claimed, slot: Slot | None, death: Death, suspects: int, at: float, *, cancelled: str
+    job: Claimed,
+    slot: Slot | None,
+    death: Death,
+    suspects: Sequence[Slot],
+    at: float,
+    *,
+    cancelled: str,
 ) -> AttemptOutcome:
     how = death.planned or f"its process died ({death.exit_signal or death.exit_code})"
     if slot is None:
@@ -73,7 +79,8 @@ def _outcome(
     if death.planned or slot.mark & Mark.RELEASED:
         return Released(how)
     if slot.mark & Mark.APART and not job.solo:
-        return Released(how, solo=not suspects, gone=bool(suspects))
-    if suspects == 1 or job.solo:
+        inside = not all(one.mark & Mark.APART for one in suspects)
+        return Released(how, solo=not inside, gone=inside)
+    if job.solo or len(suspects) == 1:
         return Crashed(death.exit_code, death.exit_signal)
-    return Released(f"{how} with {suspects} jobs in it", solo=True)
+    return Released(f"{how} with {len(suspects)} jobs in or under it", solo=True)
