@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from select import PIPE_BUF
@@ -47,6 +49,40 @@ def test_a_line_that_was_cut_is_ended(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     file = streams._Forgiving(writer)
     file.write(b"y" * PIPE_BUF + b"its end\n")
+    assert os.read(reader, 2 * PIPE_BUF) == b"y" * PIPE_BUF
+    file.write(b"next\n")
+    assert os.read(reader, 2 * PIPE_BUF) == b"\nnext\n"
+
+
+def test_a_line_that_was_cut_by_one_stream_is_ended_by_another(pipe: tuple[int, int]) -> None:
+    """Standard error and the process's own log lead to one reader: a line of its own to each."""
+    reader, writer = pipe
+    code = """if True:
+        import sys
+        from workhorse.engine.streams import forgive
+        log_to = forgive()
+        print("y" * 6000, file=sys.stderr, flush=True)
+        print("cut", flush=True)
+        sys.stdin.readline()
+        log_to.write("of the log\\n")
+    """
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writer
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"cut\n"
+        assert os.read(reader, 2 * PIPE_BUF) == b"y" * PIPE_BUF
+        process.communicate(b"go on\n", timeout=30)
+    assert os.read(reader, 2 * PIPE_BUF) == b"\nof the log\n"
+
+
+def test_a_line_whose_newline_found_no_room_is_ended(pipe: tuple[int, int]) -> None:
+    """A stream that is not buffered writes it by itself."""
+    reader, writer = pipe
+    file = streams._Forgiving(writer)
+    file.write(b"y" * PIPE_BUF)
+    file.write(b"\n")
     assert os.read(reader, 2 * PIPE_BUF) == b"y" * PIPE_BUF
     file.write(b"next\n")
     assert os.read(reader, 2 * PIPE_BUF) == b"\nnext\n"

@@ -22,10 +22,23 @@ if TYPE_CHECKING:
 
 
 STDERR: Final = 2
+NEWLINE: Final = ord("\n")
 PATIENCE: Final = 0.5
 """Seconds that are waited for room: a reader may be slow."""
 CLOGGED: Final = 60.0
 """Seconds for which one that was too slow is not waited for again."""
+
+
+class _Reader:
+    """What is known of whoever reads a file, by all that write to it here."""
+
+    def __init__(self) -> None:
+        self.clogged_at = -CLOGGED
+        """When it was too slow."""
+        self.is_within = False
+        """Whether the last that it was written ends within a line."""
+        self.is_torn = False
+        """Whether the rest of that line was dropped."""
 
 
 class _Forgiving(io.RawIOBase):
@@ -35,14 +48,13 @@ class _Forgiving(io.RawIOBase):
     hangs, a terminal that was stopped with Ctrl-S.
     """
 
-    def __init__(self, number: int) -> None:
-        """Write to the file descriptor `number`, which stays open."""
+    def __init__(self, number: int, reader: _Reader | None = None) -> None:
+        """Write to the file descriptor `number`, which stays open and leads to `reader`."""
         self._number = number
+        self._reader = reader or _Reader()
         self._send = _sender(number)
         self._poll = poll()
         self._poll.register(number, POLLOUT)
-        self._clogged_at = -CLOGGED
-        self._is_torn = False
         self.dropped = 0
         """Lines that found no room, and were not told of yet."""
 
@@ -60,17 +72,15 @@ class _Forgiving(io.RawIOBase):
 
     def write(self, data: Buffer, /) -> int:
         """Take all of it, by parts that a pipe takes whole when it takes anything."""
-        given = bytes(data)
-        whole = memoryview(b"\n" + given if self._is_torn else given)
-        at = 0
+        given, reader = bytes(data), self._reader
+        whole = memoryview(b"\n" + given if reader.is_torn else given)
         try:
-            while at < len(whole):
+            for at in range(0, len(whole), PIPE_BUF):
                 self._part(whole[at : at + PIPE_BUF])
-                at += PIPE_BUF
-                self._is_torn = False
+                reader.is_torn = False
         except BlockingIOError:
-            self._is_torn |= at > 0
-            self._clogged_at = time.monotonic()
+            reader.is_torn = reader.is_within
+            reader.clogged_at = time.monotonic()
             self.dropped += given.count(b"\n")
         except OSError:
             pass
@@ -78,13 +88,15 @@ class _Forgiving(io.RawIOBase):
 
     def _part(self, part: memoryview) -> None:
         """Write it, or raise `BlockingIOError`: soon, or at once if it was so a moment ago."""
-        is_new = time.monotonic() - self._clogged_at >= CLOGGED
+        is_new = time.monotonic() - self._reader.clogged_at >= CLOGGED
         left = time.monotonic() + (PATIENCE if is_new else 0.0)
         while part:
             if not self.has_room(max(0.0, left - time.monotonic())):
                 raise BlockingIOError
             try:
-                part = part[self._send(part) :]
+                sent = self._send(part)
+                self._reader.is_within = part[sent - 1] != NEWLINE
+                part = part[sent:]
             except BlockingIOError:  # another process has taken the room
                 if time.monotonic() >= left:
                     raise
@@ -128,6 +140,7 @@ def forgive() -> TextIO | None:
     or to its descriptor, does not reach it. None where standard error is no file.
     """
     log_to = None
+    readers: dict[tuple[int, int], _Reader] = {}
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         try:
@@ -136,14 +149,17 @@ def forgive() -> TextIO | None:
             continue
         with contextlib.suppress(OSError):
             stream.flush()
-        setattr(sys, name, _open_like(stream, number))
+        file = os.fstat(number)
+        reader = readers.setdefault((file.st_dev, file.st_ino), _Reader())
+        setattr(sys, name, _open_like(stream, number, reader))
         if name == "stderr":
-            log_to = _open_like(stream, fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3))
+            apart = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+            log_to = _open_like(stream, apart, reader)
     return log_to
 
 
-def _open_like(stream: io.TextIOWrapper, number: int) -> TextIO:
-    file = _Forgiving(number)
+def _open_like(stream: io.TextIOWrapper, number: int, reader: _Reader) -> TextIO:
+    file = _Forgiving(number, reader)
     _forgiving.append(file)
     return io.TextIOWrapper(
         _Everyones(file),
