@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -86,6 +87,21 @@ def test_a_line_whose_newline_found_no_room_is_ended(pipe: tuple[int, int]) -> N
     assert os.read(reader, 2 * PIPE_BUF) == b"y" * PIPE_BUF
     file.write(b"next\n")
     assert os.read(reader, 2 * PIPE_BUF) == b"\nnext\n"
+
+
+@pytest.mark.parametrize("write", ["print('said')", "sys.stdout.buffer.write(b'said\\n')"])
+def test_what_is_not_buffered_is_out_at_once(write: str) -> None:
+    """With ``python -u`` what a handler has printed is not lost when its process is killed."""
+    code = f"""if True:
+        import os, signal, sys
+        from workhorse.engine.streams import forgive
+        forgive()
+        {write}
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    command = [sys.executable, "-u", "-c", code]
+    ran = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stdout) == (-signal.SIGKILL, b"said\n"), ran.stderr
 
 
 def test_what_was_dropped_is_told_when_there_is_room(

@@ -125,6 +125,16 @@ def _sender(number: int) -> Callable[[memoryview], int]:
 class _Everyones(io.BufferedWriter):
     """A buffer that whoever closes it only flushes: others in the process write to it, too."""
 
+    at_once = False
+    """Whether it holds nothing back."""
+
+    def write(self, data: Buffer, /) -> int:
+        """Take all of it."""
+        taken = super().write(data)
+        if self.at_once:
+            self.flush()
+        return taken
+
     def close(self) -> None:
         """Write out what it holds."""
         self.flush()
@@ -161,8 +171,10 @@ def forgive() -> TextIO | None:
 def _open_like(stream: io.TextIOWrapper, number: int, reader: _Reader) -> TextIO:
     file = _Forgiving(number, reader)
     _forgiving.append(file)
+    buffer = _Everyones(file)
+    buffer.at_once = stream.write_through  # the text layer's own reaches only the buffer
     return io.TextIOWrapper(
-        _Everyones(file),
+        buffer,
         encoding=stream.encoding,
         errors="backslashreplace",
         line_buffering=stream.line_buffering,
