@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import gc
 import json
-import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from typing import Any, Final
 from workhorse.domain.errors import WorkhorseError
 from workhorse.engine.board import Board
 from workhorse.engine.config import WorkerConfig
+from workhorse.engine.forks import FORKS, end_at_once
 from workhorse.engine.frames import AsyncFrames, BlockingFrames, Message
 from workhorse.engine.loops import end_tasks, hidden_task, hide_current, run_to_the_end
 from workhorse.engine.proctree import die_with_parent, prefer_for_oom
@@ -57,8 +57,7 @@ def main(arguments: list[str]) -> int:
     prefer_for_oom()
     log_to = forgive()
 
-    from workhorse.engine.forks import FORKS  # noqa: PLC0415 - after the guards are up
-    from workhorse.engine.loading import load_app  # noqa: PLC0415
+    from workhorse.engine.loading import load_app  # noqa: PLC0415 - after the guards are up
     from workhorse.logs import configure  # noqa: PLC0415
 
     FORKS.watch()
@@ -104,7 +103,7 @@ def _collapse() -> Iterator[None]:
         yield
     except BaseException:  # noqa: BLE001 - whatever it is
         log.exception("a child cannot go on")
-        os._exit(EXIT_COLLAPSE)
+        end_at_once(EXIT_COLLAPSE)
 
 
 def _receive_start(control: socket.socket) -> _Start | None:
@@ -137,7 +136,6 @@ async def _serve(
     control: socket.socket,
 ) -> None:
     from workhorse.engine.child_loop import ChildLoop  # noqa: PLC0415
-    from workhorse.engine.forks import FORKS, flush  # noqa: PLC0415
     from workhorse.engine.wake import Sleeper, Wake  # noqa: PLC0415
 
     hide_current()
@@ -168,8 +166,7 @@ async def _serve(
     await jobs.run()
     frames.send({"say": "done"})
     if jobs.running:
-        flush()
-        os._exit(0)  # what would not end when told to must not hold the process
+        end_at_once(0)  # what would not end when told to must not hold the process
     await end_tasks(orders, reports)
     if sleeper is not None:
         loop.remove_reader(sleeper.socket)
@@ -198,7 +195,7 @@ async def _obey(frames: AsyncFrames, jobs: Any) -> None:
                 jobs.withhold(message["slots"])
             case "pace":
                 jobs.least_poll = message["poll"]
-    os._exit(1)
+    end_at_once(1)
 
 
 async def _report(frames: AsyncFrames, jobs: Any, config: WorkerConfig) -> None:

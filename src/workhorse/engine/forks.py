@@ -18,8 +18,8 @@ from functools import partial
 from typing import Any, Final, NoReturn
 
 FLUSH_SECONDS: Final = 2
-"""A fork whose last words cannot be written is killed after so long: a thread that it does not
-have may hold the lock of their stream."""
+"""A process whose last words cannot be written is killed after so long: a thread that hangs, or
+that a fork does not have, may hold the lock of their stream."""
 
 
 class _Forks:
@@ -76,13 +76,26 @@ def _back_in_loop(
 def end(error: BaseException | None = None) -> NoReturn:
     """End this process as a program that ends so."""
     status = 1
+    _limit_end()
+    with contextlib.suppress(BaseException):
+        status = _status(error)
+    flush()
+    os._exit(status)
+
+
+def end_at_once(status: int) -> NoReturn:
+    """End this process with what runs in it, but not before what was printed is written out."""
+    _limit_end()
+    flush()
+    os._exit(status)
+
+
+def _limit_end() -> None:
+    """Have this process be killed if it has not ended soon."""
     with contextlib.suppress(BaseException):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         signal.alarm(FLUSH_SECONDS)
-        status = _status(error)
-    flush()
-    os._exit(status)
 
 
 def _status(error: BaseException | None) -> int:
