@@ -204,13 +204,25 @@ def test_a_lost_lease_makes_a_suspect_and_the_tenth_ends_it() -> None:
 
 
 def test_deaths_that_tell_nothing_make_a_suspect() -> None:
-    """From the second on the job runs alone; no number of them fails it."""
+    """From the second on the job runs alone; no number of them alone fails it."""
     changes = [settle(a_job(lost=lost), Released("?", gone=True)) for lost in range(10)]
     assert [(change.lost, change.solo) for change in changes] == [
         (1, False),
         (1, True),
         *[(0, True)] * 8,
     ]
+
+
+def test_deaths_that_tell_nothing_count_among_the_lost_leases() -> None:
+    """Two at most: a job that was lost with its worker eight times more fails."""
+    job, told = a_job(), []
+    for outcome in [Released("?", gone=True)] * 5 + [Lost()] * 8:
+        change = settle(job, outcome)
+        job = _after(job, change)
+        told.append((change.state, job.lost))
+    assert told[:5] == [(State.AVAILABLE, lost) for lost in (1, 2, 2, 2, 2)]
+    assert told[5:12] == [(State.SCHEDULED, lost) for lost in range(3, 10)]
+    assert told[12:] == [(State.FAILED, 10)]
 
 
 def test_the_jobs_of_a_lost_worker_do_not_all_come_back_at_once() -> None:

@@ -30,7 +30,8 @@ CRASH_LIMIT: Final = 3
 LOST_BEFORE_SOLO: Final = 2
 """Lost leases, or processes, after which a job runs alone in its process."""
 LOST_LIMIT: Final = 10
-"""Lost leases after which a job fails, evidence or not."""
+"""Lost leases after which a job fails, evidence or not; lost processes count, as far as they have
+made it run alone."""
 
 
 class Verb(StrEnum):
@@ -135,7 +136,7 @@ def settle(job: Claimed, outcome: AttemptOutcome, *, chance: float = 0.5) -> Cha
             return Change(Verb.CANCEL, State.CANCELLED, Outcome.CANCELLED, error=error)
         case Released(reason, solo, gone):
             error = _row("Released", reason)
-            lost = int(gone and job.lost < LOST_BEFORE_SOLO)  # no more: it is no cause to fail
+            lost = int(gone and job.lost < LOST_BEFORE_SOLO)  # no more: they alone fail no job
             alone = solo or job.solo or (gone and job.lost + lost >= LOST_BEFORE_SOLO)
             change = Change(Verb.RELEASE, State.AVAILABLE, Outcome.RELEASED, error=error)
             return change._replace(lost=lost, solo=alone)
