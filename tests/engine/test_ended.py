@@ -25,9 +25,9 @@ def ids(settled: list[Settled]) -> list[int]:
     return [one.id for one in settled]
 
 
-def keeping(*fences: tuple[int, int]) -> Turn:
+def keeping(*keys: tuple[int, int]) -> Turn:
     """Return the answer to a turn that these were kept from."""
-    return Turn(stale=[], claimed=[], lease_valid=True, held_up=fences)
+    return Turn(stale=[], claimed=[], lease_valid=True, held_up=keys)
 
 
 def test_a_turn_takes_what_it_can_carry() -> None:

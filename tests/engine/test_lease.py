@@ -168,7 +168,7 @@ def test_a_warden_with_no_descriptor_free_ends_all_later(
 def test_children_die_before_the_lease_of_one_that_does_not_renew(
     lease: Callable[..., Lease], member: Callable[..., int]
 ) -> None:
-    """Past the fence the warden ends all that is the worker's: by its mark, by its session."""
+    """Past `live_until` the warden ends all that is the worker's: by its mark, by its session."""
     length = 3.0
     marked, plain, stranger = member(), member(None), member("another-tree")
     began = time.monotonic()

@@ -69,9 +69,9 @@ class Ended:
             return
         held_up = set(turn.held_up)
         for one in taken:
-            fence = (one.id, one.attempt)
-            if fence in held_up:
-                tell = log.warning if fence in self._kept else log.debug
+            key = (one.id, one.attempt)
+            if key in held_up:
+                tell = log.warning if key in self._kept else log.debug
                 tell(KEPT, job_id=one.id, attempt=one.attempt, worker=worker)
                 self._held_up.append(one)
                 self._held_up_at = now()

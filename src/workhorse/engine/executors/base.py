@@ -1,4 +1,4 @@
-"""The protocol between the worker and its executors."""
+"""The protocol between a child's loop and its executors."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Executor(Protocol):
     def stop(self, run: Run) -> None:
         """End the attempt, whose `stop` says why. It may take `cancel_grace`, or not succeed.
 
-        When it does not succeed the worker condemns its process, and the supervisor settles
+        When it does not succeed the loop condemns its process, and the supervisor settles
         the attempt once that process is dead.
         """
 
@@ -74,7 +74,7 @@ class Executor(Protocol):
 
 
 class Home(Protocol):
-    """What an executor may use of the worker it serves."""
+    """What an executor may use of the loop it serves."""
 
     output: OutputBuffer
 
