@@ -1,8 +1,9 @@
 """Log lines on stderr: pretty for people, JSON for machines.
 
 Importing this module costs little: structlog is loaded by the first line. Whoever logs in here
-does so with `log`, which nothing that an app tells structlog or `logging` can alter, and which
-never raises: a line that cannot be written is dropped. Every line carries
+does so with `log`, whose lines never raise: one that cannot be written is dropped. Once configured,
+as in a worker, nothing that an app tells structlog or `logging` can alter them; in a process of the
+app's own they go where its lines go. Every line carries
 ``timestamp`` (ISO 8601, UTC), ``level`` and ``event``; a line about a job also `job_id`,
 `kind`, `queue`, `attempt`, `worker`, and `duration` in seconds once it has ended. Arguments and
 results are never logged.
@@ -14,6 +15,7 @@ import contextlib
 import os
 import sys
 from collections.abc import MutableMapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from workhorse.screen import clean
@@ -34,7 +36,11 @@ class _Log:
             return getattr(self.configured, name)
         import structlog  # noqa: PLC0415 - loaded when used
 
-        return getattr(structlog.get_logger("workhorse"), name)
+        theirs = _unfailing(structlog.get_config()["wrapper_class"])
+        fallback = structlog.wrap_logger(
+            None, wrapper_class=theirs, logger_factory_args=("workhorse",)
+        )
+        return getattr(fallback, name)
 
 
 _log = _Log()
@@ -90,6 +96,7 @@ def configure(
     root.setLevel(LEVELS[level])
 
 
+@cache
 def _unfailing(bound: Any) -> Any:
     """Return that class of loggers, as one that drops what it cannot write."""
 

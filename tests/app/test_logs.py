@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,24 @@ class TestConfigured:
         assert stream.getvalue() == ""
         stream.close()
         logs.log.info("too late")
+
+    def test_a_rule_of_an_app_that_breaks_breaks_its_own_lines_only(self) -> None:
+        """In a process of its own, where nothing was configured, our lines go where its go."""
+        structlog.configure(processors=[tenant_of])
+        logs.log.warning("ours")
+        logs.log.bind(tenant="acme").warning("ours")
+        with pytest.raises(KeyError):
+            structlog.get_logger().warning("its own")
+        assert SEEN == ["acme"]
+
+
+SEEN: list[str] = []
+
+
+def tenant_of(_: object, __: str, line: MutableMapping[str, Any]) -> str:
+    """Return what an app's lines have."""
+    SEEN.append(line["tenant"])
+    return SEEN[-1]
 
 
 class Odd:
