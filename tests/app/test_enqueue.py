@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from tests.app.helpers import stored, work
-from tests.scenarios.procs import descriptors
+from tests.scenarios.procs import nothing_left_open
 from tests.services.fixtures import on_one_server
 from tests.services.postgres import Database
 from workhorse import (
@@ -380,10 +380,9 @@ def test_closing_leaves_no_descriptor_open(tmp_path: Path) -> None:
         app.close()
 
     everything()
-    before = descriptors()
-    for _ in range(5):
-        everything()
-    assert descriptors() == before
+    with nothing_left_open():
+        for _ in range(5):
+            everything()
 
 
 def test_an_app_that_is_let_go_of_leaves_no_descriptor_open(tmp_path: Path) -> None:
@@ -395,11 +394,10 @@ def test_an_app_that_is_let_go_of_leaves_no_descriptor_open(tmp_path: Path) -> N
 
     forgotten()
     gc.collect()
-    before = descriptors()
-    for _ in range(50):
-        forgotten()
-    gc.collect()
-    assert descriptors() == before
+    with nothing_left_open():
+        for _ in range(50):
+            forgotten()
+        gc.collect()
 
 
 async def _aenqueue(kind: Kind[[], None]) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from tests.app.helpers import stored, work
 from tests.scenarios.facts import eventually
-from tests.scenarios.procs import descriptors
+from tests.scenarios.procs import nothing_left_open
 from tests.services.fixtures import on_one_server
 from tests.services.postgres import Database
 from workhorse import (
@@ -604,10 +604,9 @@ def test_an_app_that_ran_jobs_lets_go_of_its_store(tmp_path: Path) -> None:
             app.close()
 
     everything()
-    before = descriptors()
-    for _ in range(5):
-        everything()
-    assert descriptors() == before
+    with nothing_left_open():
+        for _ in range(5):
+            everything()
 
 
 @on_one_server

@@ -117,7 +117,16 @@ def ports(pid: int) -> set[int]:
     return {int(row[1][-4:], 16) for row in rows if f"socket:[{row[9]}]" in held}
 
 
-def descriptors() -> set[str]:
+@contextlib.contextmanager
+def nothing_left_open() -> Iterator[None]:
+    """Whatever is done in here, this process has the same files open afterwards."""
+    before = _descriptors()
+    yield
+    after = _descriptors()
+    assert after == before, f"opened: {after - before}, closed: {before - after}"
+
+
+def _descriptors() -> set[str]:
     """Return the numbers of the files that this process has open."""
     return {path.name for path in (PROC / "self/fd").iterdir()}
 

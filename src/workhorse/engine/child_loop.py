@@ -138,7 +138,7 @@ class ChildLoop:
         # Cancel requests are looked for while a turn waits for its turn to write.
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="workhorse-cancel")
 
-    # -- what the child tells its worker, and asks of it ---------------------------------
+    # -- what the child tells its loop, and asks of it -----------------------------------
 
     def wake(self) -> None:
         """Look now: something may have been enqueued or cancelled."""
